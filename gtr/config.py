@@ -1,0 +1,207 @@
+"""Every setting of a run, one frozen dataclass per room. Field docstrings are the ``--help``.
+
+Importing this file imports neither torch nor transformers. "paper" means arXiv 2503.08525; "code" its public code.
+"""
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+
+@dataclass(frozen=True)
+class TaskConfig:
+    """Which game is played, how it looks, and how it is described to the agent."""
+
+    name: str = "points24"
+    """numberline, ezpoints, points24, blackjack, or the import path of a Task: package.module:Class or file.py:Class."""
+    prompt: Literal["paper", "compact"] = "paper"
+    """Full rules (paper), or a few words, for tiny models whose time goes into tokens."""
+    thought: bool = True
+    """Whether the agent writes a thought before its action (False: the no-thought baseline, arXiv 2503.16188)."""
+    image_size: int = 300
+    """Side of the square picture in pixels."""
+    deck: Literal["classic", "dark", "sketch"] = "classic"
+    """How the cards look; another deck at evaluation is the "new look" split."""
+    faces: Literal["ten", "rank"] = "ten"
+    """J, Q, K count 10, or 11, 12, 13 (the "new rules" split)."""
+    hands: int | None = None
+    """Number of distinct hands in play, the difficulty knob; None deals freely, unsolvable hands included (code)."""
+    max_turns: int | None = None
+    """Turns until an episode is truncated; None takes the task's own limit."""
+    loopholes: bool = False
+    """Accept what the reference environment accepts by accident: **, // and glued digits in formulas."""
+    illegal: Literal["penalise", "random"] = "penalise"
+    """What an illegal or unreadable reply does: cost `illegal_reward` and change nothing, or play at random (code)."""
+    illegal_reward: float = -1.0
+    """Reward of a turn whose reply is not a legal action."""
+    options: dict[str, str] = field(default_factory=dict)
+    """Free settings for tasks of your own."""
+
+
+@dataclass(frozen=True)
+class PolicyConfig:
+    """The agent: any Hugging Face image-text-to-text model with a value head."""
+
+    model: str = "tiny-llava"
+    """A local folder, a hub id, or one of the built-in tiny models: tiny-llava, tiny-llava-next, tiny-qwen2.5-vl."""
+    finetune: Literal["full", "lora"] = "full"
+    """Train every weight, or LoRA adapters on all linear layers (code: LoRA)."""
+    lora_rank: int = 128
+    lora_alpha: int = 256
+    lora_dropout: float = 0.05
+    freeze_vision: bool = False
+    """Keep the vision tower as it is."""
+    dtype: Literal["auto", "float32", "bfloat16"] = "auto"
+    """Weights' type; auto is bfloat16 on GPUs that have it and float32 elsewhere (bf16 is 80 times slower on CPUs)."""
+    gradient_checkpointing: bool = False
+    """Trade time for memory in updates."""
+    value_hidden: tuple[int, ...] = (1024, 512)
+    """Hidden widths of the value head on the last prompt token's last hidden state (code: 1024, 512)."""
+    temperature: float = 0.2
+    """Sampling temperature, applied alike in scoring (code: 0.2)."""
+    repetition_penalty: float = 1.0
+    """Decoding penalty that scoring does not see; anything but 1 makes the two distributions differ (code: 1.2)."""
+    max_new_tokens: int = 256
+    """Token limit of one reply."""
+
+
+@dataclass(frozen=True)
+class SftConfig:
+    """SFT initialisation: where the agent stands before RL. Stops by measured competence, never by time."""
+
+    enabled: bool = False
+    """Whether `gtr train` makes (or takes from the cache) an SFT-initialised agent first."""
+    target: float = 0.1
+    """Greedy success on held-out starts at which SFT stops."""
+    reading: float = 0.98
+    """Share of held-out pictures read exactly at which the vision warm-up and reading stages stop."""
+    max_steps: int = 3000
+    """Optimiser steps after which full-reply SFT gives up reaching the target, with a warning."""
+    check_every: int = 25
+    """Steps between two measurements of competence."""
+    check_episodes: int = 64
+    """Episodes per measurement."""
+    batch: int = 32
+    lr: float = 2e-3
+    corrupt: float = 0.0
+    """Share of expert plans replaced by wrong ones, to start where the paper starts: well-formed but mostly wrong."""
+    seed: int = 0
+    """Seed of the data and the weights; independent of the run's seed so that runs share one starting agent."""
+
+
+@dataclass(frozen=True)
+class GuidanceConfig:
+    """Guided thought: who corrects, and what is learnt from corrections (paper section 3)."""
+
+    corrector: Literal["none", "oracle"] = "oracle"
+    """none is plain RL (RL4VLM); oracle is the task's own expert: exact and free."""
+    memory: Literal["run", "rollout"] = "run"
+    """DAgger: lessons of the whole run, or (no_dagger) of the current rollout only."""
+    clone: Literal["thought", "thought_and_action"] = "thought"
+    """What is cloned; the paper finds that cloning actions too is worse."""
+    weight: float = 1.0
+    """Weight of the thought cloning loss (paper: 1)."""
+    anneal_updates: int = 0
+    """Updates over which the weight falls linearly to 0; 0 keeps it (paper ablation: collapse comes back)."""
+    correct_malformed: bool = True
+    """Also correct replies that cannot be read (code: no; then they never heal)."""
+    stop_early: bool = True
+    """End an episode when the corrector says that it cannot succeed any more (code: yes)."""
+    stop_reward: float = -1.0
+    """Reward of the turn on which the corrector ends the episode (code: -1 on Points24, -3 on ALFWorld)."""
+    forget_target: bool = False
+    """Reproduce the code's slip: after an environment's first episode a first thought judged right has no target
+    and is stopped."""
+
+
+@dataclass(frozen=True)
+class PPOConfig:
+    """The RL half (paper section 3.3; RL4VLM)."""
+
+    policy_weight: float = 1.0
+    """Weight of the clipped policy loss; 0 with value_weight 0 is SFT-only."""
+    thought_weight: float = 0.0
+    """lambda: weight of the thought's log-prob in the ratio. 0 is PPO on action tokens (paper); 0.5 on cards, 0.2 on
+    ALFWorld (code)."""
+    ratio: Literal["turn", "token"] = "turn"
+    """One importance ratio per turn (code), or one per token (VL-DAC)."""
+    clip: float = 0.1
+    value_weight: float = 0.5
+    value_clip: float = 0.1
+    """Clip range of the value's change; 0 turns it off."""
+    entropy_weight: float = 0.0
+    gamma: float = 0.9
+    gae_lambda: float = 0.95
+    normalise: bool = True
+    """Normalise advantages over the rollout to mean 0 and standard deviation 1."""
+    format_reward: float = 0.0
+    """Bonus for a reply with all required keys (code: 5)."""
+    format_reward_in: Literal["reward", "return"] = "reward"
+    """Add the bonus to the reward, or to the return after GAE (code)."""
+    stopped_is: Literal["termination", "truncation"] = "termination"
+    """How GAE sees an episode that the corrector stopped."""
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """The loop: how much is collected and how it is learnt."""
+
+    updates: int = 15
+    """Number of rollouts, each followed by one update."""
+    envs: int = 32
+    """Environments stepped together in each process."""
+    turns: int = 32
+    """Turns that each environment plays per update."""
+    epochs: int = 4
+    minibatch: int = 32
+    """Turns per forward pass."""
+    accumulation: int = 1
+    """Forward passes per optimiser step; 8 of 1 equal 1 of 8."""
+    lr: float = 1e-5
+    lr_final: float = 1e-9
+    """Learning rates at the first and the last update, cosine in between (code)."""
+    adam_eps: float = 1e-7
+    adam_betas: tuple[float, float] = (0.9, 0.999)
+    weight_decay: float = 0.0
+    grad_norm: float = 0.01
+    """Largest norm of the gradient (code: 0.01)."""
+    eval_every: int = 0
+    """Updates between evaluations on the fixed panel; 0 evaluates at the start and the end only."""
+    eval_episodes: int = 100
+    """Start states in that panel."""
+    threads: int = 1
+    """Torch threads on a CPU; one per process and several processes is fastest there."""
+
+
+@dataclass(frozen=True)
+class ReportConfig:
+    """What is measured and written down."""
+
+    trackers: tuple[Literal["tensorboard"], ...] = ("tensorboard",)
+    turns_every: int = 1
+    """Updates between transcripts of turns with their images."""
+    keep_checkpoints: int = 2
+    """Most recent checkpoints kept for resuming; the last one is always kept."""
+    probe_turns: int = 32
+    """Turns per update on which the metrics that need extra forward passes are measured; 0 turns them off."""
+    stop_on_alarm: bool = False
+    """End the run when the collapse alarm rings."""
+
+
+@dataclass(frozen=True)
+class Config:
+    """One run."""
+
+    preset: str = "gtr"
+    """The method this started from (kept for tables; changing it changes nothing else)."""
+    seed: int = 1
+    runs: str = "runs"
+    """Folder that holds run folders."""
+    name: str | None = None
+    """Name of the run folder; by default preset-task-seed, numbered on when taken."""
+    task: TaskConfig = field(default_factory=TaskConfig)
+    policy: PolicyConfig = field(default_factory=PolicyConfig)
+    sft: SftConfig = field(default_factory=SftConfig)
+    guidance: GuidanceConfig = field(default_factory=GuidanceConfig)
+    ppo: PPOConfig = field(default_factory=PPOConfig)
+    train: TrainConfig = field(default_factory=TrainConfig)
+    report: ReportConfig = field(default_factory=ReportConfig)

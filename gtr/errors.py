@@ -1,0 +1,48 @@
+"""Every error a user can cause, named after the boundary that was crossed.
+
+The command line prints these as one plain message without a traceback; anything else that escapes is a bug.
+Each message says what was seen, where, and what would be right.
+"""
+
+from collections.abc import Iterable
+from difflib import get_close_matches
+
+
+class GtrError(Exception):
+    """Base of all errors that are the answer to bad input, not a defect of gtr."""
+
+
+class ConfigError(GtrError):
+    """A setting has a value that cannot work; the message names the key."""
+
+
+class TaskError(GtrError):
+    """A task or its environment cannot be loaded, or breaks the contract of `gtr.tasks.task.Task`."""
+
+
+class PolicyError(GtrError):
+    """A model cannot be loaded, or does not fit the task, the settings or the checkpoint."""
+
+
+class RunError(GtrError):
+    """A run folder is missing, damaged, in use, or would be overwritten."""
+
+
+class CorrectorError(GtrError):
+    """A corrector cannot be reached or answers outside its contract."""
+
+
+class DivergenceError(GtrError):
+    """Training produced a value that is not finite; the message names the loss term."""
+
+
+def nearest(value: str, known: Iterable[str]) -> str:
+    """A sentence naming the known names, nearest first: ``did you mean 'points24'? Known: ...``.
+
+    >>> nearest("point24", ["ezpoints", "points24"])
+    "did you mean 'points24'? Known: ezpoints, points24"
+    """
+    names = sorted(known)
+    close = get_close_matches(value, names, n=1, cutoff=0.5)
+    listed = "Known: " + ", ".join(names)
+    return f"did you mean '{close[0]}'? {listed}" if close else listed

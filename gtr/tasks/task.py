@@ -1,0 +1,97 @@
+"""The contract of a task: the only thing a user writes to train an agent on their own environment.
+
+A task binds a plain `gymnasium.Env` with an image observation to words: the prompt, the reply's fields, which actions
+are legal and, optionally, what an expert would think. Everything else in gtr works through this class alone.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import gymnasium
+import numpy as np
+
+from gtr.config import TaskConfig
+from gtr.types import Expert, Image, Observation, Parsed, Truth
+
+
+class Task(ABC):
+    """One game: its environment and the words around it. Stateless: one instance serves all episodes.
+
+    Subclasses are built with the run's `TaskConfig` and must accept it as their only argument.
+    """
+
+    name: str
+    """Short lower-case name, used in tables and run folders."""
+    thought_keys: tuple[str, ...] = ("thoughts",)
+    """Keys of the reply that make up the thought, in the order in which they are written."""
+    max_turns: int = 20
+    """An episode is truncated after this many turns, illegal ones included."""
+
+    def __init__(self, config: TaskConfig) -> None:
+        self.config = config
+
+    # -- the environment ------------------------------------------------------------------------------------------
+    @abstractmethod
+    def make_env(self) -> gymnasium.Env[Any, Any]:
+        """A fresh environment whose observation is an RGB image (height, width, 3) uint8."""
+
+    @abstractmethod
+    def observe(self, image: Image, info: Mapping[str, Any]) -> Observation:
+        """What the policy may see of a state."""
+
+    def truth(self, info: Mapping[str, Any]) -> Truth:
+        """What only the oracle and the metrics may see; by default the whole `info`."""
+        return Truth(dict(info))
+
+    def success(self, reward: float, info: Mapping[str, Any]) -> bool:
+        """Whether an episode that just ended reached its goal; by default ``info["success"]``, else reward > 0."""
+        return bool(info.get("success", reward > 0))
+
+    # -- words ----------------------------------------------------------------------------------------------------
+    @abstractmethod
+    def prompt(self, observation: Observation) -> str:
+        """The text shown beside the picture. It must not depend on anything but the observation."""
+
+    @abstractmethod
+    def actions(self, observation: Observation) -> Sequence[str]:
+        """The actions that the game allows here, as the agent would write them."""
+
+    @abstractmethod
+    def to_env(self, action: str, observation: Observation) -> Any | None:
+        """The environment's action for the agent's words, or None when they are not a legal action here."""
+
+    # -- knowledge, optional: what oracle correctors, SFT initialisation and some metrics need ---------------------
+    def expert(self, truth: Truth, target: str | None = None) -> Expert | None:
+        """A perfect player's thought and action, following `target` where it still can; None where nothing helps."""
+        return None
+
+    def check(self, truth: Truth, parsed: Parsed, target: str | None) -> Mapping[str, bool]:
+        """The corrector's questions about a thought and whether it passes each (paper section 3.2).
+
+        Well-known keys: ``perception`` (what the thought says it sees is true), ``plan`` (the plan it states works
+        from here), ``step`` (the next action it announces is right). The thought is right when all are True.
+        Called for COMPLETE replies only. An empty mapping means that the task cannot judge.
+        """
+        return {}
+
+    def stated_plan(self, truth: Truth, parsed: Parsed) -> str | None:
+        """The plan the thought states, if it is one that works from this state; else None."""
+        return None
+
+    def on_course(self, truth: Truth, target: str | None) -> bool:
+        """Whether `target` can still be completed from this state, the one *after* an action."""
+        return True
+
+    def implied_action(self, parsed: Parsed, observation: Observation) -> str | None:
+        """The action that the thought itself announces, to measure whether actions follow thoughts; None if unsaid."""
+        return None
+
+    def goal_key(self, truth: Truth) -> str:
+        """A string equal for two states that call for the same thought; groups thoughts by state in metrics."""
+        return repr(sorted(truth.state.items(), key=lambda item: item[0]))
+
+    # -- sampling of start states ---------------------------------------------------------------------------------
+    def reset_arguments(self, rng: np.random.Generator) -> dict[str, Any]:
+        """Keyword arguments of `env.reset` for one new episode."""
+        return {"seed": int(rng.integers(2**31 - 1))}

@@ -1,0 +1,205 @@
+"""The records that travel down the street, and nothing else: frozen, without behaviour, free of torch.
+
+    environment -> Observation, Truth -> Prompt -> Reply -> Parsed -> Verdict -> Turn -> Rollout -> Lesson
+
+`Observation` is all that a policy may see; `Truth` is what only oracle correctors and metrics may see. They are
+different types so that a leak of the answer into a prompt is a type error.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Image = NDArray[np.uint8]
+"""An RGB picture, shape (height, width, 3), values 0..255."""
+
+Span = tuple[int, int]
+"""A half-open range of characters of a reply's text."""
+
+
+class Ending(StrEnum):
+    """How a turn left its episode."""
+
+    RUNNING = "running"
+    """The episode goes on."""
+    TERMINATED = "terminated"
+    """The environment reached an end state: nothing of value follows."""
+    TRUNCATED = "truncated"
+    """A time limit cut the episode: value may follow, so GAE bootstraps."""
+    STOPPED = "stopped"
+    """The corrector ended the episode early."""
+    ABORTED = "aborted"
+    """The environment broke; counted neither as success nor as failure."""
+
+
+class ReplyStatus(StrEnum):
+    """What the text of a reply is, before the game's rules are asked."""
+
+    COMPLETE = "complete"
+    EMPTY = "empty"
+    CUT = "cut"
+    """The token limit came before the end of the reply."""
+    MALFORMED = "malformed"
+    MISSING_KEY = "missing_key"
+    REPEATED_KEY = "repeated_key"
+
+
+class Judgement(StrEnum):
+    """A corrector's answer about one thought."""
+
+    RIGHT = "right"
+    WRONG = "wrong"
+    HOPELESS = "hopeless"
+    """No thought can succeed from this state any more: no lesson."""
+    ABSENT = "absent"
+    """The corrector gave no usable answer: no lesson, and counted."""
+
+
+@dataclass(frozen=True)
+class Observation:
+    """What the policy may see: the picture, and the words that the game shows beside it.
+
+    Example, Points24: ``Observation(image, {"formula": "(2+"})``.
+    """
+
+    image: Image
+    words: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Truth:
+    """What the environment knows and the policy must not see.
+
+    Example, Points24: ``Truth({"Numbers": [2, 4, 4, 10], "Formula": ["(", 2, "+"], ...})``.
+    """
+
+    state: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Prompt:
+    """One turn's input to the policy: a picture and a text; there is no history beyond what the text holds."""
+
+    image: Image
+    text: str
+
+
+@dataclass(frozen=True)
+class Reply:
+    """What the policy sampled for one prompt.
+
+    Example: ``Reply('{"cards": [2, 4], "action": "2"}', (17, 4, 9), (-0.1, -0.0, -0.3), True)``.
+    """
+
+    text: str
+    """The decoded tokens without special tokens."""
+    tokens: tuple[int, ...]
+    """Token ids in order, the end token included when it was sampled."""
+    logprobs: tuple[float, ...]
+    """Log-probability in nats of each token under the distribution it was sampled from."""
+    finished: bool
+    """Whether the end token was sampled before the token limit."""
+    value: float = 0.0
+    """The critic's estimate for the prompt (expected discounted return)."""
+
+
+@dataclass(frozen=True)
+class Parsed:
+    """A reply read as thought and action.
+
+    Example: text ``{"cards": [2, 4], "thoughts": "take 2", "action": "2"}`` gives fields
+    ``{"cards": [2, 4], "thoughts": "take 2", "action": "2"}``, action ``"2"``, and the span of the character ``2``.
+    """
+
+    status: ReplyStatus
+    fields: Mapping[str, Any] = field(default_factory=dict)
+    action: str | None = None
+    """The action's text, stripped; None unless the reply is COMPLETE."""
+    action_span: Span | None = None
+    """Characters of the action's value inside the quotes; None where no action can be found."""
+
+
+@dataclass(frozen=True)
+class Expert:
+    """What a perfect player thinks and does in one state."""
+
+    thought: Mapping[str, Any]
+    """The thought's fields, in reply order, without the action."""
+    action: str
+    target: str | None = None
+    """The plan this follows, kept for the episode (a formula in the point games)."""
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """A corrector's answer about one thought (paper section 3.2)."""
+
+    judgement: Judgement
+    thought: Mapping[str, Any] | None = None
+    """The corrected thought's fields when WRONG."""
+    answers: Mapping[str, bool] = field(default_factory=dict)
+    """The check questions and whether the thought passed each."""
+    target: str | None = None
+    """The plan kept for the episode."""
+    stop: bool = False
+    """Whether the corrector asks for the episode to end here."""
+
+
+@dataclass(frozen=True)
+class Turn:
+    """One observation, reply, action and reward."""
+
+    env: int
+    """Index of the environment within this process."""
+    episode: int
+    """Number of the episode within its environment, from 0, over the whole run."""
+    index: int
+    """Number of the turn within its episode, from 0."""
+    prompt: Prompt
+    truth: Truth
+    reply: Reply
+    parsed: Parsed
+    legal: bool
+    """Whether the reply named an action that the game allows here."""
+    reward: float
+    """The environment's reward, or the penalty of an illegal reply."""
+    ending: Ending
+    success: bool = False
+    """True only on the last turn of an episode that reached its goal."""
+    verdict: Verdict | None = None
+    format_reward: float = 0.0
+    bootstrap: float = 0.0
+    """The critic's value of the next observation, where the return needs it: on a truncated turn, and on the last
+    turn an environment contributes to a rollout."""
+    implied: str | None = None
+    """The action that the thought itself announces, if the task can tell."""
+
+
+@dataclass(frozen=True)
+class Rollout:
+    """The turns collected for one update: ``turns[env][t]``, all rows equally long, consecutive in time."""
+
+    turns: Sequence[Sequence[Turn]]
+    seconds: Mapping[str, float] = field(default_factory=dict)
+    """Wall-clock seconds by stage: generate, step, correct."""
+
+    def flat(self) -> list[Turn]:
+        """All turns, environment by environment."""
+        return [turn for row in self.turns for turn in row]
+
+
+@dataclass(frozen=True)
+class Lesson:
+    """A verdict turned into a training example: the corrected thought with the agent's own action in place.
+
+    ``weights[i]`` says how much the cross-entropy of ``tokens[i]`` counts: 0 on the masked action, else 1
+    (paper section 3.3: only thoughts are cloned).
+    """
+
+    prompt: Prompt
+    tokens: tuple[int, ...]
+    weights: tuple[float, ...]
