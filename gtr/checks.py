@@ -1,0 +1,146 @@
+"""Settings that cannot work, found before anything is started: each message names the key, the value and the remedy."""
+
+import math
+from collections.abc import Iterator
+from typing import Any
+
+from gtr.config import Config
+from gtr.config_io import config_from_dict, config_keys, config_to_dict
+from gtr.errors import ConfigError
+
+AT_LEAST_ONE = (
+    "policy.lora_rank",
+    "policy.lora_alpha",
+    "policy.max_new_tokens",
+    "sft.max_steps",
+    "sft.check_every",
+    "sft.check_episodes",
+    "sft.batch",
+    "train.updates",
+    "train.envs",
+    "train.turns",
+    "train.epochs",
+    "train.minibatch",
+    "train.accumulation",
+    "train.eval_episodes",
+    "train.threads",
+    "report.turns_every",
+    "report.keep_checkpoints",
+)
+NOT_NEGATIVE = (
+    "seed",
+    "sft.seed",
+    "guidance.weight",
+    "guidance.anneal_updates",
+    "ppo.policy_weight",
+    "ppo.value_weight",
+    "ppo.value_clip",
+    "ppo.entropy_weight",
+    "ppo.format_reward",
+    "train.lr_final",
+    "train.weight_decay",
+    "train.eval_every",
+    "report.probe_turns",
+)
+ABOVE_ZERO = (
+    "policy.temperature",
+    "policy.repetition_penalty",
+    "sft.lr",
+    "ppo.clip",
+    "train.lr",
+    "train.adam_eps",
+    "train.grad_norm",
+)
+SHARES = ("sft.target", "sft.reading", "sft.corrupt", "ppo.gamma", "ppo.gae_lambda", "ppo.thought_weight")
+"""Keys whose value lies in 0..1, both ends allowed."""
+
+SMALLEST_IMAGE = 32
+SMALLEST_FLOAT = math.ulp(0.0)
+
+
+def validate(config: Config) -> None:
+    """Raises `ConfigError` for the first setting, or pair of settings, that cannot work."""
+    config_from_dict(config_to_dict(config))
+    for problem in _problems(config):
+        raise ConfigError(problem)
+
+
+def setting(config: Config, key: str) -> Any:
+    """The value of a dotted key such as ``train.minibatch``."""
+    value: Any = config
+    for name in key.split("."):
+        value = getattr(value, name)
+    return value
+
+
+def _problems(config: Config) -> Iterator[str]:
+    yield from _ranges(config)
+    yield from _task(config)
+    yield from _policy(config)
+    yield from _together(config)
+
+
+def _ranges(config: Config) -> Iterator[str]:
+    for key in config_keys():
+        value = setting(config, key)
+        if isinstance(value, float) and not math.isfinite(value):
+            yield f"{key} is {value}: give a finite number"
+    for keys, lowest, highest, remedy in (
+        (AT_LEAST_ONE, 1.0, math.inf, "give 1 or more"),
+        (NOT_NEGATIVE, 0.0, math.inf, "give 0 or more"),
+        (ABOVE_ZERO, SMALLEST_FLOAT, math.inf, "give more than 0"),
+        (SHARES, 0.0, 1.0, "give a number from 0 to 1"),
+    ):
+        for key in keys:
+            if not lowest <= setting(config, key) <= highest:
+                yield f"{key} is {setting(config, key)}: {remedy}"
+
+
+def _task(config: Config) -> Iterator[str]:
+    task = config.task
+    if not task.name.strip():
+        yield "task.name is empty: give a game's name (`gtr tasks` lists them) or package.module:Class"
+    if task.image_size < SMALLEST_IMAGE:
+        yield f"task.image_size is {task.image_size}: give {SMALLEST_IMAGE} pixels or more, or nothing can be read"
+    if task.hands is not None and task.hands < 1:
+        yield f"task.hands is {task.hands}: give 1 or more hands, or None to deal freely"
+    if task.max_turns is not None and task.max_turns < 1:
+        yield f"task.max_turns is {task.max_turns}: give 1 or more turns, or None for the task's own limit"
+
+
+def _policy(config: Config) -> Iterator[str]:
+    policy, train = config.policy, config.train
+    if not policy.model.strip():
+        yield "policy.model is empty: give tiny-llava, a local folder or a hub id"
+    if not 0 <= policy.lora_dropout < 1:
+        yield f"policy.lora_dropout is {policy.lora_dropout}: give a number from 0 to below 1"
+    if any(width < 1 for width in policy.value_hidden):
+        yield f"policy.value_hidden is {policy.value_hidden}: every width must be 1 or more"
+    if not all(0 <= beta < 1 for beta in train.adam_betas):
+        yield f"train.adam_betas is {train.adam_betas}: give two numbers from 0 to below 1"
+
+
+def _together(config: Config) -> Iterator[str]:
+    """Settings that are right alone and wrong together."""
+    train, ppo, guidance = config.train, config.ppo, config.guidance
+    turns = train.envs * train.turns
+    if train.minibatch > turns:
+        yield (
+            f"train.minibatch is {train.minibatch}, but an update has only train.envs x train.turns = {turns} turns: "
+            f"give {turns} or less"
+        )
+    if train.lr_final > train.lr:
+        yield f"train.lr_final is {train.lr_final}, above train.lr {train.lr}: give {train.lr} or less"
+    guided = guidance.corrector != "none"
+    if guided and not config.task.thought:
+        yield (
+            f"guidance.corrector is {guidance.corrector!r}, but task.thought is False, so there is no thought to "
+            "correct: set guidance.corrector none"
+        )
+    learns_by_ppo = ppo.policy_weight > 0 or ppo.value_weight > 0 or ppo.entropy_weight > 0
+    if not learns_by_ppo and not (guided and guidance.weight > 0):
+        yield (
+            "ppo.policy_weight, ppo.value_weight and ppo.entropy_weight are 0 and nothing is cloned "
+            f"(guidance.corrector {guidance.corrector}, guidance.weight {guidance.weight}): nothing would be learnt; "
+            "set ppo.policy_weight 1 or guidance.corrector oracle with guidance.weight 1"
+        )

@@ -1,0 +1,202 @@
+"""Algorithms as settings: a method changes a few settings of a scale. Importing this file imports no torch.
+
+    build("rl4vlm", task="ezpoints", scale="tiny")   ->   Config
+
+`SCALES` say what agent is trained on what machine, `METHODS` how it learns. Sources: "paper" is arXiv 2503.08525,
+"code" its public code, "RL4VLM" arXiv 2405.10292.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+
+from gtr.checks import validate
+from gtr.config import Config, PolicyConfig, PPOConfig, SftConfig, TaskConfig, TrainConfig
+from gtr.errors import ConfigError, nearest
+
+TASKS = ("numberline", "ezpoints", "points24", "blackjack")
+"""The games that come with gtr; anything with a colon is the import path of a user's own task."""
+
+RL4VLM_LAMBDA = 0.5
+"""Weight of the thought's log-prob in the ratio on card games (RL4VLM; code)."""
+
+
+@dataclass(frozen=True)
+class PaperTask:
+    """What the code sets per game: 15,000 environment steps, cut into rollouts of this many turns."""
+
+    turns_per_update: int
+    updates: int
+
+
+PAPER_TASKS: Mapping[str, PaperTask] = {
+    "numberline": PaperTask(turns_per_update=512, updates=30),
+    "ezpoints": PaperTask(turns_per_update=1024, updates=15),
+    "points24": PaperTask(turns_per_update=1024, updates=15),
+    "blackjack": PaperTask(turns_per_update=512, updates=30),
+}
+
+
+@dataclass(frozen=True)
+class TinyTask:
+    """What a tiny agent needs per game to start where the paper's agent starts, and to be trained in minutes."""
+
+    hands: int | None = None
+    sft_target: float = 0.1
+    updates: int = 30
+    temperature: float = 0.6
+    lr: float = 2e-4
+
+
+TINY_TASKS: Mapping[str, TinyTask] = {
+    "numberline": TinyTask(sft_target=0.3),
+    "ezpoints": TinyTask(sft_target=0.1, temperature=1.0, lr=1e-4),
+    "points24": TinyTask(hands=24, sft_target=0.15),
+    "blackjack": TinyTask(sft_target=0.3),
+}
+
+
+# -- scales -------------------------------------------------------------------------------------------------------
+
+
+def scale_7b(task: str) -> Config:
+    """The paper's settings: LLaVA-v1.6-mistral-7B with LoRA on one large GPU (code)."""
+    paper = PAPER_TASKS.get(task, PAPER_TASKS["points24"])
+    return Config(
+        task=TaskConfig(name=task, prompt="paper", image_size=300),
+        policy=PolicyConfig(
+            model="llava-hf/llava-v1.6-mistral-7b-hf",
+            finetune="lora",
+            gradient_checkpointing=True,
+            temperature=0.2,
+            max_new_tokens=256,
+        ),
+        ppo=PPOConfig(clip=0.1, value_clip=0.1),
+        train=TrainConfig(
+            updates=paper.updates,
+            envs=paper.turns_per_update // 32,
+            turns=32,
+            epochs=4,
+            minibatch=1,
+            accumulation=128,
+            lr=1e-5,
+            lr_final=1e-9,
+        ),
+    )
+
+
+def scale_tiny(task: str) -> Config:
+    """A tiny LLaVA, initialised on the spot and trained on CPU cores in minutes."""
+    tiny = TINY_TASKS.get(task, TinyTask())
+    return Config(
+        task=TaskConfig(name=task, prompt="compact", image_size=96, hands=tiny.hands),
+        policy=PolicyConfig(
+            model="tiny-llava",
+            freeze_vision=True,
+            value_hidden=(128,),
+            temperature=tiny.temperature,
+            max_new_tokens=48,
+        ),
+        sft=SftConfig(enabled=task in TINY_TASKS, target=tiny.sft_target),
+        ppo=PPOConfig(clip=0.2, value_clip=0.2),
+        train=TrainConfig(
+            updates=tiny.updates,
+            envs=32,
+            turns=12,
+            epochs=2,
+            minibatch=64,
+            lr=tiny.lr,
+            lr_final=tiny.lr / 10,
+            grad_norm=0.5,
+        ),
+    )
+
+
+SCALES: Mapping[str, Callable[[str], Config]] = {"tiny": scale_tiny, "7b": scale_7b}
+
+
+# -- methods ------------------------------------------------------------------------------------------------------
+
+
+def gtr(config: Config) -> Config:
+    """Guided thought reinforcement: PPO on action tokens, cloning of corrected thoughts with DAgger (paper)."""
+    return config
+
+
+def reference(config: Config) -> Config:
+    """GTR as its public code does it, slips included where they are a choice; for comparison with reported figures."""
+    return replace(
+        config,
+        task=replace(config.task, loopholes=True, illegal="random"),
+        policy=replace(config.policy, repetition_penalty=1.2),
+        guidance=replace(config.guidance, correct_malformed=False, forget_target=True),
+        ppo=replace(config.ppo, thought_weight=RL4VLM_LAMBDA, format_reward=5.0, format_reward_in="return"),
+    )
+
+
+def rl4vlm(config: Config) -> Config:
+    """Plain PPO on thought and action, guided by the outcome alone (RL4VLM)."""
+    return replace(
+        config,
+        guidance=replace(config.guidance, corrector="none"),
+        ppo=replace(config.ppo, thought_weight=RL4VLM_LAMBDA),
+    )
+
+
+def sft_only(config: Config) -> Config:
+    """Thought cloning without RL (paper's ablation)."""
+    return replace(config, ppo=replace(config.ppo, policy_weight=0.0, value_weight=0.0))
+
+
+def no_dagger(config: Config) -> Config:
+    """GTR that forgets each rollout's corrections (paper's ablation: early gain, then it stalls)."""
+    return replace(config, guidance=replace(config.guidance, memory="rollout"))
+
+
+def clone_actions(config: Config) -> Config:
+    """GTR that clones the corrector's action too (paper's ablation: worse)."""
+    return replace(config, guidance=replace(config.guidance, clone="thought_and_action"))
+
+
+def annealed_cloning(config: Config) -> Config:
+    """GTR whose guidance fades out over the first half of the run (paper's ablation: collapse comes back)."""
+    return replace(config, guidance=replace(config.guidance, anneal_updates=max(1, config.train.updates // 2)))
+
+
+def no_thought(config: Config) -> Config:
+    """PPO on an agent that answers with the action alone (arXiv 2503.16188)."""
+    return replace(
+        config,
+        task=replace(config.task, thought=False),
+        guidance=replace(config.guidance, corrector="none"),
+        ppo=replace(config.ppo, thought_weight=0.0),
+    )
+
+
+METHODS: Mapping[str, Callable[[Config], Config]] = {
+    "gtr": gtr,
+    "reference": reference,
+    "rl4vlm": rl4vlm,
+    "sft_only": sft_only,
+    "no_dagger": no_dagger,
+    "clone_actions": clone_actions,
+    "annealed_cloning": annealed_cloning,
+    "no_thought": no_thought,
+}
+
+
+def build(method: str, task: str = "points24", scale: str = "tiny") -> Config:
+    """The settings of a method on a task at a scale; a run may still override any of them.
+
+    Raises `ConfigError` naming the nearest right one for an unknown method, task or scale.
+    """
+    if method not in METHODS:
+        raise ConfigError(f"unknown preset {method!r}: {nearest(method, METHODS)}")
+    if scale not in SCALES:
+        raise ConfigError(f"unknown scale {scale!r}: {nearest(scale, SCALES)}")
+    if task not in TASKS and ":" not in task:
+        raise ConfigError(
+            f"unknown task {task!r}: {nearest(task, TASKS)}; or a Task of yours: package.module:Class or file.py:Class"
+        )
+    config = replace(METHODS[method](SCALES[scale](task)), preset=method)
+    validate(config)
+    return config
