@@ -1,0 +1,132 @@
+"""All metrics that need nothing but the turns of a rollout and their task."""
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+
+from gtr.metrics.diversity import distinct, distinct_per_state, sample, self_bleu2
+from gtr.metrics.thought import Thought, complete, read, reconsiders, written
+from gtr.tasks.task import Task
+from gtr.types import Ending, Judgement, ReplyStatus, Rollout, Turn
+
+SAMPLE = 64
+"""Thoughts on which text diversity is measured; fixed, because these measures fall with the amount of text."""
+TOP_ACTIONS = 8
+"""Most frequent actions that get a line of their own."""
+ACTION_LENGTH = 32
+"""Characters of an action's text that are kept in its metric's name."""
+
+
+def health(rollout: Rollout, task: Task, seed: int) -> dict[str, float]:
+    """Every metric of the table that a rollout alone can tell, by name.
+
+    A metric is left out where nothing could be measured (no episode ended, no reply was complete, the task cannot
+    judge), never set to a number that looks measured. `seed` chooses the subsample of thoughts for text diversity.
+    """
+    turns = [turn for turn in rollout.flat() if turn.ending is not Ending.ABORTED]
+    thoughts = read(turns, task)
+    found: dict[str, float | None] = {"episode/aborted": float(len(rollout.flat()) - len(turns))}
+    found |= _episodes(turns) | _replies(turns) | _actions(turns) | _guidance(turns)
+    found |= _checks(turns, thoughts) | _texts(thoughts, task, seed)
+    return {name: value for name, value in found.items() if value is not None}
+
+
+def share(outcomes: Iterable[bool]) -> float | None:
+    """How many are true, from 0 to 1; None where there are none."""
+    listed = list(outcomes)
+    return sum(listed) / len(listed) if listed else None
+
+
+def mean(numbers: Iterable[float]) -> float | None:
+    """The mean; None where there are no numbers."""
+    listed = list(numbers)
+    return sum(listed) / len(listed) if listed else None
+
+
+def _episodes(turns: Sequence[Turn]) -> dict[str, float | None]:
+    last = [turn for turn in turns if turn.ending is not Ending.RUNNING]
+    return {
+        "episode/ended": float(len(last)),
+        "episode/success": share(turn.success for turn in last),
+        "episode/return": sum(turn.reward for turn in turns) / len(last) if last else None,
+        "episode/length": mean(turn.index + 1 for turn in last),
+        "episode/stopped": share(turn.ending is Ending.STOPPED for turn in last),
+        "episode/truncated": share(turn.ending is Ending.TRUNCATED for turn in last),
+    }
+
+
+def _replies(turns: Sequence[Turn]) -> dict[str, float | None]:
+    statuses = {f"reply/{status}": share(turn.parsed.status is status for turn in turns) for status in ReplyStatus}
+    tokens = sum(len(turn.reply.logprobs) for turn in turns)
+    surprise = -sum(sum(turn.reply.logprobs) for turn in turns)
+    return statuses | {
+        "reply/tokens": mean(len(turn.reply.tokens) for turn in turns),
+        "policy/entropy": surprise / tokens if tokens else None,
+    }
+
+
+def _actions(turns: Sequence[Turn]) -> dict[str, float | None]:
+    said = [turn.parsed.action for turn in turns if turn.parsed.action is not None]
+    counts = Counter(" ".join(action.split())[:ACTION_LENGTH] for action in said)
+    top = sorted(counts.items(), key=lambda item: (-item[1], item[0]))[:TOP_ACTIONS]
+    announced = [turn for turn in turns if complete(turn) and turn.implied is not None]
+    return {
+        "action/legal": share(turn.legal for turn in turns),
+        "action/illegal": share(not turn.legal for turn in turns if complete(turn)),
+        "action/max_share": top[0][1] / len(said) if said else None,
+        "action/follows": share(turn.parsed.action == turn.implied for turn in announced),
+    } | {f"action/is/{action}": count / len(said) for action, count in top}
+
+
+def _guidance(turns: Sequence[Turn]) -> dict[str, float | None]:
+    verdicts = [turn.verdict for turn in turns if turn.verdict is not None]
+    if not verdicts:
+        return {}
+    judged = [verdict for verdict in verdicts if verdict.judgement is not Judgement.ABSENT]
+    return {
+        "guidance/correction": share(verdict.judgement is Judgement.WRONG for verdict in judged),
+        "guidance/hopeless": share(verdict.judgement is Judgement.HOPELESS for verdict in judged),
+        "guidance/absent": share(verdict.judgement is Judgement.ABSENT for verdict in verdicts),
+        "guidance/lesson": sum(v.judgement is Judgement.WRONG and v.thought is not None for v in verdicts) / len(turns),
+    }
+
+
+def _checks(turns: Sequence[Turn], thoughts: Sequence[Thought]) -> dict[str, float | None]:
+    judged = [thought for thought in thoughts if thought.checks]
+    if not judged:
+        return {}
+    questions = sorted({name for thought in judged for name in thought.checks})
+    found = {f"thought/{name}": share(t.checks[name] for t in judged if name in t.checks) for name in questions}
+    if "plan" in questions:
+        right_at_start = sum(thought.checks.get("plan", False) for thought in judged if thought.turn.index == 0)
+        starts = sum(turn.index == 0 for turn in turns)
+        found["thought/start_plan"] = right_at_start / starts if starts else None
+    reconsidering = [thought for thought in judged if reconsiders(thought)]
+    plain = [thought for thought in judged if not reconsiders(thought)]
+    announced = [t.turn for t in judged if t.right and t.turn.implied is not None]
+    return found | {
+        "thought/right": share(thought.right for thought in judged),
+        "action/follows_right": share(turn.parsed.action == turn.implied for turn in announced),
+        "reflection/in_right": share(reconsiders(thought) for thought in judged if thought.right),
+        "reflection/in_wrong": share(reconsiders(thought) for thought in judged if not thought.right),
+        "reflection/right_with": share(thought.right for thought in reconsidering),
+        "reflection/right_without": share(thought.right for thought in plain),
+    }
+
+
+def _texts(thoughts: Sequence[Thought], task: Task, seed: int) -> dict[str, float | None]:
+    words = [thoughts[i].words for i in sample(len(thoughts), SAMPLE, seed)]
+    fields = {f"distinct/{key}": _field_per_state(thoughts, key) for key in task.thought_keys}
+    return fields | {
+        "thought/characters": mean(len(thought.text) for thought in thoughts),
+        "thought/words": mean(len(thought.words) for thought in thoughts),
+        "thought/self_bleu2": self_bleu2(words),
+        "thought/distinct1": distinct(words, 1),
+        "thought/distinct2": distinct(words, 2),
+        "thought/per_state": distinct_per_state((thought.state, thought.text) for thought in thoughts),
+        "reflection/ratio": share(reconsiders(thought) for thought in thoughts),
+    }
+
+
+def _field_per_state(thoughts: Sequence[Thought], key: str) -> float | None:
+    said = [(thought.state, thought.turn.parsed.fields) for thought in thoughts]
+    return distinct_per_state((state, written(fields[key])) for state, fields in said if key in fields)
