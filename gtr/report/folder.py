@@ -1,0 +1,232 @@
+"""A run is a folder that explains itself, written so that a crash loses at most the rollout in progress.
+
+    runs/gtr-points24-1/
+      config.json          every setting; `config_from_dict` gives the same Config back
+      fingerprint.json     versions, code, machine and start states, one entry per start of the run
+      metrics.jsonl        one line per update
+      turns/update_00012.jsonl.gz   every turn of that update
+      images/<hash>.png    the pictures the turns name
+      tensorboard/         the same curves and one example per update
+      checkpoints/         see `gtr.checkpoint`
+"""
+
+import fcntl
+import json
+import os
+import re
+import shutil
+import socket
+from collections.abc import Mapping, Sequence
+from itertools import count
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from gtr.config import Config
+from gtr.config_io import config_from_dict, config_to_dict
+from gtr.errors import ConfigError, RunError, nearest
+from gtr.report.files import append_line, drop_torn_line, encode, number, read_lines, write_whole
+from gtr.report.fingerprint import differences, fingerprint
+from gtr.report.tracker import TensorBoard
+from gtr.report.transcript import ImageStore, read_transcript, write_transcript
+from gtr.tasks.task import Task
+from gtr.types import Turn
+
+TURNS_FILE = re.compile(r"update_(\d+)\.jsonl\.gz")
+
+
+class RunFolder:
+    """One run on disk. Make it with `create` or `open`; use it in a ``with`` block, so that whatever ends the run
+    says where it stands and how to go on.
+
+    Only the main process of a run may write: the others `open` the same path with ``main=False``, which takes no lock
+    and turns every write into nothing; so does anything that only reads.
+    """
+
+    def __init__(self, path: Path, config: Config, main: bool) -> None:
+        self.path = path
+        self.config = config
+        self.main = main
+        self.checkpoints = path / "checkpoints"
+        self._metrics = path / "metrics.jsonl"
+        self._turns = path / "turns"
+        self._images = ImageStore(path / "images")
+        self._tensorboard = TensorBoard(path / "tensorboard") if "tensorboard" in config.report.trackers else None
+        self._lock = _lock(path) if main else None
+
+    # -- coming and going -----------------------------------------------------------------------------------------
+    @classmethod
+    def create(cls, config: Config) -> Self:
+        """A new folder ``<runs>/<name>``, numbered on when taken: a run never overwrites another.
+
+        The folder appears with its settings inside, or not at all. Raises `RunError` where nothing can be written.
+        """
+        runs = Path(config.runs)
+        beside = runs / f".new-{os.getpid()}"
+        try:
+            runs.mkdir(parents=True, exist_ok=True)
+            shutil.rmtree(beside, ignore_errors=True)
+            (beside / "checkpoints").mkdir(parents=True)
+            write_whole(beside / "config.json", encode(config_to_dict(config), indent=2))
+            return cls(_claim(beside, runs / run_name(config)), config, main=True)
+        except (PermissionError, FileExistsError, NotADirectoryError) as error:
+            raise RunError(f"cannot write to {runs} ({error.strerror}): choose another folder with --runs") from error
+        finally:
+            shutil.rmtree(beside, ignore_errors=True)
+
+    @classmethod
+    def open(cls, path: Path | str, main: bool = True) -> Self:
+        """A folder that exists, to go on with it (main) or to read it. Drops a line torn by a crash.
+
+        Raises `RunError` when there is no run at `path`, when it is damaged, or when another process writes it.
+        """
+        path = Path(path)
+        folder = cls(path, read_config(path), main)
+        if main:
+            drop_torn_line(folder._metrics)
+        return folder
+
+    def close(self) -> None:
+        """Ends writing and lets others write."""
+        if self._tensorboard is not None:
+            self._tensorboard.close()
+        if self._lock is not None:
+            os.close(self._lock)
+            self._lock = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None) -> None:
+        if error is not None and self.main:
+            error.add_note(self.standing())
+        self.close()
+
+    def standing(self) -> str:
+        """One sentence: how far the run is, and the command that goes on with it."""
+        try:
+            lines = read_lines(self._metrics)
+        except (RunError, OSError) as error:
+            return str(error)
+        done, total = (lines[-1]["update"] if lines else 0), self.config.train.updates
+        return f"{self.path} stands after update {done} of {total}; go on with: gtr train --resume {self.path}"
+
+    # -- writing --------------------------------------------------------------------------------------------------
+    def write_config(self, config: Config) -> None:
+        """Replaces the settings, when a run is resumed with more updates."""
+        self.config = config
+        if self.main:
+            write_whole(self.path / "config.json", encode(config_to_dict(config), indent=2))
+
+    def write_fingerprint(self, task: Task | None = None, device: str | None = None) -> list[str]:
+        """Adds an entry for this start of the run; returns what differs from the first start (see `differences`)."""
+        entry = fingerprint(self.config, task, device)
+        if not self.main:
+            return []
+        file = self.path / "fingerprint.json"
+        entries = [*json.loads(file.read_bytes()), entry] if file.exists() else [entry]
+        write_whole(file, encode(entries, indent=2))
+        return differences(entries[0], entry)
+
+    def write_metrics(self, update: int, values: Mapping[str, float]) -> None:
+        """Adds an update's metrics: on disk when this returns."""
+        if self.main:
+            append_line(self._metrics, {"update": update, **values})
+            if self._tensorboard is not None:
+                self._tensorboard.scalars(update, values)
+
+    def write_turns(self, update: int, turns: Sequence[Turn], advantages: Sequence[float] | None = None) -> None:
+        """Writes an update's turns; `advantages` has one value per turn, in the same order, where they are known."""
+        if self.main and turns:
+            self._turns.mkdir(exist_ok=True)
+            write_transcript(self._turns_file(update), turns, advantages, self._images)
+            if self._tensorboard is not None:
+                self._tensorboard.example(update, turns)
+
+    def truncate_to(self, update: int) -> None:
+        """Forgets everything after `update`, so that a run resumed from its checkpoint writes it anew."""
+        if not self.main:
+            return
+        kept = [line for line in read_lines(self._metrics) if line["update"] <= update]
+        write_whole(self._metrics, b"".join(encode(line) for line in kept))
+        for later in self.updates_with_turns():
+            if later > update:
+                self._turns_file(later).unlink()
+        if self._tensorboard is not None:
+            self._tensorboard.purge_from = update + 1
+
+    # -- reading --------------------------------------------------------------------------------------------------
+    def read_metrics(self) -> list[dict[str, Any]]:
+        """One dictionary per update with the key ``update``; a metric that was not measured is NaN."""
+        return [{key: number(value) for key, value in line.items()} for line in read_lines(self._metrics)]
+
+    def updates_with_turns(self) -> list[int]:
+        """The updates whose turns are stored, in order."""
+        names = os.listdir(self._turns) if self._turns.exists() else []
+        return sorted(int(match[1]) for match in map(TURNS_FILE.fullmatch, names) if match)
+
+    def read_turns(self, update: int) -> list[dict[str, Any]]:
+        """The records of an update's turns (see `gtr.report.transcript.turn_record`); raises `RunError` if unknown."""
+        file = self._turns_file(update)
+        if not file.exists():
+            raise RunError(f"{self.path} holds no turns of update {update}; it has {self.updates_with_turns()}")
+        return read_transcript(file)
+
+    def image(self, name: str) -> Path:
+        """The file of a picture that a turn names."""
+        return self._images.path / name
+
+    def _turns_file(self, update: int) -> Path:
+        return self._turns / f"update_{update:05d}.jsonl.gz"
+
+
+def run_name(config: Config) -> str:
+    """The folder's name before numbering: what the user chose, or preset-task-seed."""
+    task = re.sub(r"[^A-Za-z0-9_.-]+", "_", config.task.name.rpartition(":")[2]).strip("_.") or "task"
+    return config.name or f"{config.preset}-{task.lower()}-{config.seed}"
+
+
+def read_config(path: Path) -> Config:
+    """The settings of the run at `path`."""
+    file = path / "config.json"
+    if not file.is_file():
+        raise RunError(f"{path} is not a run folder (no config.json): {_known_runs(path)}")
+    try:
+        return config_from_dict(json.loads(file.read_bytes()))
+    except (ValueError, ConfigError) as error:
+        raise RunError(f"{file} is damaged, or made by another version of gtr: {error}") from error
+
+
+def _known_runs(path: Path) -> str:
+    beside = path.parent if path.parent.is_dir() else Path()
+    runs = [one.parent.name for one in beside.glob("*/config.json")]
+    return nearest(path.name, runs) if runs else f"there are no runs in {beside}"
+
+
+def _claim(beside: Path, wanted: Path) -> Path:
+    """Moves a finished folder to the first free name; another process that was faster just raises the number."""
+    wanted.parent.mkdir(parents=True, exist_ok=True)
+    for index in count(1):
+        path = wanted if index == 1 else wanted.with_name(f"{wanted.name}-{index}")
+        if path.exists():
+            continue
+        try:
+            return beside.rename(path)
+        except OSError:
+            if not path.exists():
+                raise
+    raise AssertionError("unreachable: count() never ends")
+
+
+def _lock(path: Path) -> int:
+    """Takes the run for this process until it closes or dies, however it dies."""
+    handle = os.open(path / ".lock", os.O_RDWR | os.O_CREAT, 0o644)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        owner = os.read(handle, 200).decode() or "another process"
+        os.close(handle)
+        raise RunError(f"{path} is being written by {owner}: wait until it ends, or stop it") from error
+    os.truncate(handle, 0)
+    os.pwrite(handle, f"process {os.getpid()} on {socket.gethostname()}".encode(), 0)
+    return handle
