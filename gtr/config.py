@@ -105,7 +105,7 @@ class GuidanceConfig:
     correct_malformed: bool = True
     """Also correct replies that cannot be read (code: no; then they never heal)."""
     stop_early: bool = True
-    """End an episode when the corrector says that it cannot succeed any more (code: yes)."""
+    """End an episode when it leaves the corrector's plan or cannot succeed any more (code: yes)."""
     stop_reward: float = -1.0
     """Reward of the turn on which the corrector ends the episode (code: -1 on Points24, -3 on ALFWorld)."""
     forget_target: bool = False
@@ -122,6 +122,9 @@ class PPOConfig:
     thought_weight: float = 0.0
     """lambda: weight of the thought's log-prob in the ratio. 0 is PPO on action tokens (paper); 0.5 on cards, 0.2 on
     ALFWorld (code)."""
+    action_tokens: Literal["value", "field"] = "value"
+    """What counts as the action: its value alone, or everything from its key to the end of the reply (code). With
+    "field", every negative advantage also pushes down the JSON around the action."""
     ratio: Literal["turn", "token"] = "turn"
     """One importance ratio per turn (code), or one per token (VL-DAC)."""
     clip: float = 0.1

@@ -141,6 +141,8 @@ class Verdict:
     judgement: Judgement
     thought: Mapping[str, Any] | None = None
     """The corrected thought's fields when WRONG."""
+    action: str | None = None
+    """The corrector's own action; cloned only in the ablation that clones actions too."""
     answers: Mapping[str, bool] = field(default_factory=dict)
     """The check questions and whether the thought passed each."""
     target: str | None = None

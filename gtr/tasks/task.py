@@ -25,11 +25,20 @@ class Task(ABC):
     """Short lower-case name, used in tables and run folders."""
     thought_keys: tuple[str, ...] = ("thoughts",)
     """Keys of the reply that make up the thought, in the order in which they are written."""
+    reading_keys: tuple[str, ...] = ()
+    """Those of the thought's keys, from the first on, that only say what the picture shows."""
     max_turns: int = 20
     """An episode is truncated after this many turns, illegal ones included."""
 
+    reading_classes: int = 14
+    """Number of classes that one symbol of `reading` can take."""
+
     def __init__(self, config: TaskConfig) -> None:
         self.config = config
+        if not config.thought:
+            self.thought_keys = ()
+        if config.max_turns is not None:
+            self.max_turns = config.max_turns
 
     # -- the environment ------------------------------------------------------------------------------------------
     @abstractmethod
@@ -87,9 +96,23 @@ class Task(ABC):
         """The action that the thought itself announces, to measure whether actions follow thoughts; None if unsaid."""
         return None
 
+    def reading(self, truth: Truth) -> tuple[int, ...] | None:
+        """What the picture shows, as one small class number per place, always equally many; None if it has no such form.
+
+        Tiny models learn to see from it before they learn to speak.
+        """
+        return None
+
     def goal_key(self, truth: Truth) -> str:
         """A string equal for two states that call for the same thought; groups thoughts by state in metrics."""
         return repr(sorted(truth.state.items(), key=lambda item: item[0]))
+
+    def reading(self, truth: Truth) -> tuple[int, ...] | None:
+        """What the picture shows, as classes 0..reading_classes-1 of a fixed number of symbols, for a vision warm-up.
+
+        The same task always gives the same number of symbols; None where a picture has no such label.
+        """
+        return None
 
     # -- sampling of start states ---------------------------------------------------------------------------------
     def reset_arguments(self, rng: np.random.Generator) -> dict[str, Any]:

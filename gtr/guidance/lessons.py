@@ -1,0 +1,30 @@
+"""From a verdict to a lesson: the corrected thought around the agent's own action, which is masked (paper 3.3)."""
+
+from gtr.config import GuidanceConfig
+from gtr.policy.policy import Policy
+from gtr.policy.tokens import touching
+from gtr.tasks.reply import parse, write
+from gtr.tasks.task import Task
+from gtr.types import Judgement, Lesson, ReplyStatus, Turn
+
+
+def lesson_of(turn: Turn, task: Task, policy: Policy, config: GuidanceConfig) -> Lesson | None:
+    """The lesson of a corrected turn, or None when there is nothing to learn from it.
+
+    Only the action's value is masked, not the JSON around it: that scaffold carries no decision, and left
+    unsupervised it decays under negative advantages.
+    """
+    verdict = turn.verdict
+    if verdict is None or verdict.judgement is not Judgement.WRONG or verdict.thought is None:
+        return None
+    if turn.parsed.status is not ReplyStatus.COMPLETE and not config.correct_malformed:
+        return None
+    with_action = config.clone == "thought_and_action"
+    action = verdict.action if with_action or turn.parsed.action is None else turn.parsed.action
+    text = write(verdict.thought, action or "")
+    span = parse(text, True, task.thought_keys).action_span
+    if action is None and span is not None:
+        text = text[: span[0]]
+    tokens = policy.encode_reply(text) if action is not None else policy.encode_reply(text)[:-1]
+    masked = [False] * len(tokens) if with_action else touching(policy.offsets(tokens), span)
+    return Lesson(turn.prompt, tokens, tuple(0.0 if hidden else 1.0 for hidden in masked))

@@ -1,0 +1,89 @@
+"""All that gtr knows about particular model families, in one table; everything else works from their interfaces."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import nn
+
+from gtr.errors import PolicyError
+
+
+@dataclass(frozen=True)
+class Family:
+    """What differs between families of image-text-to-text models.
+
+    Example: Qwen2.5-VL computes its own three-dimensional positions, so `own_positions` is True.
+    """
+
+    own_positions: bool = False
+    """The model derives positions from token ids and image grids; passing `position_ids` would break them."""
+    vision: tuple[str, ...] = ("vision_tower", "visual", "vision_model")
+    """Names of submodules that hold the vision tower."""
+
+
+FAMILIES: dict[str, Family] = {
+    "llava": Family(),
+    "llava_next": Family(),
+    "llava_onevision": Family(),
+    "qwen2_vl": Family(own_positions=True),
+    "qwen2_5_vl": Family(own_positions=True),
+    "qwen3_vl": Family(own_positions=True),
+    "paligemma": Family(own_positions=True),
+}
+"""By `config.model_type`; families that are not listed take the defaults."""
+
+
+def family_of(model_type: str) -> Family:
+    """The row of the table for a model type."""
+    return FAMILIES.get(model_type, Family())
+
+
+def vision_modules(model: nn.Module, family: Family) -> list[nn.Module]:
+    """The vision tower's modules of a loaded model; empty if it has none under a known name."""
+    return [module for name, module in model.named_modules() if name.rsplit(".", 1)[-1] in family.vision]
+
+
+def forbidden_ids(model_config: Any, tokenizer: Any, end_ids: Sequence[int], vocabulary: int) -> list[int]:
+    """Token ids that a reply may never hold: special and image tokens, and rows beyond the tokeniser's vocabulary.
+
+    A policy that samples an image placeholder breaks its own next forward pass.
+    """
+    ids = set(tokenizer.all_special_ids)
+    ids |= {i for i, token in tokenizer.added_tokens_decoder.items() if token.special}
+    for key in ("image_token", "video_token", "vision_start_token", "vision_end_token"):
+        value = getattr(model_config, f"{key}_id", getattr(model_config, f"{key}_index", None))
+        if value is not None:
+            ids.add(int(value))
+    ids |= set(range(len(tokenizer), vocabulary))
+    return sorted(i for i in ids - set(end_ids) if 0 <= i < vocabulary)
+
+
+class GridProcessor:
+    """Image processor and tokeniser side by side, for Qwen-VL models where their own processor cannot be loaded.
+
+    The official processor wants torchvision for its video half. This one serves pictures only: one image token per
+    merged patch, as the official one.
+    """
+
+    def __init__(self, image_processor: Any, tokenizer: Any, image_token: str) -> None:
+        self.image_processor, self.tokenizer, self.image_token = image_processor, tokenizer, image_token
+
+    def apply_chat_template(self, messages: Any, **options: Any) -> str:
+        return str(self.tokenizer.apply_chat_template(messages, **options))
+
+    def __call__(self, images: Any, text: str, return_tensors: str = "pt") -> dict[str, torch.Tensor]:
+        pixels = self.image_processor(images=images, return_tensors=return_tensors)
+        merge = self.image_processor.merge_size**2
+        before, found, after = text.partition(self.image_token)
+        if not found:
+            raise PolicyError(f"the chat template of this model wrote no {self.image_token} for the picture")
+        count = int(pixels["image_grid_thw"][0].prod()) // merge
+        tokens = self.tokenizer(before + self.image_token * count + after, return_tensors=return_tensors)
+        kinds = (tokens["input_ids"] == self.tokenizer.convert_tokens_to_ids(self.image_token)).long()
+        return {**tokens, **pixels, "mm_token_type_ids": kinds}
+
+    def save_pretrained(self, folder: str) -> None:
+        self.image_processor.save_pretrained(folder)
+        self.tokenizer.save_pretrained(folder)

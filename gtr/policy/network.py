@@ -1,0 +1,192 @@
+"""The trainable network: a Hugging Face image-text model and a value head, with sampling and scoring in one place.
+
+Both use one distribution per token: softmax of ``logits / temperature`` with forbidden tokens at minus infinity.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from transformers import GenerationConfig, LogitsProcessor, LogitsProcessorList
+from transformers.generation.logits_process import RepetitionPenaltyLogitsProcessor
+
+
+@dataclass(frozen=True)
+class Scores:
+    """What one scoring pass gives for a batch of n replies padded to L tokens."""
+
+    logprobs: Tensor
+    """(n, L) log-probability in nats of each reply token; 0 on padding."""
+    entropy: Tensor
+    """(n, L) entropy in nats of the distribution at each reply token; 0 on padding."""
+    values: Tensor
+    """(n,) the critic's estimate for the prompt."""
+
+
+@dataclass(frozen=True)
+class Samples:
+    """What one sampling pass gives."""
+
+    tokens: Tensor
+    """(n, L) sampled ids, padded on the right."""
+    logprobs: Tensor
+    """(n, L) log-probability of each sampled token."""
+    values: Tensor
+    """(n,)"""
+
+
+class ValueHead(nn.Module):
+    """An MLP from the last prompt token's hidden state to one number (reference code: hidden-1024-512-1)."""
+
+    def __init__(self, width: int, hidden: Sequence[int]) -> None:
+        super().__init__()
+        layers: list[nn.Module] = []
+        for size in hidden:
+            layers += [nn.Linear(width, size), nn.ReLU()]
+            width = size
+        last = nn.Linear(width, 1)
+        nn.init.zeros_(last.weight)
+        nn.init.zeros_(last.bias)
+        self.layers = nn.Sequential(*layers, last)
+
+    def forward(self, hidden: Tensor) -> Tensor:
+        out: Tensor = self.layers(hidden.float())
+        return out.squeeze(-1)
+
+
+class _Recorder(LogitsProcessor):
+    """Shapes the sampling distribution and keeps each step's log-probabilities until the choice is known."""
+
+    def __init__(self, network: "Network", temperature: float, penalty: float, greedy: bool) -> None:
+        self._network, self._temperature, self._greedy = network, temperature, greedy
+        self._penalty = RepetitionPenaltyLogitsProcessor(penalty) if penalty != 1.0 else None
+        self._last: Tensor | None = None
+        self.chosen: list[Tensor] = []
+
+    def __call__(self, input_ids: Tensor, scores: Tensor) -> Tensor:
+        self.settle(input_ids)
+        scores = self._network.allowed(scores.float())
+        self._last = torch.log_softmax(scores / self._temperature, dim=-1)
+        # The penalty is left out of what is recorded: scoring cannot know it, and the two must agree.
+        penalised = self._penalty(input_ids, scores) if self._penalty else scores
+        return penalised if self._greedy else penalised / self._temperature
+
+    def settle(self, input_ids: Tensor) -> None:
+        """Records the log-probability of the token that was appended since the last call."""
+        if self._last is not None:
+            self.chosen.append(self._last.gather(1, input_ids[:, -1:]).squeeze(1))
+
+
+class Network(nn.Module):
+    """A policy and its critic as one module, so that distributed wrappers see a single forward pass."""
+
+    def __init__(
+        self, model: nn.Module, value_head: ValueHead, forbidden: Sequence[int], own_positions: bool, pad_id: int
+    ) -> None:
+        super().__init__()
+        self.model = model
+        self.value_head = value_head
+        self._own_positions = own_positions
+        self._pad_id = pad_id
+        self.register_buffer("_forbidden", torch.tensor(sorted(forbidden), dtype=torch.long), persistent=False)
+        self._hidden: Tensor | None = None
+        head: nn.Module = self.model.get_output_embeddings()  # type: ignore[operator]
+        head.register_forward_pre_hook(self._keep_hidden)
+
+    def _keep_hidden(self, _module: nn.Module, inputs: tuple[Tensor, ...]) -> None:
+        """Keeps the hidden states that enter the output layer: the value head reads them without a second pass."""
+        self._hidden = inputs[0]
+
+    def allowed(self, logits: Tensor) -> Tensor:
+        """Logits with forbidden tokens at minus infinity."""
+        return logits.index_fill(-1, self._forbidden, float("-inf"))  # type: ignore[arg-type]
+
+    def forward(
+        self, prompt: Mapping[str, Tensor], reply: Tensor, mask: Tensor, temperature: Tensor, entropy: bool = False
+    ) -> Scores:
+        """Scores given replies under given prompts.
+
+        Args:
+            prompt: a batch from `PromptEncoder.batch`, left-padded to P tokens.
+            reply: (n, L) token ids, right-padded.
+            mask: (n, L) 1 on reply tokens, 0 on padding.
+            temperature: (n,) of each row: the one that was sampled with, or 1 for supervised examples.
+            entropy: also compute entropies (zero otherwise).
+        """
+        length = reply.shape[1]
+        inputs = dict(prompt)
+        kinds = {n: t for n, t in prompt.items() if t.dim() == 2 and t.shape == prompt["input_ids"].shape}
+        for name, value in kinds.items():
+            tail = {"input_ids": reply, "attention_mask": mask}.get(name, torch.zeros_like(reply))
+            inputs[name] = torch.cat([value, tail.to(value.dtype)], dim=1)
+        if not self._own_positions:
+            inputs["position_ids"] = (inputs["attention_mask"].cumsum(1) - 1).clamp(min=0)
+        logits = self.model(**inputs, logits_to_keep=length + 1, use_cache=False).logits
+        values = self._values(self._hidden, -(length + 1))
+        logits = self.allowed(logits[:, -(length + 1) : -1].float()) / temperature[:, None, None]
+        logprobs = torch.log_softmax(logits, dim=-1)
+        keep = mask.bool()
+        chosen = logprobs.gather(2, reply.unsqueeze(2)).squeeze(2).masked_fill(~keep, 0.0)
+        entropies = torch.zeros_like(chosen)
+        if entropy:
+            terms = logprobs.exp() * logprobs.masked_fill(logprobs == float("-inf"), 0.0)
+            entropies = -terms.sum(-1).masked_fill(~keep, 0.0)
+        return Scores(chosen, entropies, values)
+
+    def _values(self, hidden: Tensor | None, position: int) -> Tensor:
+        assert hidden is not None, "the output layer was not reached"
+        return self.value_head(hidden[:, position])  # type: ignore[no-any-return]
+
+    @torch.no_grad()
+    def values(self, prompt: Mapping[str, Tensor]) -> Tensor:
+        """(n,) the critic's estimates for prompts alone."""
+        inputs = dict(prompt)
+        if not self._own_positions:
+            inputs["position_ids"] = (inputs["attention_mask"].cumsum(1) - 1).clamp(min=0)
+        self.model(**inputs, logits_to_keep=1, use_cache=False)
+        return self._values(self._hidden, -1)
+
+    @torch.no_grad()
+    def sample(
+        self,
+        prompt: Mapping[str, Tensor],
+        temperature: float,
+        greedy: bool,
+        max_new_tokens: int,
+        end_ids: Sequence[int],
+        repetition_penalty: float = 1.0,
+    ) -> Samples:
+        """Samples one reply per prompt with a key-value cache, and the value of each prompt from the same pass."""
+        recorder = _Recorder(self, temperature, repetition_penalty, greedy)
+        first = _FirstHidden(self)
+        settings: dict[str, Any] = {} if greedy else {"temperature": 1.0, "top_k": 0, "top_p": 1.0}
+        out: Tensor = self.model.generate(  # type: ignore[operator]
+            **prompt,
+            logits_processor=LogitsProcessorList([first, recorder]),
+            generation_config=GenerationConfig(
+                do_sample=not greedy,
+                max_new_tokens=max_new_tokens,
+                eos_token_id=list(end_ids),
+                pad_token_id=self._pad_id,
+                **settings,
+            ),
+        )
+        recorder.settle(out)
+        tokens = out[:, prompt["input_ids"].shape[1] :]
+        assert first.value is not None
+        return Samples(tokens, torch.stack(recorder.chosen, dim=1), first.value)
+
+
+class _FirstHidden(LogitsProcessor):
+    """Reads the value off the first step of generation, where the last hidden state is the last prompt token's."""
+
+    def __init__(self, network: Network) -> None:
+        self._network = network
+        self.value: Tensor | None = None
+
+    def __call__(self, input_ids: Tensor, scores: Tensor) -> Tensor:
+        if self.value is None:
+            self.value = self._network._values(self._network._hidden, -1)
+        return scores

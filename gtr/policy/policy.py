@@ -1,0 +1,258 @@
+"""The agent: any Hugging Face image-text-to-text model, from prompts to replies and back to log-probabilities."""
+
+import json
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+from transformers import AutoConfig, AutoImageProcessor, AutoModelForImageTextToText, AutoProcessor, AutoTokenizer
+
+from gtr.config import PolicyConfig
+from gtr.errors import PolicyError
+from gtr.policy.families import GridProcessor, family_of, forbidden_ids, vision_modules
+from gtr.policy.network import Network, Scores, ValueHead
+from gtr.policy.prompts import PromptEncoder
+from gtr.policy.tokens import offsets
+from gtr.types import Prompt, Reply, Span
+
+VALUE_HEAD = "value_head.safetensors"
+log = logging.getLogger(__name__)
+
+
+class Policy:
+    """A network with its tokeniser, processor and sampling settings."""
+
+    def __init__(self, network: Network, processor: Any, config: PolicyConfig, end_ids: Sequence[int]) -> None:
+        self.network = network
+        self.config = config
+        self.processor = processor
+        self.tokenizer = processor.tokenizer
+        self.end_ids = tuple(end_ids)
+        self.pad_id = _pad_id(self.tokenizer, self.end_ids)
+        self.prompts = PromptEncoder(processor, self.pad_id)
+        self.scorer: nn.Module = network
+        """What scoring passes go through: the network, or its distributed wrapper."""
+
+    @property
+    def device(self) -> torch.device:
+        return next(self.network.parameters()).device
+
+    # -- prompts to replies ---------------------------------------------------------------------------------------
+    def generate(self, prompts: Sequence[Prompt], greedy: bool = False) -> list[Reply]:
+        """One reply per prompt, in one batched pass; draws from torch's global generator unless greedy."""
+        config = self.config
+        self.network.eval()
+        samples = self.network.sample(
+            self.inputs(prompts),
+            config.temperature,
+            greedy,
+            config.max_new_tokens,
+            self.end_ids,
+            config.repetition_penalty,
+        )
+        rows = zip(samples.tokens.tolist(), samples.logprobs.tolist(), samples.values.tolist(), strict=True)
+        return [self._reply(tokens, logprobs, value) for tokens, logprobs, value in rows]
+
+    def _reply(self, tokens: list[int], logprobs: list[float], value: float) -> Reply:
+        ends = [i for i, token in enumerate(tokens) if token in self.end_ids]
+        length = ends[0] + 1 if ends else len(tokens)
+        kept = tuple(tokens[:length])
+        return Reply(self.decode(kept), kept, tuple(logprobs[:length]), bool(ends), value)
+
+    def decode(self, tokens: Sequence[int]) -> str:
+        """The text of reply tokens, special tokens left out."""
+        return str(self.tokenizer.decode(list(tokens), skip_special_tokens=True))
+
+    def offsets(self, tokens: Sequence[int]) -> list[Span]:
+        """The characters of `decode(tokens)` that each token produced."""
+        return offsets(tokens, self.decode)
+
+    def encode_reply(self, text: str) -> tuple[int, ...]:
+        """The tokens of a reply that a teacher wrote, end token included."""
+        ids = self.tokenizer(text, add_special_tokens=False)["input_ids"]
+        return (*ids, self.end_ids[0])
+
+    # -- replies back to numbers ----------------------------------------------------------------------------------
+    def score(
+        self,
+        prompts: Sequence[Prompt],
+        replies: Sequence[Sequence[int]],
+        entropy: bool = False,
+        temperatures: Sequence[float] | None = None,
+    ) -> Scores:
+        """Log-probabilities of given reply tokens under the same prompts and distribution as in sampling.
+
+        Gradients flow; wrap in ``torch.no_grad()`` where they are not wanted. `temperatures`, one per reply, replace the
+        sampling one: supervised examples are scored at 1.
+        """
+        reply, mask = self.pad(replies)
+        rows = [self.config.temperature] * len(replies) if temperatures is None else list(temperatures)
+        scores = self.scorer(self.inputs(prompts), reply, mask, torch.tensor(rows, device=self.device), entropy)
+        assert isinstance(scores, Scores)
+        return scores
+
+    def pad(self, replies: Sequence[Sequence[int]]) -> tuple[Tensor, Tensor]:
+        """Token ids (n, L), padded on the right, and their mask (n, L)."""
+        longest = max(1, *(len(reply) for reply in replies))
+        ids = torch.full((len(replies), longest), self.pad_id, dtype=torch.long)
+        mask = torch.zeros((len(replies), longest), dtype=torch.long)
+        for i, reply in enumerate(replies):
+            ids[i, : len(reply)] = torch.tensor(reply, dtype=torch.long)
+            mask[i, : len(reply)] = 1
+        return ids.to(self.device), mask.to(self.device)
+
+    def values(self, prompts: Sequence[Prompt]) -> list[float]:
+        """The critic's estimates for prompts alone."""
+        self.network.eval()
+        return [float(v) for v in self.network.values(self.inputs(prompts))]
+
+    def inputs(self, prompts: Sequence[Prompt]) -> dict[str, Tensor]:
+        """Prompts as one batch of the model's inputs, on its device and in its type."""
+        dtype = next(self.network.model.parameters()).dtype
+        batch = self.prompts.batch(prompts)
+        return {
+            name: value.to(self.device, dtype if value.is_floating_point() else None) for name, value in batch.items()
+        }
+
+    # -- disk -----------------------------------------------------------------------------------------------------
+    def save(self, folder: Path) -> None:
+        """Writes model (or adapter), processor and value head; `load_policy` and transformers read it back."""
+        folder.mkdir(parents=True, exist_ok=True)
+        self.network.model.save_pretrained(folder)  # type: ignore[operator]
+        self.processor.save_pretrained(folder)
+        save_file(self.network.value_head.state_dict(), folder / VALUE_HEAD)
+
+
+def load_policy(path: str | Path, config: PolicyConfig, seed: int = 0) -> Policy:
+    """Loads a policy from a model folder or hub id; a folder that `Policy.save` wrote also brings its value head.
+
+    Args:
+        path: folder or hub id; a LoRA folder names its base model itself.
+        config: fine-tuning and sampling settings.
+        seed: of a new value head and new adapters.
+
+    Raises:
+        PolicyError: nothing is there, it is no image-text model, or its processor cannot be loaded.
+    """
+    folder = Path(path)
+    base, adapter = _base_of(folder, str(path))
+    model = _load_model(base, config)
+    processor = load_processor(folder if (folder / "tokenizer_config.json").exists() else base, model.config)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        model = _prepare(model, config, adapter)
+        width = model.get_output_embeddings().in_features
+        head = ValueHead(width, config.value_hidden)
+    if (folder / VALUE_HEAD).exists():
+        _load_head(head, folder / VALUE_HEAD)
+    tokenizer = processor.tokenizer
+    end_ids = _end_ids(model, tokenizer)
+    vocabulary = model.get_output_embeddings().out_features
+    network = Network(
+        model,
+        head,
+        forbidden_ids(model.config, tokenizer, end_ids, vocabulary),
+        family_of(model.config.model_type).own_positions,
+        _pad_id(tokenizer, end_ids),
+    )
+    return Policy(network, processor, config, end_ids)
+
+
+def _base_of(folder: Path, path: str) -> tuple[str, Path | None]:
+    marker = folder / "adapter_config.json"
+    if not marker.exists():
+        return path, None
+    base = json.loads(marker.read_text()).get("base_model_name_or_path")
+    if not base:
+        raise PolicyError(f"{marker} names no base model; set base_model_name_or_path in it")
+    return str(base), folder
+
+
+def _load_model(path: str, config: PolicyConfig) -> Any:
+    dtype = _dtype(config)
+    try:
+        return AutoModelForImageTextToText.from_pretrained(path, dtype=dtype)
+    except (OSError, ValueError, KeyError, RuntimeError) as error:
+        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        raise PolicyError(
+            f"policy.model: cannot load '{path}' as an image-text-to-text model ({reason}). Give a folder with "
+            "config.json and *.safetensors, a hub id, or a built-in tiny model such as tiny-llava"
+        ) from error
+
+
+def _dtype(config: PolicyConfig) -> torch.dtype:
+    if config.dtype == "auto":
+        return torch.bfloat16 if torch.cuda.is_available() and torch.cuda.is_bf16_supported() else torch.float32
+    if config.dtype == "bfloat16" and not torch.cuda.is_available():
+        log.warning("policy.dtype is bfloat16 on a CPU, where it is about 80 times slower: float32 is used")
+        return torch.float32
+    return torch.bfloat16 if config.dtype == "bfloat16" else torch.float32
+
+
+def _prepare(model: Any, config: PolicyConfig, adapter: Path | None) -> Any:
+    """Freezes, wraps in LoRA and switches checkpointing on, as the settings say."""
+    if config.finetune == "lora":
+        model = _with_lora(model, config, adapter)
+    elif adapter is not None:
+        from peft import PeftModel
+
+        model = PeftModel.from_pretrained(model, adapter).merge_and_unload()
+    if config.freeze_vision:
+        for module in vision_modules(model, family_of(model.config.model_type)):
+            module.requires_grad_(False)
+    if config.gradient_checkpointing:
+        model.gradient_checkpointing_enable({"use_reentrant": False})
+    return model
+
+
+def _with_lora(model: Any, config: PolicyConfig, adapter: Path | None) -> Any:
+    from peft import LoraConfig, PeftModel, get_peft_model
+
+    if adapter is not None:
+        return PeftModel.from_pretrained(model, adapter, is_trainable=True)
+    settings = LoraConfig(
+        r=config.lora_rank,
+        lora_alpha=config.lora_alpha,
+        lora_dropout=config.lora_dropout,
+        target_modules="all-linear",
+    )
+    return get_peft_model(model, settings)
+
+
+def _load_head(head: ValueHead, path: Path) -> None:
+    try:
+        head.load_state_dict(load_file(path))
+    except RuntimeError as error:
+        raise PolicyError(
+            f"{path} holds a value head of another shape; policy.value_hidden must be what it was saved with"
+        ) from error
+
+
+def load_processor(path: str | Path, model_config: Any) -> Any:
+    """The model's own processor; for Qwen-VL without torchvision, its image processor and tokeniser side by side."""
+    try:
+        return AutoProcessor.from_pretrained(path)
+    except (ImportError, OSError, ValueError) as error:
+        if "qwen" not in AutoConfig.for_model(model_config.model_type).model_type:
+            raise PolicyError(f"cannot load the processor of '{path}': {error}") from error
+    tokenizer = AutoTokenizer.from_pretrained(path)
+    image_token = tokenizer.convert_ids_to_tokens(model_config.image_token_id)
+    return GridProcessor(AutoImageProcessor.from_pretrained(path, backend="pil"), tokenizer, image_token)
+
+
+def _end_ids(model: Any, tokenizer: Any) -> list[int]:
+    """Ids that end a reply: the generation config's and the tokeniser's."""
+    configured = model.generation_config.eos_token_id
+    ids = configured if isinstance(configured, list) else [configured]
+    found = [i for i in [tokenizer.eos_token_id, *ids] if i is not None and i < len(tokenizer)]
+    if not found:
+        raise PolicyError("the model's tokeniser has no end-of-sequence token; set eos_token in tokenizer_config.json")
+    return list(dict.fromkeys(found))
+
+
+def _pad_id(tokenizer: Any, end_ids: Sequence[int]) -> int:
+    return int(tokenizer.pad_token_id if tokenizer.pad_token_id is not None else end_ids[0])

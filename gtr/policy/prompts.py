@@ -1,0 +1,88 @@
+"""Prompts as the model's own processor writes them, one at a time, then stacked: sampling and scoring share them.
+
+Every prompt is encoded alone and padded afterwards, so that a turn's tokens never depend on the batch it is in.
+"""
+
+import hashlib
+from collections import OrderedDict
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from PIL import Image as Pillow
+from torch import Tensor
+from torch.nn import functional as F
+
+from gtr.errors import PolicyError
+from gtr.types import Image, Prompt
+
+Encoded = Mapping[str, Tensor]
+"""One prompt: `input_ids` (1, length), the picture's tensors, and whatever else the model's processor makes."""
+
+CACHED_PROMPTS = 1024
+"""Encoded prompts kept: an update visits each turn of a rollout once per epoch."""
+
+
+def image_hash(image: Image) -> str:
+    """A picture's name: the SHA-1 of its shape and pixels, 16 hexadecimal digits."""
+    return hashlib.sha1(repr(image.shape).encode() + image.tobytes()).hexdigest()[:16]
+
+
+class PromptEncoder:
+    """Turns prompts into the model's inputs through its own processor and chat template."""
+
+    def __init__(self, processor: Any, pad_id: int) -> None:
+        self._processor = processor
+        self._pad_id = pad_id
+        self._cache: OrderedDict[tuple[str, str], Encoded] = OrderedDict()
+
+    def encode(self, prompt: Prompt) -> Encoded:
+        """The inputs for one prompt, a batch of one."""
+        key = (image_hash(prompt.image), prompt.text)
+        if key in self._cache:
+            self._cache.move_to_end(key)
+            return self._cache[key]
+        encoded = self._encode(prompt)
+        self._cache[key] = encoded
+        if len(self._cache) > CACHED_PROMPTS:
+            self._cache.popitem(last=False)
+        return encoded
+
+    def _encode(self, prompt: Prompt) -> Encoded:
+        content = [{"type": "image"}, {"type": "text", "text": prompt.text}]
+        try:
+            text = self._processor.apply_chat_template(
+                [{"role": "user", "content": content}], add_generation_prompt=True, tokenize=False
+            )
+        except (ValueError, AttributeError) as error:
+            raise PolicyError(
+                f"policy.model has no usable chat template ({error}); save one with its processor (chat_template.jinja)"
+            ) from error
+        made = self._processor(images=[Pillow.fromarray(prompt.image)], text=text, return_tensors="pt")
+        return {name: value for name, value in made.items() if isinstance(value, Tensor)}
+
+    def batch(self, prompts: Sequence[Prompt]) -> dict[str, Tensor]:
+        """Inputs for several prompts: tokens padded on the left to one length, pictures joined along the first axis."""
+        return stack([self.encode(prompt) for prompt in prompts], self._pad_id)
+
+
+def stack(rows: Sequence[Encoded], pad_id: int) -> dict[str, Tensor]:
+    """Encoded prompts as one batch; tensors as long as the tokens are padded like them, others are concatenated."""
+    longest = max(row["input_ids"].shape[1] for row in rows)
+    batch: dict[str, Tensor] = {}
+    for name in rows[0]:
+        parts = [row[name] for row in rows]
+        if all(p.dim() == 2 and p.shape == row["input_ids"].shape for p, row in zip(parts, rows, strict=True)):
+            fill = pad_id if name == "input_ids" else 0
+            batch[name] = torch.cat([F.pad(p, (longest - p.shape[1], 0), value=fill) for p in parts])
+        else:
+            batch[name] = _join(parts)
+    return batch
+
+
+def _join(parts: Sequence[Tensor]) -> Tensor:
+    """Concatenation along the first axis, the second one zero-padded where pictures have different numbers of tiles."""
+    if len({p.shape[1:] for p in parts}) > 1:
+        most = max(p.shape[1] for p in parts)
+        parts = [F.pad(p, (0, 0) * (p.dim() - 2) + (0, most - p.shape[1])) for p in parts]
+    return torch.cat(list(parts))

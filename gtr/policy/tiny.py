@@ -1,0 +1,239 @@
+"""Tiny models of real classes, built on the spot: the embedded default, and what the tests walk the street with.
+
+A few seconds of CPU make a complete model folder (config, random weights, processor, tokeniser, chat template) that
+`AutoModelForImageTextToText` loads like any other. The tokeniser is learnt from the task's own replies, so that a
+whole answer is about 25 tokens.
+"""
+
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+import torch
+from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
+from transformers import (
+    CLIPImageProcessorPil,
+    CLIPVisionConfig,
+    LlamaConfig,
+    LlavaConfig,
+    LlavaForConditionalGeneration,
+    LlavaNextConfig,
+    LlavaNextForConditionalGeneration,
+    LlavaNextImageProcessorPil,
+    LlavaNextProcessor,
+    LlavaProcessor,
+    PreTrainedTokenizerFast,
+    Qwen2_5_VLConfig,
+    Qwen2_5_VLForConditionalGeneration,
+    Qwen2VLImageProcessorPil,
+)
+
+from gtr.errors import PolicyError, nearest
+
+VOCABULARY = 382
+IMAGE, PAD, BOS, EOS = "<image>", "<pad>", "<s>", "</s>"
+PATCH = 24
+
+# The picture comes late, right before the answer: a tiny model loses what it read over many tokens of text. It is
+# not the very last token: Qwen-VL's incremental positions are wrong after a prompt that ends in a picture.
+CHAT_TEMPLATE = (
+    "<s>{% for message in messages %}{% for part in message['content'] %}"
+    "{% if part['type'] == 'text' %}{{ part['text'] }}{% endif %}{% endfor %}"
+    "{% for part in message['content'] %}{% if part['type'] == 'image' %}IMAGE{% endif %}{% endfor %}{% endfor %}{{ '\\n' }}"
+)
+
+
+def tokenizer_for(texts: Iterable[str], image_token: str = IMAGE) -> Any:
+    """A byte-level BPE tokeniser of `VOCABULARY` tokens learnt from `texts`; numbers and operators stay whole tokens.
+
+    Words are not split at white space, so that fixed stretches of JSON become single tokens.
+    """
+    tokenizer = Tokenizer(models.BPE())
+    tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
+        [
+            pre_tokenizers.Split(Regex(r"\d+|[-+*/()=]"), behavior="isolated"),
+            pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False),
+        ]
+    )
+    tokenizer.decoder = decoders.ByteLevel()
+    trainer = trainers.BpeTrainer(
+        vocab_size=VOCABULARY,
+        special_tokens=[PAD, BOS, EOS, image_token],
+        initial_alphabet=sorted(pre_tokenizers.ByteLevel.alphabet()),
+        show_progress=False,
+    )
+    tokenizer.train_from_iterator(texts, trainer)
+    return PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer,
+        pad_token=PAD,
+        bos_token=BOS,
+        eos_token=EOS,
+        additional_special_tokens=[image_token],
+        padding_side="left",
+        clean_up_tokenization_spaces=False,
+    )
+
+
+def _clip(image_size: int) -> Any:
+    return CLIPVisionConfig(
+        hidden_size=96,
+        intermediate_size=192,
+        num_hidden_layers=3,
+        num_attention_heads=4,
+        image_size=image_size,
+        patch_size=PATCH,
+        projection_dim=96,
+    )
+
+
+def _llama(tokenizer: Any) -> Any:
+    return LlamaConfig(
+        vocab_size=len(tokenizer),
+        hidden_size=128,
+        intermediate_size=320,
+        num_hidden_layers=4,
+        num_attention_heads=4,
+        num_key_value_heads=4,
+        max_position_embeddings=2048,
+        tie_word_embeddings=False,
+        **_ids(tokenizer),
+    )
+
+
+def _ids(tokenizer: Any) -> dict[str, int]:
+    return {
+        "pad_token_id": tokenizer.pad_token_id,
+        "bos_token_id": tokenizer.bos_token_id,
+        "eos_token_id": tokenizer.eos_token_id,
+    }
+
+
+def _llava(texts: Iterable[str], image_size: int) -> tuple[Any, Any]:
+    tokenizer = tokenizer_for(texts)
+    config = LlavaConfig(
+        vision_config=_clip(image_size),
+        text_config=_llama(tokenizer),
+        image_token_index=tokenizer.convert_tokens_to_ids(IMAGE),
+        vision_feature_layer=-1,
+        vision_feature_select_strategy="default",
+        image_seq_length=(image_size // PATCH) ** 2,
+        tie_word_embeddings=False,
+        **_ids(tokenizer),
+    )
+    processor = LlavaProcessor(
+        image_processor=CLIPImageProcessorPil(
+            size={"height": image_size, "width": image_size}, do_center_crop=False, do_convert_rgb=False
+        ),
+        tokenizer=tokenizer,
+        patch_size=PATCH,
+        vision_feature_select_strategy="default",
+        num_additional_image_tokens=1,
+        image_token=IMAGE,
+        chat_template=CHAT_TEMPLATE.replace("IMAGE", IMAGE),
+    )
+    return LlavaForConditionalGeneration(config), processor
+
+
+def _llava_next(texts: Iterable[str], image_size: int) -> tuple[Any, Any]:
+    tokenizer = tokenizer_for(texts)
+    grid = [[image_size, image_size]]
+    config = LlavaNextConfig(
+        vision_config=_clip(image_size),
+        text_config=_llama(tokenizer),
+        image_token_index=tokenizer.convert_tokens_to_ids(IMAGE),
+        image_grid_pinpoints=grid,
+        vision_feature_layer=-1,
+        vision_feature_select_strategy="default",
+        image_seq_length=(image_size // PATCH) ** 2,
+        tie_word_embeddings=False,
+        **_ids(tokenizer),
+    )
+    processor = LlavaNextProcessor(
+        image_processor=LlavaNextImageProcessorPil(
+            size={"shortest_edge": image_size},
+            crop_size={"height": image_size, "width": image_size},
+            image_grid_pinpoints=grid,
+        ),
+        tokenizer=tokenizer,
+        patch_size=PATCH,
+        vision_feature_select_strategy="default",
+        num_additional_image_tokens=1,
+        image_token=IMAGE,
+        chat_template=CHAT_TEMPLATE.replace("IMAGE", IMAGE),
+    )
+    return LlavaNextForConditionalGeneration(config), processor
+
+
+def _qwen(texts: Iterable[str], image_size: int) -> tuple[Any, Any]:
+    from gtr.policy.families import GridProcessor
+
+    image_token = "<|image_pad|>"
+    tokenizer = tokenizer_for(texts, image_token)
+    tokenizer.chat_template = CHAT_TEMPLATE.replace("IMAGE", image_token)
+    image = tokenizer.convert_tokens_to_ids(image_token)
+    side = image_size // 24 * 24
+    config = Qwen2_5_VLConfig(
+        text_config={
+            "vocab_size": len(tokenizer),
+            "hidden_size": 128,
+            "intermediate_size": 320,
+            "num_hidden_layers": 4,
+            "num_attention_heads": 4,
+            "num_key_value_heads": 4,
+            "max_position_embeddings": 2048,
+            "rope_parameters": {"rope_type": "default", "rope_theta": 10000.0, "mrope_section": [4, 6, 6]},
+            **_ids(tokenizer),
+        },
+        vision_config={
+            "depth": 3,
+            "hidden_size": 96,
+            "intermediate_size": 192,
+            "num_heads": 4,
+            "patch_size": PATCH // 2,
+            "spatial_merge_size": 2,
+            "out_hidden_size": 128,
+            "fullatt_block_indexes": [2],
+            "window_size": 96,
+        },
+        image_token_id=image,
+        # Ids that no tokeniser of this size holds: the defaults lie outside the vocabulary and would match nothing.
+        video_token_id=len(tokenizer) + 1,
+        vision_start_token_id=len(tokenizer) + 2,
+        vision_end_token_id=len(tokenizer) + 3,
+        tie_word_embeddings=False,
+        **_ids(tokenizer),
+    )
+    images = Qwen2VLImageProcessorPil(
+        patch_size=PATCH // 2, merge_size=2, size={"shortest_edge": side * side, "longest_edge": side * side}
+    )
+    return Qwen2_5_VLForConditionalGeneration(config), GridProcessor(images, tokenizer, image_token)
+
+
+BUILDERS: dict[str, Callable[[Iterable[str], int], tuple[Any, Any]]] = {
+    "tiny-llava": _llava,
+    "tiny-llava-next": _llava_next,
+    "tiny-qwen2.5-vl": _qwen,
+}
+
+
+def build(kind: str, texts: Iterable[str], image_size: int, seed: int, folder: Path) -> Path:
+    """Builds a tiny model with random weights into `folder` and returns it.
+
+    Args:
+        kind: a key of `BUILDERS`.
+        texts: sample prompts and replies that the tokeniser is learnt from.
+        image_size: side of the square picture that the vision tower sees, in pixels; a multiple of 24.
+        seed: of the random weights; the global generator is left as it was.
+    """
+    if kind not in BUILDERS:
+        raise PolicyError(f"policy.model: no built-in model '{kind}'; {nearest(kind, BUILDERS)}")
+    if image_size % PATCH:
+        raise PolicyError(f"task.image_size is {image_size}; {kind} needs a multiple of {PATCH}, for example 96")
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        model, processor = BUILDERS[kind](texts, image_size)
+    folder.mkdir(parents=True, exist_ok=True)
+    model.generation_config.update(**_ids(processor.tokenizer))
+    model.save_pretrained(folder)
+    processor.save_pretrained(folder)
+    return folder

@@ -1,0 +1,287 @@
+"""SFT initialisation: where the agent stands before RL, made from expert episodes and stopped at measured competence.
+
+A tiny model starts from random weights and goes through three stages; a pre-trained one needs only the last:
+
+1. warm-up: vision tower and projector learn to classify what the picture shows (stands in for CLIP pre-training);
+2. reading: the reply's first keys, those that say what is seen, under prompts of all lengths;
+3. replies: whole replies, until the greedy success on held-out starts reaches `sft.target`.
+"""
+
+import hashlib
+import json
+import logging
+import shutil
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from rich.console import Console
+from torch import Tensor, nn
+
+from gtr import __version__, tasks
+from gtr.config import Config
+from gtr.errors import PolicyError, TaskError
+from gtr.evaluate import evaluate_policy
+from gtr.losses.cloning import cloning_loss
+from gtr.policy import tiny
+from gtr.policy.families import family_of, vision_modules
+from gtr.policy.policy import Policy, load_policy
+from gtr.tasks.reply import write
+from gtr.tasks.task import Task
+from gtr.types import Lesson, Prompt, Truth
+
+WARM_UP_IMAGES = 3000
+WARM_UP_BATCH = 64
+EPISODES = 1200
+"""Expert episodes that the data come from."""
+HELD_OUT = 1_000_003
+"""Added to the seed of held-out starts."""
+log = logging.getLogger(__name__)
+console = Console(stderr=True)
+
+
+@dataclass(frozen=True)
+class Example:
+    """One state that the expert passed through."""
+
+    prompt: Prompt
+    truth: Truth
+    reply: str
+    reading: str
+    """The reply up to the end of what it says it sees; empty for tasks that do not say."""
+
+
+def initialise(config: Config) -> Path:
+    """The SFT-initialised agent that these settings describe: taken from the cache, or made now.
+
+    Returns:
+        A model folder below ``<runs>/agents``, named by a hash of all that made it.
+
+    Raises:
+        TaskError: the task has no expert.
+        PolicyError: the model cannot be read or built.
+    """
+    folder = Path(config.runs) / "agents" / agent_name(config)
+    if (folder / "competence.json").exists():
+        return folder
+    partial = folder.with_name(folder.name + ".partial")
+    shutil.rmtree(partial, ignore_errors=True)
+    torch.set_num_threads(config.train.threads)
+    with torch.random.fork_rng():
+        torch.manual_seed(config.sft.seed)
+        competence = _make(config, partial)
+    (partial / "competence.json").write_text(json.dumps(competence, indent=1) + "\n")
+    shutil.rmtree(folder, ignore_errors=True)
+    partial.rename(folder)
+    return folder
+
+
+def agent_name(config: Config) -> str:
+    """The task's name and a hash of every setting that shapes the starting agent."""
+    policy = {k: v for k, v in asdict(config.policy).items() if k in ("model", "value_hidden", "max_new_tokens")}
+    made_by = {"task": asdict(config.task), "policy": policy, "sft": asdict(config.sft), "gtr": __version__}
+    made_by["task"].pop("max_turns")
+    digest = hashlib.sha256(json.dumps(made_by, sort_keys=True, default=str).encode()).hexdigest()[:10]
+    return f"{tasks.load(config.task).name}-{digest}"
+
+
+def _make(config: Config, folder: Path) -> dict[str, Any]:
+    """All stages; returns what was measured."""
+    task = tasks.load(config.task)
+    rng = np.random.default_rng(config.sft.seed)
+    examples = expert_examples(task, config, EPISODES, rng)
+    fresh = config.policy.model in tiny.BUILDERS
+    source = config.policy.model
+    if fresh:
+        texts = [e.reply for e in examples] + [e.prompt.text for e in examples]
+        source = str(
+            tiny.build(source, texts, config.task.image_size, config.sft.seed, folder.with_name(folder.name + ".base"))
+        )
+    policy = load_policy(source, replace(config.policy, freeze_vision=False), config.sft.seed)
+    if fresh:
+        shutil.rmtree(source)
+    measured: dict[str, Any] = {}
+    if fresh and task.reading(examples[0].truth) is not None:
+        measured["warm_up"] = warm_up(policy, task, config, rng)
+        _freeze_vision(policy)
+    if fresh and examples[0].reading:
+        measured["reading"] = teach_reading(policy, task, examples, config, rng)
+    measured["replies"] = teach_replies(policy, examples, config, rng)
+    policy.save(folder)
+    return measured
+
+
+def expert_examples(task: Task, config: Config, episodes: int, rng: np.random.Generator) -> list[Example]:
+    """States of expert episodes with the expert's replies; hopeless starts are passed over."""
+    env = task.make_env()
+    examples: list[Example] = []
+    limit = config.task.max_turns or task.max_turns
+    for _ in range(episodes):
+        image, info = env.reset(**task.reset_arguments(rng))
+        target: str | None = None
+        for _ in range(limit):
+            truth, observation = task.truth(info), task.observe(image, info)
+            expert = task.expert(truth, target)
+            if expert is None:
+                break
+            target = expert.target
+            prompt = Prompt(observation.image, task.prompt(observation))
+            reply = write(expert.thought, expert.action)
+            examples.append(Example(prompt, truth, reply, _reading_part(task, expert.thought)))
+            image, _, terminated, truncated, info = env.step(task.to_env(expert.action, observation))
+            if terminated or truncated:
+                break
+    env.close()
+    if not examples:
+        raise TaskError(
+            f"task '{task.name}' has no expert to learn from: define Task.expert, or set --sft.enabled False"
+        )
+    return examples
+
+
+def _reading_part(task: Task, thought: Any) -> str:
+    """The reply's beginning, up to the end of the keys that say what is seen."""
+    seen = {key: thought[key] for key in task.reading_keys if key in thought}
+    return json.dumps(seen, ensure_ascii=False)[:-1] if seen else ""
+
+
+# -- stage 1 ------------------------------------------------------------------------------------------------------
+def warm_up(policy: Policy, task: Task, config: Config, rng: np.random.Generator) -> dict[str, float]:
+    """Trains vision tower and projector to classify `Task.reading` until held-out pictures are read exactly."""
+    images, labels = _readings(task, WARM_UP_IMAGES, rng)
+    held, truths = _readings(task, 256, np.random.default_rng([config.sft.seed, HELD_OUT]))
+    classes = int(labels.max()) + 1
+    with torch.no_grad():
+        width = _features(policy, images[:1]).shape[1]
+    head = nn.Linear(width, labels.shape[1] * classes).to(policy.device)
+    model = policy.network.model
+    parameters = [*model.parameters(), *head.parameters()]
+    optimizer = torch.optim.AdamW(parameters, lr=config.sft.lr)
+    exact, step = 0.0, 0
+    while exact < config.sft.reading and step < config.sft.max_steps:
+        rows = rng.integers(len(images), size=WARM_UP_BATCH)
+        logits = head(_features(policy, [images[i] for i in rows])).view(len(rows), -1, classes)
+        loss = nn.functional.cross_entropy(logits.flatten(0, 1), labels[rows].flatten().to(logits.device))
+        optimizer.zero_grad()
+        loss.backward()
+        nn.utils.clip_grad_norm_(parameters, 1.0)
+        optimizer.step()
+        step += 1
+        if step % config.sft.check_every == 0:
+            with torch.no_grad():
+                read = head(_features(policy, held)).view(len(held), -1, classes).argmax(-1).cpu()
+            exact = float((read == truths.clamp(max=classes - 1)).all(dim=1).float().mean())
+            console.print(f"warm-up   step {step:5d}  pictures read exactly {exact:.2f}", highlight=False)
+    return {"steps": step, "exact": exact}
+
+
+def _readings(task: Task, count: int, rng: np.random.Generator) -> tuple[list[Prompt], Tensor]:
+    env = task.make_env()
+    prompts, labels = [], []
+    for _ in range(count):
+        image, info = env.reset(**task.reset_arguments(rng))
+        prompts.append(Prompt(np.asarray(image), ""))
+        labels.append(task.reading(task.truth(info)))
+    env.close()
+    return prompts, torch.tensor(labels)
+
+
+def _features(policy: Policy, prompts: Sequence[Prompt]) -> Tensor:
+    """(n, tokens * width) the projector's output for pictures."""
+    batch = policy.inputs(prompts)
+    wanted = {k: v for k, v in batch.items() if k in ("pixel_values", "image_grid_thw", "image_sizes")}
+    found: Any = policy.network.model.get_image_features(**wanted)  # type: ignore[operator]
+    features = getattr(found, "pooler_output", found)
+    parts = features if isinstance(features, list | tuple) else list(features)
+    return torch.stack([part.flatten() for part in parts]).view(len(prompts), -1)
+
+
+def _freeze_vision(policy: Policy) -> None:
+    model = policy.network.model
+    for module in vision_modules(model, family_of(model.config.model_type)):  # type: ignore[union-attr, arg-type]
+        module.requires_grad_(False)
+
+
+# -- stages 2 and 3 -----------------------------------------------------------------------------------------------
+def teach_reading(
+    policy: Policy, task: Task, examples: Sequence[Example], config: Config, rng: np.random.Generator
+) -> dict[str, float]:
+    """Trains the reading part of replies until held-out pictures are read exactly in words."""
+    held = expert_examples(task, config, 32, np.random.default_rng([config.sft.seed, HELD_OUT]))[:128]
+    lessons = [_lesson(policy, e.prompt, e.reading, ended=False) for e in examples]
+    longest = max(len(lesson.tokens) for lesson in lessons)
+    exact, step = 0.0, 0
+    trainer = _Trainer(policy, config)
+    while exact < config.sft.reading and step < config.sft.max_steps:
+        trainer.step([lessons[i] for i in rng.integers(len(lessons), size=config.sft.batch)])
+        step += 1
+        if step % config.sft.check_every == 0:
+            short = Policy(
+                policy.network, policy.processor, replace(policy.config, max_new_tokens=longest), policy.end_ids
+            )
+            replies = short.generate([e.prompt for e in held], greedy=True)
+            exact = float(np.mean([r.text.startswith(e.reading) for r, e in zip(replies, held, strict=True)]))
+            console.print(f"reading   step {step:5d}  pictures read exactly {exact:.2f}", highlight=False)
+    return {"steps": step, "exact": exact}
+
+
+def teach_replies(
+    policy: Policy, examples: Sequence[Example], config: Config, rng: np.random.Generator
+) -> dict[str, float]:
+    """Trains whole replies until the greedy success on held-out starts reaches the target."""
+    lessons = [_lesson(policy, e.prompt, e.reply, ended=True) for e in examples]
+    success, step = -1.0, 0
+    trainer = _Trainer(policy, config)
+    while success < config.sft.target and step < config.sft.max_steps:
+        trainer.step([lessons[i] for i in rng.integers(len(lessons), size=config.sft.batch)])
+        step += 1
+        if step % config.sft.check_every == 0 or step == config.sft.max_steps:
+            found, _ = evaluate_policy(policy, "sft", config, "same", config.sft.check_episodes, HELD_OUT)
+            success = found.success
+            console.print(
+                f"replies   step {step:5d}  success {success:.2f} (target {config.sft.target:.2f})  "
+                f"perception {found.health.get('perception', float('nan')):.2f}",
+                highlight=False,
+            )
+    if success < config.sft.target:
+        log.warning(
+            "SFT gave up at success %.2f below sft.target %.2f after %d steps; raise --sft.max-steps, or lower "
+            "--sft.target",
+            *(success, config.sft.target, step),
+        )
+    return {"steps": step, "success": success}
+
+
+def _lesson(policy: Policy, prompt: Prompt, text: str, ended: bool) -> Lesson:
+    tokens = policy.encode_reply(text)
+    tokens = tokens if ended else tokens[:-1]
+    return Lesson(prompt, tokens, (1.0,) * len(tokens))
+
+
+class _Trainer:
+    """Plain supervised steps with a short linear warm-up of the learning rate."""
+
+    WARM_UP_STEPS = 20
+
+    def __init__(self, policy: Policy, config: Config) -> None:
+        self._policy, self._config, self._steps = policy, config, 0
+        self._parameters = [p for p in policy.network.model.parameters() if p.requires_grad]
+        self._optimizer = torch.optim.AdamW(self._parameters, lr=config.sft.lr, betas=(0.9, 0.98), weight_decay=0.01)
+
+    def step(self, lessons: Sequence[Lesson]) -> None:
+        self._steps += 1
+        for group in self._optimizer.param_groups:
+            group["lr"] = self._config.sft.lr * min(1.0, self._steps / self.WARM_UP_STEPS)
+        self._policy.network.train()
+        scores = self._policy.score(
+            [x.prompt for x in lessons], [x.tokens for x in lessons], temperatures=[1.0] * len(lessons)
+        )
+        _, mask = self._policy.pad([x.tokens for x in lessons])
+        loss = cloning_loss(scores.logprobs, mask.float(), normaliser=float(mask.sum()))
+        self._optimizer.zero_grad()
+        loss.backward()  # type: ignore[no-untyped-call]
+        nn.utils.clip_grad_norm_(self._parameters, 1.0)
+        self._optimizer.step()
