@@ -1,0 +1,138 @@
+"""Intervals against scipy and against what they promise: coverage."""
+
+import math
+
+import numpy as np
+import pytest
+from scipy import stats as scipy_stats
+
+from gtr.stats import Interval, apart, mean_interval, pooled, student, wilson
+
+
+@pytest.mark.parametrize("trials", [1, 7, 48, 100, 1000])
+@pytest.mark.parametrize("share", [0.0, 0.02, 0.5, 0.98, 1.0])
+@pytest.mark.parametrize("level", [0.8, 0.95, 0.99])
+def test_wilson_equals_scipy(trials: int, share: float, level: float) -> None:
+    successes = round(trials * share)
+    ours = wilson(successes, trials, level)
+    theirs = scipy_stats.binomtest(successes, trials).proportion_ci(level, method="wilson")
+    assert (ours.low, ours.high) == pytest.approx((theirs.low, theirs.high), abs=1e-12)
+    assert ours.estimate == successes / trials
+
+
+def test_wilson_by_hand() -> None:
+    # z = 1.959964, 5 of 10: centre .5, half = z/(1 + z^2/10) * sqrt(.025 + z^2/400) = .263407
+    interval = wilson(5, 10)
+    assert interval.low == pytest.approx(0.236593, abs=1e-6)
+    assert interval.high == pytest.approx(0.763407, abs=1e-6)
+
+
+def test_wilson_without_trials_knows_nothing() -> None:
+    interval = wilson(0, 0)
+    assert math.isnan(interval.estimate)
+    assert (interval.low, interval.high) == (0.0, 1.0)
+
+
+@pytest.mark.parametrize("share", [0.02, 0.1, 0.3, 0.5])
+def test_wilson_covers_the_truth_about_95_percent_of_the_time(share: float) -> None:
+    n = 200
+    chances = scipy_stats.binom.pmf(range(n + 1), n, share)
+    covered = sum(p for k, p in enumerate(chances) if wilson(k, n).low <= share <= wilson(k, n).high)
+    assert 0.92 < covered < 0.98
+
+
+@pytest.mark.parametrize("freedom", [1, 2, 3, 4, 9, 30, 101])
+@pytest.mark.parametrize("share", [0.6, 0.9, 0.975, 0.995])
+def test_student_equals_scipy(freedom: int, share: float) -> None:
+    assert student(share, freedom) == pytest.approx(scipy_stats.t.ppf(share, freedom), rel=1e-9)
+
+
+def test_student_at_a_half_is_zero() -> None:
+    assert student(0.5, 3) == pytest.approx(0.0, abs=1e-12)
+
+
+def test_mean_interval_equals_scipy() -> None:
+    values = [0.46, 0.5, 0.54]
+    theirs = scipy_stats.ttest_1samp(values, 0).confidence_interval(0.95)
+    ours = mean_interval(values)
+    assert (ours.low, ours.high) == pytest.approx((theirs.low, theirs.high))
+    # By hand: mean .5, sd .04, t(2) = 4.302653: half = 4.302653 * .04 / sqrt 3 = .099366
+    assert ours.high - ours.estimate == pytest.approx(0.099366, abs=1e-6)
+
+
+def test_one_value_has_no_known_spread() -> None:
+    assert mean_interval([0.3]) == Interval(0.3, -math.inf, math.inf)
+    with pytest.raises(ValueError, match="no values"):
+        mean_interval([])
+
+
+def test_pooled_of_equal_runs_uses_t_and_all_episodes() -> None:
+    # No spread between runs, so the design effect is 1; t(2) = 4.302653, n = 150. At p = .5 Wilson's half width is
+    # t / (2 sqrt(n + t^2)) = 4.302653 / (2 * 12.981249) = .165726
+    result = pooled([(25, 50)] * 3)
+    assert result.rate == 0.5
+    assert result.seeds.high - 0.5 == pytest.approx(0.165726, abs=1e-6)
+    assert result.episodes == wilson(75, 150)
+
+
+def test_pooled_design_effect_by_hand() -> None:
+    # Shares .2, .5, .8 of 50: rate .5, by chance .25/150; between = 3/2 * (15^2 + 0 + 15^2)/150^2 = .03: effect 18,
+    # so 150 episodes are worth 25/3.
+    result = pooled([(10, 50), (25, 50), (40, 50)])
+    n, t = 25 / 3, 4.3026527
+    half = t / (1 + t * t / n) * math.sqrt(0.25 / n + t * t / (4 * n * n))
+    assert result.seeds.high == pytest.approx(0.5 + half, abs=1e-6)
+
+
+def test_all_runs_at_zero_still_have_a_width() -> None:
+    result = pooled([(0, 100)] * 3)
+    assert result.seeds.low == 0.0
+    # t^2 / (n + t^2) with t = 4.302653, n = 300
+    assert result.seeds.high == pytest.approx(18.512821 / 318.512821, abs=1e-6)
+    assert pooled([(100, 100)] * 3).seeds.high == 1.0
+
+
+def test_one_run_says_nothing_about_the_method() -> None:
+    result = pooled([(24, 48)])
+    assert (result.seeds.low, result.seeds.high) == (0.0, 1.0)
+    assert result.episodes == wilson(24, 48)
+
+
+def test_interval_over_seeds_covers_where_the_one_over_episodes_does_not() -> None:
+    """Runs whose own success varies around .4 with standard deviation .1, five runs of 100 episodes."""
+    rng = np.random.default_rng(0)
+    a, b = 0.4 * 23, 0.6 * 23  # beta distribution with mean .4 and variance .4 * .6 / 24 = .01
+    covered = np.zeros(2)
+    for _ in range(1000):
+        counts = [(int(rng.binomial(100, p)), 100) for p in rng.beta(a, b, 5)]
+        result = pooled(counts)
+        covered += [i.low <= 0.4 <= i.high for i in (result.episodes, result.seeds)]
+    assert covered[0] < 750
+    assert covered[1] > 930
+
+
+def test_apart() -> None:
+    low, high = Interval(0.1, 0.0, 0.2), Interval(0.5, 0.3, 0.7)
+    assert apart(low, high)
+    assert apart(high, low)
+    assert not apart(low, Interval(0.3, 0.2, 0.4))
+    assert not apart(high, high)
+
+
+@pytest.mark.parametrize("bad", [0.0, 1.0, 95.0])
+def test_bad_levels_are_refused(bad: float) -> None:
+    with pytest.raises(ValueError, match="level is"):
+        wilson(1, 2, bad)
+    with pytest.raises(ValueError, match="level is"):
+        mean_interval([1.0, 2.0], bad)
+
+
+def test_bad_counts_are_refused() -> None:
+    with pytest.raises(ValueError, match="successes must lie"):
+        wilson(3, 2)
+    with pytest.raises(ValueError, match="each run needs"):
+        pooled([(1, 0)])
+    with pytest.raises(ValueError, match="each run needs"):
+        pooled([])
+    with pytest.raises(ValueError, match="no quantile"):
+        student(0.4, 3)
