@@ -5,7 +5,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from gtr.losses.returns import gae, normalise
+from gtr.losses.returns import explained_variance, gae, normalise
 
 F = torch.float64
 
@@ -155,3 +155,12 @@ def test_moments_of_all_processes() -> None:
     everything = torch.tensor([1.0, 2.0, 3.0, 10.0], dtype=F)
     halves = torch.cat([normalise(half, among=everything) for half in everything.split(2)])
     torch.testing.assert_close(halves, normalise(everything))
+
+
+def test_explained_variance_by_hand() -> None:
+    returns = torch.tensor([1.0, 2.0, 3.0, 4.0])
+    assert explained_variance(returns, returns) == 1.0
+    assert explained_variance(returns + 7, returns) == pytest.approx(1.0)
+    assert explained_variance(torch.zeros(4), returns) == pytest.approx(0.0)
+    assert explained_variance(-returns, returns) == pytest.approx(-3.0)
+    assert explained_variance(returns, torch.ones(4)) == 0.0

@@ -1,11 +1,11 @@
-"""Relevance and learning metrics on arrays with known answers."""
+"""Relevance, image sensitivity and distance on arrays with known answers."""
 
 import math
 
 import numpy as np
 import pytest
 
-from gtr.metrics import explained_variance, image_sensitivity, kl_to_start, relevance
+from gtr.metrics import image_sensitivity, kl_to_start, relevance
 
 
 def test_retrieval_and_mutual_information_by_hand() -> None:
@@ -66,15 +66,6 @@ def test_image_sensitivity_by_hand() -> None:
     found = image_sensitivity(np.array([-1.0, -2.0]), np.array([-3.0, -2.5]))
     assert found == {"relevance/image_sensitivity": 1.25}
     assert image_sensitivity(np.zeros(0), np.zeros(0)) == {}
-
-
-def test_explained_variance() -> None:
-    returns = np.array([1.0, 2.0, 3.0, 4.0])
-    assert explained_variance(returns, returns) == {"critic/explained_variance": 1.0}
-    assert explained_variance(returns + 7, returns)["critic/explained_variance"] == pytest.approx(1.0)
-    assert explained_variance(np.zeros(4), returns)["critic/explained_variance"] == pytest.approx(0.0)
-    assert explained_variance(-returns, returns)["critic/explained_variance"] == pytest.approx(-3.0)
-    assert explained_variance(returns, np.ones(4)) == {}
 
 
 def test_kl_to_start_against_the_exact_divergence() -> None:

@@ -64,3 +64,13 @@ def normalise(
     """
     among = advantages if among is None else among
     return (advantages - among.mean()) / among.std(correction=0).clamp(min=floor)
+
+
+def explained_variance(values: Float[Tensor, "*turns"], returns: Float[Tensor, "*turns"]) -> float:
+    """Share of the variance of returns that the critic's values explain: ``1 - Var(returns - values) / Var(returns)``.
+
+    1 is a perfect critic, 0 one that knows at most the mean, below 0 one worse than that. 0 where all returns are
+    equal and there is nothing to explain.
+    """
+    spread = float(returns.var(correction=0))
+    return 1 - float((returns - values).var(correction=0)) / spread if spread > 0 else 0.0

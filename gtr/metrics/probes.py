@@ -1,6 +1,7 @@
-"""Whether thoughts depend on what the agent sees: metrics that need extra forward passes, on their log-probabilities.
+"""Metrics that need extra forward passes: do thoughts depend on what the agent sees, and how far has it moved?
 
-They take plain arrays, so that whoever owns the policy does the forward passes and this file stays free of torch.
+They take log-probabilities as plain arrays, so that whoever owns the policy does the forward passes and this file
+stays free of torch.
 """
 # ruff: noqa: F722
 
@@ -63,3 +64,15 @@ def image_sensitivity(right: Float[Array, " thought"], swapped: Float[Array, " t
     if right.size == 0:
         return {}
     return {"relevance/image_sensitivity": float(np.mean(right - swapped))}
+
+
+def kl_to_start(now: Float[Array, " token"], start: Float[Array, " token"]) -> dict[str, float]:
+    """KL(agent now || agent at the start of the run) per token in nats, from tokens sampled by the agent now.
+
+    `now` and `start` are the two agents' log-probabilities of the same sampled tokens. The K3 estimate,
+    mean of ``start/now - 1 - log(start/now)``: unbiased and never negative (J. Schulman, 2020).
+    """
+    if now.size == 0:
+        return {}
+    log_ratio = np.clip(start - now, -20.0, 20.0)
+    return {"policy/kl_start": float(np.mean(np.expm1(log_ratio) - log_ratio))}
