@@ -30,9 +30,6 @@ class Task(ABC):
     max_turns: int = 20
     """An episode is truncated after this many turns, illegal ones included."""
 
-    reading_classes: int = 14
-    """Number of classes that one symbol of `reading` can take."""
-
     def __init__(self, config: TaskConfig) -> None:
         self.config = config
         if not config.thought:
@@ -97,7 +94,7 @@ class Task(ABC):
         return None
 
     def reading(self, truth: Truth) -> tuple[int, ...] | None:
-        """What the picture shows, as one small class number per place, always equally many; None if it has no such form.
+        """What the picture shows, as small class numbers of a fixed number of places; None if it has no such form.
 
         Tiny models learn to see from it before they learn to speak.
         """
@@ -106,13 +103,6 @@ class Task(ABC):
     def goal_key(self, truth: Truth) -> str:
         """A string equal for two states that call for the same thought; groups thoughts by state in metrics."""
         return repr(sorted(truth.state.items(), key=lambda item: item[0]))
-
-    def reading(self, truth: Truth) -> tuple[int, ...] | None:
-        """What the picture shows, as classes 0..reading_classes-1 of a fixed number of symbols, for a vision warm-up.
-
-        The same task always gives the same number of symbols; None where a picture has no such label.
-        """
-        return None
 
     # -- sampling of start states ---------------------------------------------------------------------------------
     def reset_arguments(self, rng: np.random.Generator) -> dict[str, Any]:

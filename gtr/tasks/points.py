@@ -1,0 +1,212 @@
+"""EZPoints and Points24 in words: what the agent is told, what it must state, and what a perfect player thinks.
+
+The stated formula is a whole plan that begins as the current formula, written with a closing ``=``; ``=24`` or no
+``=`` at all is read alike. The thoughts end by announcing the next symbol, as in "next (".
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar
+
+from gtr.config import TaskConfig
+from gtr.tasks.cards import rank_of
+from gtr.tasks.completion import complete
+from gtr.tasks.formulas import BLANK, FormulaError, Symbol, evaluate, tokenise, written
+from gtr.tasks.hands import EZPOINTS, POINTS24, Game, stated_value
+from gtr.tasks.options import choice, known_options
+from gtr.tasks.points_env import EZPointsEnv, Points24Env, PointsEnv, action_words
+from gtr.tasks.reply import announced
+from gtr.tasks.solver import solutions
+from gtr.tasks.task import Task
+from gtr.types import Expert, Image, Observation, Parsed, Truth
+
+ORDERS = ("shuffled", "sorted")
+"""Values of the option ``order``: how the cards of a hand from a hand set lie."""
+
+
+class PointsTask(Task):
+    """A point game in words: state the cards, a whole formula, the next symbol, then write that symbol."""
+
+    thought_keys: tuple[str, ...] = ("cards", "formula", "thoughts")
+    reading_keys: tuple[str, ...] = ("cards",)
+    game: ClassVar[Game]
+    env_class: ClassVar[type[PointsEnv]]
+
+    def __init__(self, config: TaskConfig) -> None:
+        self.name = self.game.name
+        self.max_turns = self.game.limit + 2
+        super().__init__(config)
+        known_options(config.options, ("order",), f"task.options of {self.name}")
+        self.order = choice(config, "order", ORDERS)
+        self.words = action_words(self.game, config.faces)
+        self.make_env()
+
+    def make_env(self) -> PointsEnv:
+        """The environment with this task's settings."""
+        config = self.config
+        return self.env_class(
+            image_size=config.image_size,
+            deck=config.deck,
+            faces=config.faces,
+            hands=config.hands,
+            loopholes=config.loopholes,
+            shuffled=self.order == "shuffled",
+        )
+
+    def observe(self, image: Image, info: Mapping[str, Any]) -> Observation:
+        """The picture, and the formula so far as text."""
+        return Observation(image, {"formula": written(info["Formula"])})
+
+    def prompt(self, observation: Observation) -> str:
+        """Rules, formula so far, symbols and reply format, or only the formula."""
+        formula = observation.words["formula"]
+        return f"formula: {formula}" if self.config.prompt == "compact" else self._rules(formula)
+
+    def _rules(self, formula: str) -> str:
+        game = self.game
+        faces = "J, Q and K count as 10" if self.config.faces == "ten" else "J, Q and K count as 11, 12 and 13"
+        fields = {
+            "cards": "[the number of each card in the picture, from left to right]",
+            "formula": f'"a whole formula worth {game.goal} that begins with the current one, closed by ="',
+            "thoughts": '"which symbol follows the current formula in yours; end with: the next symbol is ..."',
+        }
+        thought = "".join(f'"{key}": {fields[key]}, ' for key in self.thought_keys)
+        return (
+            f"The picture shows {game.cards} cards. Build a formula worth {game.goal} from them, one symbol a turn, "
+            f"and use every card exactly once. A counts as 1; {faces}. Once the formula is complete, write =.\n"
+            f"Current formula: {formula}\n"
+            f"Symbols you may append: {' '.join(self.words)}\n"
+            f'Answer with one JSON object: {{{thought}"action": "the symbol to append"}}'
+        )
+
+    def actions(self, observation: Observation) -> Sequence[str]:
+        """Every symbol: one that the rules punish is still a move, and the environment punishes it."""
+        return self.words
+
+    def to_env(self, action: str, observation: Observation) -> int | None:
+        """The index of a symbol."""
+        return self.words.index(action) if action in self.words else None
+
+    def expert(self, truth: Truth, target: str | None = None) -> Expert | None:
+        """Follows `target` where it still can, else the best formula that begins as the current one."""
+        plan = self._plan(truth, target)
+        if plan is None:
+            return None
+        begun = _begun(truth)
+        action = str((*plan, "=")[len(begun)])
+        fields = {
+            "cards": list(truth.state["Numbers"]),
+            "formula": written(plan) + "=",
+            "thoughts": self._thoughts(written(begun), action),
+        }
+        return Expert({key: fields[key] for key in self.thought_keys}, action, written(plan) + "=")
+
+    def _thoughts(self, begun: str, action: str) -> str:
+        if self.config.prompt == "compact":
+            return f"next {action}"
+        if action == "=":
+            return f"The formula {begun} is complete, so the next symbol is ="
+        state = f"The formula so far is {begun}" if begun else "Nothing is written yet"
+        return f"{state}, so the next symbol is {action}"
+
+    def _plan(self, truth: Truth, target: str | None) -> tuple[Symbol, ...] | None:
+        """A formula that works from this state, by preference `target`, else the simplest canonical one."""
+        begun = _begun(truth)
+        numbers = truth.state["Numbers"]
+        known = solutions(numbers, self.game.goal, self.game.operators)
+        for text in known if target is None else (target, *known):
+            plan = self._working(truth, text)
+            if plan is not None:
+                return plan
+        return complete(numbers, self.game.goal, begun, self.game.operators, self._room(truth))
+
+    def _room(self, truth: Truth) -> int:
+        """Symbols that a formula may have once blanks are counted."""
+        return self.game.limit - list(truth.state["Formula"]).count(BLANK)
+
+    def _working(self, truth: Truth, text: object) -> tuple[Symbol, ...] | None:
+        """The symbols of a written plan if it begins as the current formula, uses every card and makes the goal."""
+        begun = _begun(truth)
+        if not isinstance(text, str) or len(text) > 4 * self.game.limit:
+            return None
+        try:
+            plan = tokenise(text)
+            fits = plan[: len(begun)] == begun and len(plan) <= self._room(truth)
+            used = sorted(symbol for symbol in plan if isinstance(symbol, int))
+            legal = all(isinstance(symbol, int) or symbol in self.game.symbols for symbol in plan)
+            works = fits and legal and used == sorted(truth.state["Numbers"]) and evaluate(plan) == self.game.goal
+        except FormulaError:
+            return None
+        return plan if works else None
+
+    def check(self, truth: Truth, parsed: Parsed, target: str | None) -> Mapping[str, bool]:
+        """Whether the stated cards, the stated formula and the announced symbol are right.
+
+        Any working formula is right, not only `target`. Where the formula does not work, the announced symbol is
+        right if some formula still works after it.
+        """
+        if not self.thought_keys:
+            return {}
+        plan = self._working(truth, parsed.fields.get("formula"))
+        said = announced(parsed.fields.get("thoughts"), self.words)
+        return {
+            "perception": self._sees(truth, parsed.fields.get("cards")),
+            "plan": plan is not None,
+            "step": said is not None and self._good_step(truth, plan, said),
+        }
+
+    def _sees(self, truth: Truth, stated: object) -> bool:
+        if not isinstance(stated, list) or len(stated) != self.game.cards:
+            return False
+        return sorted(stated_value(card, self.config.faces) for card in stated) == sorted(truth.state["Numbers"])
+
+    def _good_step(self, truth: Truth, plan: tuple[Symbol, ...] | None, said: str) -> bool:
+        begun = _begun(truth)
+        if plan is not None:
+            return said == str((*plan, "=")[len(begun)])
+        if said == "=":
+            return self._working(truth, written(begun)) is not None
+        symbol: Symbol = int(said) if said.isdecimal() else said
+        goal, operators = self.game.goal, self.game.operators
+        return complete(truth.state["Numbers"], goal, (*begun, symbol), operators, self._room(truth)) is not None
+
+    def stated_plan(self, truth: Truth, parsed: Parsed) -> str | None:
+        """The stated formula, closed by ``=``, if it works from here."""
+        plan = self._working(truth, parsed.fields.get("formula"))
+        return None if plan is None else written(plan) + "="
+
+    def on_course(self, truth: Truth, target: str | None) -> bool:
+        """Whether the formula so far can become `target`, or anything right where there is no target."""
+        if target is not None:
+            return self._working(truth, target) is not None
+        return self._plan(truth, None) is not None
+
+    def implied_action(self, parsed: Parsed, observation: Observation) -> str | None:
+        """The symbol named after the last "next" of the thoughts."""
+        return announced(parsed.fields.get("thoughts"), self.words)
+
+    def goal_key(self, truth: Truth) -> str:
+        """The hand in ascending order and the formula so far."""
+        return f"{sorted(truth.state['Numbers'])} {written(truth.state['Formula'])}"
+
+    def reading(self, truth: Truth) -> tuple[int, ...]:
+        """The ranks 1..13 in the picture, from left to right."""
+        return tuple(rank_of(card) for card in truth.state["Cards"])
+
+
+class EZPointsTask(PointsTask):
+    """EZPoints in words."""
+
+    game = EZPOINTS
+    env_class = EZPointsEnv
+
+
+class Points24Task(PointsTask):
+    """Points24 in words."""
+
+    game = POINTS24
+    env_class = Points24Env
+
+
+def _begun(truth: Truth) -> tuple[Symbol, ...]:
+    """The formula so far without blanks."""
+    return tuple(symbol for symbol in truth.state["Formula"] if symbol != BLANK)
