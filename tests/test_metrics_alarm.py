@@ -192,3 +192,9 @@ def test_every_watched_metric_can_fall() -> None:
         worse = START | {name: 100.0 if row.direction == "rises" else 0.0}
         alert = watch([START, START, *[worse] * PATIENCE])[-1]
         assert [fall.metric for fall in alert.fallen] == [name]
+
+
+def test_thoughts_that_settle_down_to_one_per_state_have_not_fallen() -> None:
+    many = START | {"thought/per_state": 3.0}
+    assert watch([many, many, *[START | {"thought/per_state": 1.1}] * 5])[-1].fallen == ()
+    assert watch([many, many, *[START | {"thought/per_state": 0.9}] * 5])[-1].fallen[0].idea == "variety"
