@@ -1,0 +1,165 @@
+"""Blackjack in words, with the best possible play by exact dynamic programming over the infinite deck."""
+
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
+from typing import Any
+
+from gtr.config import TaskConfig
+from gtr.tasks.blackjack_env import DECK, MOVES, BlackjackEnv, soft, total
+from gtr.tasks.cards import rank_of
+from gtr.tasks.hands import stated_value
+from gtr.tasks.options import known_options, no_hands
+from gtr.tasks.reply import announced
+from gtr.tasks.task import Task
+from gtr.types import Expert, Image, Observation, Parsed, Truth
+
+LONGEST = 8
+"""Player cards that `BlackjackTask.reading` has places for."""
+
+
+def best_move(values: Sequence[int], shown: int) -> str:
+    """``hit`` or ``stand``, whichever has the larger expected reward; stand on a tie.
+
+    >>> best_move([10, 6], 10), best_move([10, 6], 6)
+    ('hit', 'stand')
+    """
+    points, ace = sum(values), 1 in values
+    return "hit" if _hit(points, ace, shown) > _stand(points, ace, shown) else "stand"
+
+
+@lru_cache(maxsize=4096)
+def _dealer(points: int, ace: bool) -> dict[int, float]:
+    """Chance of each final count of the dealer (0 for bust); an ace counts 1 in `points`."""
+    count = points + 10 if ace and points + 10 <= 21 else points
+    if count >= 17:
+        return {count if count <= 21 else 0: 1.0}
+    chances: dict[int, float] = {}
+    for card in DECK:
+        for final, chance in _dealer(points + card, ace or card == 1).items():
+            chances[final] = chances.get(final, 0.0) + chance / len(DECK)
+    return chances
+
+
+@lru_cache(maxsize=4096)
+def _stand(points: int, ace: bool, shown: int) -> float:
+    count = points + 10 if ace and points + 10 <= 21 else points
+    finals = _dealer(shown, shown == 1).items()
+    return sum(chance * ((count > final) - (count < final)) for final, chance in finals)
+
+
+@lru_cache(maxsize=4096)
+def _hit(points: int, ace: bool, shown: int) -> float:
+    """Expected reward of one card and best play from there."""
+    worth = 0.0
+    for card in DECK:
+        now, has = points + card, ace or card == 1
+        worth += -1.0 if now > 21 else max(_stand(now, has, shown), _hit(now, has, shown))
+    return worth / len(DECK)
+
+
+class BlackjackTask(Task):
+    """Blackjack: state the dealer's card and one's own cards, then announce the move."""
+
+    name = "blackjack"
+    thought_keys: tuple[str, ...] = ("dealer", "player", "thoughts")
+    reading_keys: tuple[str, ...] = ("dealer", "player")
+    max_turns = 22
+
+    def __init__(self, config: TaskConfig) -> None:
+        known_options(config.options, (), f"task.options of {self.name}")
+        no_hands(config)
+        super().__init__(config)
+        self.make_env()
+
+    def make_env(self) -> BlackjackEnv:
+        """The environment with this task's settings."""
+        return BlackjackEnv(self.config.image_size, self.config.deck)
+
+    def observe(self, image: Image, info: Mapping[str, Any]) -> Observation:
+        """The picture alone."""
+        return Observation(image)
+
+    def prompt(self, observation: Observation) -> str:
+        """Rules and reply format, or one word."""
+        if self.config.prompt == "compact":
+            return "play:"
+        fields = {
+            "dealer": "the number of the dealer's open card",
+            "player": "[the number of each of your cards]",
+            "thoughts": '"your total, and what it calls for; end with: the next action is ..."',
+        }
+        thought = "".join(f'"{key}": {fields[key]}, ' for key in self.thought_keys)
+        return (
+            "You play blackjack. The picture shows the dealer's open card and your own cards. Come closer to 21 than "
+            "the dealer, who draws up to 17, without going over. J, Q and K count 10; A counts 1 or 11 (write 1).\n"
+            f'Answer with one JSON object: {{{thought}"action": "stand" or "hit"}}'
+        )
+
+    def actions(self, observation: Observation) -> Sequence[str]:
+        """Both moves, always."""
+        return MOVES
+
+    def to_env(self, action: str, observation: Observation) -> int | None:
+        """The index of a move, in any case of letters."""
+        return MOVES.index(action.lower()) if action.lower() in MOVES else None
+
+    def expert(self, truth: Truth, target: str | None = None) -> Expert | None:
+        """The move of largest expected reward, from what the picture shows: the hidden card is not used."""
+        shown, hand = _seen(truth)
+        move = best_move(hand, shown)
+        count = f"{'soft' if soft(hand) else 'hard'} {total(hand)}"
+        said = f"{count} next {move}" if self.config.prompt == "compact" else self._sentence(count, shown, move)
+        fields = {"dealer": shown, "player": hand, "thoughts": said}
+        return Expert({key: fields[key] for key in self.thought_keys}, move)
+
+    def _sentence(self, count: str, shown: int, move: str) -> str:
+        return f"I hold a {count} against the dealer's {shown}, so the next action is {move}"
+
+    def check(self, truth: Truth, parsed: Parsed, target: str | None) -> Mapping[str, bool]:
+        """Whether the cards are read right and the announced move is the best one."""
+        if not self.thought_keys:
+            return {}
+        shown, hand = _seen(truth)
+        stated = parsed.fields.get("player")
+        cards = [_stated(card) for card in stated] if isinstance(stated, list) else []
+        return {
+            "perception": _stated(parsed.fields.get("dealer")) == shown and sorted(cards) == sorted(hand),
+            "step": self.stated_plan(truth, parsed) is not None,
+        }
+
+    def stated_plan(self, truth: Truth, parsed: Parsed) -> str | None:
+        """The announced move, if it is the best one."""
+        shown, hand = _seen(truth)
+        move = announced(parsed.fields.get("thoughts"), MOVES)
+        return move if move == best_move(hand, shown) else None
+
+    def implied_action(self, parsed: Parsed, observation: Observation) -> str | None:
+        """The move named after the last "next" of the thoughts."""
+        return announced(parsed.fields.get("thoughts"), MOVES)
+
+    def goal_key(self, truth: Truth) -> str:
+        """The dealer's open card and the player's values in ascending order."""
+        shown, hand = _seen(truth)
+        return f"{shown} {sorted(hand)}"
+
+    def reading(self, truth: Truth) -> tuple[int, ...] | None:
+        """Ranks 1..13 of the dealer's open card and the player's cards, padded with 0 to 1 + `LONGEST` places.
+
+        None for the rare longer hand.
+        """
+        cards = [truth.state["Dealer Card"][0], *truth.state["Player Card"]]
+        if len(cards) > 1 + LONGEST:
+            return None
+        ranks = [rank_of(card.name) for card in cards]
+        return (*ranks, *[0] * (1 + LONGEST - len(ranks)))
+
+
+def _seen(truth: Truth) -> tuple[int, list[int]]:
+    """The values in the picture: the dealer's open card and the player's cards."""
+    return truth.state["Dealer Card"][0][0], [card[0] for card in truth.state["Player Card"]]
+
+
+def _stated(card: object) -> int:
+    """A stated card's value; an ace may be written 1, 11 or A."""
+    value = stated_value(card, "ten")
+    return 1 if value == 11 else value

@@ -1,0 +1,186 @@
+"""NumberLine: move the current number to the target by steps of one.
+
+Rewards as in gym_cards: +1 on reaching the target, -1 for a move that does not come closer, else 0. An episode is
+truncated after twice the line's length. A start is never the target itself, as gym_cards documents (its code lets it).
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import gymnasium
+import numpy as np
+
+from gtr.config import TaskConfig
+from gtr.errors import ConfigError, TaskError
+from gtr.tasks.cards import Table, check_size, style
+from gtr.tasks.options import known_options, no_hands
+from gtr.tasks.reply import announced
+from gtr.tasks.task import Task
+from gtr.types import Expert, Image, Observation, Parsed, Truth
+
+MOVES = ("-", "+")
+MAX_POSITION = 5
+
+
+class NumberLineEnv(gymnasium.Env[Image, np.int64]):
+    """Numbers 0..max_position. Observation: an RGB picture that says target and current. Actions: 0 down, 1 up.
+
+    ``reset(options={"target": 4, "current": 1})`` starts from a state. `info` has ``Target``, ``Current``, ``success``.
+    """
+
+    metadata = {"render_modes": ["rgb_array"], "render_fps": 4}  # noqa: RUF012
+
+    def __init__(
+        self,
+        image_size: int = 300,
+        deck: str = "classic",
+        max_position: int = MAX_POSITION,
+        max_turns: int | None = None,
+        render_mode: str | None = None,
+    ) -> None:
+        self.size = check_size(image_size)
+        self.deck = deck
+        style(deck)
+        if max_position < 1:
+            raise TaskError(f"max_position={max_position}: the line needs at least the numbers 0 and 1")
+        self.max_position = max_position
+        self.max_turns = max_turns or 2 * max_position
+        self.render_mode = render_mode
+        self.action_space = gymnasium.spaces.Discrete(len(MOVES))
+        self.observation_space = gymnasium.spaces.Box(0, 255, (image_size, image_size, 3), np.uint8)
+        self.target = self.current = self.turns = 0
+
+    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Image, dict[str, Any]]:
+        """Draws two different numbers, or takes those of ``options``."""
+        super().reset(seed=seed)
+        options = options or {}
+        known_options(options, ("target", "current"), "reset options")
+        count = self.max_position + 1
+        first, step = self.np_random.integers(0, count), self.np_random.integers(1, count)
+        self.target = int(options.get("target", first))
+        self.current = int(options.get("current", (self.target + step) % count))
+        for name, value in (("target", self.target), ("current", self.current)):
+            if not 0 <= value <= self.max_position:
+                raise TaskError(f"reset options: {name}={value} is not on the line 0..{self.max_position}")
+        if self.target == self.current:
+            raise TaskError(f"reset options: target and current are both {self.target}; nothing is left to play")
+        self.turns = 0
+        return self._picture(), self._info()
+
+    def step(self, action: int | np.int64) -> tuple[Image, float, bool, bool, dict[str, Any]]:
+        """Moves by one; moves off the line change nothing."""
+        before = abs(self.target - self.current)
+        self.current = min(max(self.current + (1 if int(action) == 1 else -1), 0), self.max_position)
+        self.turns += 1
+        after = abs(self.target - self.current)
+        reward = 1.0 if after == 0 else 0.0 if after < before else -1.0
+        return self._picture(), reward, after == 0, after != 0 and self.turns >= self.max_turns, self._info()
+
+    def render(self) -> Image | None:
+        """The current picture where the render mode asks for it."""
+        return self._picture() if self.render_mode == "rgb_array" else None
+
+    def _info(self) -> dict[str, Any]:
+        return {"Target": self.target, "Current": self.current, "success": self.target == self.current}
+
+    def _picture(self) -> Image:
+        table = Table(self.size, self.deck)
+        for top, label, number in ((0.08, "Target:", self.target), (0.55, "Current:", self.current)):
+            table.text(label, int(self.size * 0.06), int(self.size * (top + 0.13)), int(self.size * 0.13))
+            table.text(str(number), int(self.size * 0.66), int(self.size * top), int(self.size * 0.36))
+        return table.image()
+
+
+class NumberLineTask(Task):
+    """NumberLine in words: state both numbers, then announce the move. Option ``max_position`` lengthens the line."""
+
+    name = "numberline"
+    thought_keys: tuple[str, ...] = ("target", "current", "thoughts")
+    reading_keys: tuple[str, ...] = ("target", "current")
+
+    def __init__(self, config: TaskConfig) -> None:
+        known_options(config.options, ("max_position",), f"task.options of {self.name}")
+        no_hands(config)
+        length = config.options.get("max_position", str(MAX_POSITION))
+        if not length.isdecimal() or not 1 <= int(length) <= 99:
+            raise ConfigError(f"task.options max_position={length!r}: write a number from 1 to 99")
+        self.max_position = int(length)
+        self.max_turns = 2 * self.max_position
+        super().__init__(config)
+        self.make_env()
+
+    def make_env(self) -> NumberLineEnv:
+        """The environment with this task's settings."""
+        return NumberLineEnv(self.config.image_size, self.config.deck, self.max_position, self.max_turns)
+
+    def observe(self, image: Image, info: Mapping[str, Any]) -> Observation:
+        """The picture alone."""
+        return Observation(image)
+
+    def prompt(self, observation: Observation) -> str:
+        """Rules and reply format, or one word."""
+        if self.config.prompt == "compact":
+            return "move:"
+        fields = {
+            "target": "the target number in the picture",
+            "current": "the current number in the picture",
+            "thoughts": '"compare them; end with: the next action is ..."',
+        }
+        thought = "".join(f'"{key}": {fields[key]}, ' for key in self.thought_keys)
+        return (
+            "The picture shows a target number and a current number. Bring the current number to the target: each turn "
+            "you add one (+) or subtract one (-).\n"
+            f'Answer with one JSON object: {{{thought}"action": "+" or "-"}}'
+        )
+
+    def actions(self, observation: Observation) -> Sequence[str]:
+        """Both moves, always."""
+        return MOVES
+
+    def to_env(self, action: str, observation: Observation) -> int | None:
+        """The index of a move."""
+        return MOVES.index(action) if action in MOVES else None
+
+    def expert(self, truth: Truth, target: str | None = None) -> Expert | None:
+        """Moves towards the target; there is no longer plan to keep."""
+        goal, current = truth.state["Target"], truth.state["Current"]
+        if goal == current:
+            return None
+        move = _towards(truth)
+        side = "below" if move == "+" else "above"
+        sentence = f"{current} is {side} {goal}, so the next action is {move}"
+        said = f"next {move}" if self.config.prompt == "compact" else sentence
+        fields = {"target": goal, "current": current, "thoughts": said}
+        return Expert({key: fields[key] for key in self.thought_keys}, move)
+
+    def check(self, truth: Truth, parsed: Parsed, target: str | None) -> Mapping[str, bool]:
+        """Whether both numbers are read right and the announced move comes closer."""
+        if not self.thought_keys:
+            return {}
+        read = [parsed.fields.get("target"), parsed.fields.get("current")]
+        shown = [truth.state["Target"], truth.state["Current"]]
+        return {
+            "perception": [str(number) for number in read] == [str(number) for number in shown],
+            "step": announced(parsed.fields.get("thoughts"), MOVES) == _towards(truth),
+        }
+
+    def stated_plan(self, truth: Truth, parsed: Parsed) -> str | None:
+        """The announced move, if it comes closer."""
+        move = announced(parsed.fields.get("thoughts"), MOVES)
+        return move if move == _towards(truth) else None
+
+    def implied_action(self, parsed: Parsed, observation: Observation) -> str | None:
+        """The move named after the last "next" of the thoughts."""
+        return announced(parsed.fields.get("thoughts"), MOVES)
+
+    def goal_key(self, truth: Truth) -> str:
+        """Target and current."""
+        return f"{truth.state['Target']} {truth.state['Current']}"
+
+    def reading(self, truth: Truth) -> tuple[int, ...]:
+        """Target and current as the picture shows them."""
+        return truth.state["Target"], truth.state["Current"]
+
+
+def _towards(truth: Truth) -> str:
+    return "+" if truth.state["Current"] < truth.state["Target"] else "-"
