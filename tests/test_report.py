@@ -49,7 +49,7 @@ def turn(shade: int = 0, index: int = 0, text: str = '{"action": "2"}', **change
             legal=True,
             reward=-1.0,
             ending=Ending.STOPPED,
-            verdict=Verdict(Judgement.WRONG, {"cards": [2, 4]}, {"perception": False}, "2*4", True),
+            verdict=Verdict(Judgement.WRONG, {"cards": [2, 4]}, "4", {"perception": False}, "2*4", stop=True),
         ),
         **changes,
     )
@@ -160,7 +160,12 @@ def test_metrics_come_back_and_are_truncated(tmp_path: Path) -> None:
         for update in range(5):
             folder.write_metrics(update, {"success": update / 3, "gap": math.nan})
             folder.write_turns(update, [turn(update)])
+            folder.write_evaluation(update, {"success": update / 3, "health": {"a": math.nan}}, [turn(update)])
         folder.truncate_to(2)
+        assert folder.evaluated_updates() == [0, 1, 2]
+        assert folder.read_evaluation(2) == {"success": 2 / 3, "health": {"a": None}}
+        assert [record["turn"] for record in folder.read_evaluation_turns(2)] == [0]
+        assert folder.read_evaluation_turns(4) == []
         assert [line["update"] for line in folder.read_metrics()] == [0, 1, 2]
         assert [line["success"] for line in folder.read_metrics()] == [0.0, 1 / 3, 2 / 3]
         assert math.isnan(folder.read_metrics()[0]["gap"])
@@ -217,6 +222,7 @@ def test_transcript_holds_every_field_and_each_picture_once(tmp_path: Path) -> N
         "verdict": {
             "judgement": "wrong",
             "thought": {"cards": [2, 4]},
+            "action": "4",
             "answers": {"perception": False},
             "target": "2*4",
             "stop": True,
@@ -365,9 +371,9 @@ def test_progress_is_plain_lines_outside_a_terminal(monkeypatch: pytest.MonkeyPa
     out = io.StringIO()
     with Progress(10, already=4, console=Console(file=out, width=200)) as shown:
         now[0] += 20
-        shown.update(5, {"success": 0.25, "perception": math.nan, "correction_rate": 0.5}, turns=100)
+        shown.update(5, {"episode/success": 0.25, "thought/perception": math.nan, "guidance/correction": 0.5}, turns=100)
         now[0] += 20
-        shown.update(6, {"success": 0.75}, turns=100)
+        shown.update(6, {"episode/success": 0.75}, turns=100)
     assert out.getvalue().splitlines() == [
         "update 5/10  success 0.25  corrected 0.50  5.0 turns/s  1:40 left",
         "update 6/10  success 0.75  5.0 turns/s  1:20 left",
@@ -378,7 +384,7 @@ def test_progress_is_a_bar_in_a_terminal() -> None:
     out = io.StringIO()
     with Progress(2, console=Console(file=out, width=100, force_terminal=True)) as shown:
         shown.stage("collect")
-        shown.update(1, {"success": 0.25}, turns=10)
+        shown.update(1, {"episode/success": 0.25}, turns=10)
     assert "update 1/2" in out.getvalue()
     assert "success 0.25" in out.getvalue()
 

@@ -59,7 +59,8 @@ def encode(value: Any, indent: int | None = None) -> bytes:
 
 
 def write_whole(path: Path, data: bytes) -> None:
-    """Writes a file that other processes see either not at all, or old, or complete."""
+    """Writes a file, and the folders it lies in; other processes see it either not at all, or old, or complete."""
+    path.parent.mkdir(parents=True, exist_ok=True)
     beside = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
         with beside.open("wb") as file:
@@ -88,21 +89,18 @@ def append_line(path: Path, record: Mapping[str, Any]) -> None:
 
 
 def read_lines(path: Path) -> list[dict[str, Any]]:
-    """The records of a file of JSON lines; none if it does not exist. A torn last line is left out with a note.
+    """The records of a file of JSON lines; none if it does not exist. A last line still being written is left out.
 
     Raises `RunError` naming the line when one before the last cannot be read.
     """
     if not path.exists():
         return []
-    lines = path.read_bytes().split(b"\n")
-    torn = lines.pop()
-    if torn:
-        log.warning("%s: its last line was cut off in mid-write and is left out", path)
+    lines = path.read_bytes().split(b"\n")[:-1]
     return [_record(path, index, line) for index, line in enumerate(lines, start=1)]
 
 
 def drop_torn_line(path: Path) -> None:
-    """Cuts off what a crash left after the last complete line, so that appending goes on cleanly."""
+    """Cuts off, with a note, what a crash left after the last complete line, so that appending goes on cleanly."""
     if not path.exists():
         return
     data = path.read_bytes()

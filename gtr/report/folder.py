@@ -5,6 +5,7 @@
       fingerprint.json     versions, code, machine and start states, one entry per start of the run
       metrics.jsonl        one line per update
       turns/update_00012.jsonl.gz   every turn of that update
+      evaluations/update_00030.json, .jsonl.gz   success on the fixed panel after that update, and its turns
       images/<hash>.png    the pictures the turns name
       tensorboard/         the same curves and one example per update
       checkpoints/         see `gtr.checkpoint`
@@ -33,6 +34,7 @@ from gtr.tasks.task import Task
 from gtr.types import Turn
 
 TURNS_FILE = re.compile(r"update_(\d+)\.jsonl\.gz")
+EVALUATION_FILE = re.compile(r"update_(\d+)\.json")
 
 
 class RunFolder:
@@ -50,6 +52,7 @@ class RunFolder:
         self.checkpoints = path / "checkpoints"
         self._metrics = path / "metrics.jsonl"
         self._turns = path / "turns"
+        self._evaluations = path / "evaluations"
         self._images = ImageStore(path / "images")
         self._tensorboard = TensorBoard(path / "tensorboard") if "tensorboard" in config.report.trackers else None
         self._lock = _lock(path) if main else None
@@ -138,10 +141,16 @@ class RunFolder:
     def write_turns(self, update: int, turns: Sequence[Turn], advantages: Sequence[float] | None = None) -> None:
         """Writes an update's turns; `advantages` has one value per turn, in the same order, where they are known."""
         if self.main and turns:
-            self._turns.mkdir(exist_ok=True)
             write_transcript(self._turns_file(update), turns, advantages, self._images)
             if self._tensorboard is not None:
                 self._tensorboard.example(update, turns)
+
+    def write_evaluation(self, update: int, record: Mapping[str, Any], turns: Sequence[Turn] = ()) -> None:
+        """Writes how the agent did on the panel after `update` (0: before the first), and what it played there."""
+        if self.main:
+            if turns:
+                write_transcript(self._evaluation_file(update, ".jsonl.gz"), turns, None, self._images)
+            write_whole(self._evaluation_file(update, ".json"), encode(record, indent=1))
 
     def truncate_to(self, update: int) -> None:
         """Forgets everything after `update`, so that a run resumed from its checkpoint writes it anew."""
@@ -152,6 +161,10 @@ class RunFolder:
         for later in self.updates_with_turns():
             if later > update:
                 self._turns_file(later).unlink()
+        for later in self.evaluated_updates():
+            if later > update:
+                self._evaluation_file(later, ".json").unlink()
+                self._evaluation_file(later, ".jsonl.gz").unlink(missing_ok=True)
         if self._tensorboard is not None:
             self._tensorboard.purge_from = update + 1
 
@@ -162,8 +175,7 @@ class RunFolder:
 
     def updates_with_turns(self) -> list[int]:
         """The updates whose turns are stored, in order."""
-        names = os.listdir(self._turns) if self._turns.exists() else []
-        return sorted(int(match[1]) for match in map(TURNS_FILE.fullmatch, names) if match)
+        return _numbers(self._turns, TURNS_FILE)
 
     def read_turns(self, update: int) -> list[dict[str, Any]]:
         """The records of an update's turns (see `gtr.report.transcript.turn_record`); raises `RunError` if unknown."""
@@ -172,12 +184,29 @@ class RunFolder:
             raise RunError(f"{self.path} holds no turns of update {update}; it has {self.updates_with_turns()}")
         return read_transcript(file)
 
+    def evaluated_updates(self) -> list[int]:
+        """The updates after which the agent was evaluated, in order; 0 is the start."""
+        return _numbers(self._evaluations, EVALUATION_FILE)
+
+    def read_evaluation(self, update: int) -> dict[str, Any]:
+        """What `write_evaluation` was given as `record`."""
+        record: dict[str, Any] = json.loads(self._evaluation_file(update, ".json").read_bytes())
+        return record
+
+    def read_evaluation_turns(self, update: int) -> list[dict[str, Any]]:
+        """The records of the turns played in that evaluation; none where they were not kept."""
+        file = self._evaluation_file(update, ".jsonl.gz")
+        return read_transcript(file) if file.exists() else []
+
     def image(self, name: str) -> Path:
         """The file of a picture that a turn names."""
         return self._images.path / name
 
     def _turns_file(self, update: int) -> Path:
         return self._turns / f"update_{update:05d}.jsonl.gz"
+
+    def _evaluation_file(self, update: int, ending: str) -> Path:
+        return self._evaluations / f"update_{update:05d}{ending}"
 
 
 def run_name(config: Config) -> str:
@@ -195,6 +224,20 @@ def read_config(path: Path) -> Config:
         return config_from_dict(json.loads(file.read_bytes()))
     except (ValueError, ConfigError) as error:
         raise RunError(f"{file} is damaged, or made by another version of gtr: {error}") from error
+
+
+def is_being_written(path: Path) -> bool:
+    """Whether a process holds the run at `path`."""
+    try:
+        os.close(_lock(path))
+    except RunError:
+        return True
+    return False
+
+
+def _numbers(folder: Path, name: re.Pattern[str]) -> list[int]:
+    files = os.listdir(folder) if folder.exists() else []
+    return sorted(int(match[1]) for match in map(name.fullmatch, files) if match)
 
 
 def _known_runs(path: Path) -> str:

@@ -10,7 +10,11 @@ from rich.console import Console
 from rich.progress import BarColumn, TaskID, TextColumn
 from rich.progress import Progress as Bar
 
-HEADLINES = (("success", "success"), ("corrected", "correction_rate"), ("perception", "perception"))
+HEADLINES = (
+    ("success", "episode/success"),
+    ("corrected", "guidance/correction"),
+    ("perception", "thought/perception"),
+)
 """Title and metric of the numbers shown beside the bar, where they were measured."""
 
 

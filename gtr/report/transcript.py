@@ -86,6 +86,7 @@ def verdict_record(verdict: Verdict) -> Mapping[str, Any]:
     return {
         "judgement": verdict.judgement,
         "thought": plain(verdict.thought),
+        "action": verdict.action,
         "answers": plain(verdict.answers),
         "target": verdict.target,
         "stop": verdict.stop,

@@ -1,0 +1,114 @@
+"""The command line: finds the command, and turns every user's mistake into one plain message.
+
+    gtr train PRESET [--task NAME] [--scale tiny|7b] [--key value ...]
+"""
+
+import errno
+import os
+import signal
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from types import FrameType
+
+from rich.console import Console
+
+from gtr import commands
+from gtr.errors import ConfigError, GtrError, nearest
+
+COMMANDS: Mapping[str, Callable[[Sequence[str]], None]] = {
+    "train": commands.train,
+    "sft": commands.sft,
+    "eval": commands.evaluate,
+    "compare": commands.compare,
+    "tasks": commands.tasks,
+    "doctor": commands.doctor,
+}
+
+EXIT_MISTAKE = 2
+EXIT_FAILED = 1
+EXIT_INTERRUPTED = 130
+
+
+def main() -> None:
+    """The ``gtr`` program."""
+    sys.exit(run(sys.argv[1:]))
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Runs one command and returns the exit code: 0, 2 after a user's mistake, 130 after Ctrl-C, 1 otherwise."""
+    with second_interrupt_leaves_at_once():
+        try:
+            _dispatch(arguments)
+        except GtrError as error:
+            return _fail("Error: ", error, EXIT_MISTAKE)
+        except KeyboardInterrupt as stop:
+            return _fail("Stopped. ", stop, EXIT_INTERRUPTED)
+        except BrokenPipeError:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            return EXIT_FAILED
+        except Exception as error:
+            if not disk_is_full(error):
+                raise
+            return _fail("The disk is full; free some space. ", error, EXIT_FAILED)
+    return 0
+
+
+def usage() -> str:
+    """What ``gtr --help`` prints."""
+    lines = [f"  gtr {name:8} {(command.__doc__ or '').splitlines()[0]}" for name, command in COMMANDS.items()]
+    return "\n".join(
+        [
+            "Train vision-language-model agents with reinforcement learning and guided thought.",
+            "",
+            *lines,
+            "",
+            "gtr COMMAND --help shows a command's settings. Start with: gtr doctor",
+        ]
+    )
+
+
+def _dispatch(arguments: Sequence[str]) -> None:
+    if not arguments or arguments[0] in ("-h", "--help", "help"):
+        print(usage())
+    elif arguments[0] == "--version":
+        print(commands.version())
+    elif arguments[0] in COMMANDS:
+        COMMANDS[arguments[0]](arguments[1:])
+    else:
+        raise ConfigError(f"unknown command {arguments[0]!r}: {nearest(arguments[0], COMMANDS)}")
+
+
+def _fail(title: str, error: BaseException, code: int) -> int:
+    """Says on stderr what went wrong and, from the notes of whoever was at work, where that stands."""
+    notes = getattr(error, "__notes__", [])
+    text = "\n".join([title + str(error), *notes]) if str(error) else title + "\n".join(notes)
+    Console(stderr=True, soft_wrap=True).print(text, markup=False, highlight=False)
+    return code
+
+
+def disk_is_full(error: BaseException) -> bool:
+    """Whether this error, or one behind it, is a full disk; libraries written in Rust say so only in words."""
+    numbers = (errno.ENOSPC, errno.EDQUOT)
+    full = (isinstance(error, OSError) and error.errno in numbers) or "No space left on device" in str(error)
+    behind = error.__cause__ or error.__context__
+    return full or (behind is not None and disk_is_full(behind))
+
+
+@contextmanager
+def second_interrupt_leaves_at_once() -> Iterator[None]:
+    """The first Ctrl-C unwinds and reports, a second one exits on the spot: files survive that (see gtr.report)."""
+
+    def leave(number: int, frame: FrameType | None) -> None:
+        os._exit(EXIT_INTERRUPTED)
+
+    def unwind(number: int, frame: FrameType | None) -> None:
+        signal.signal(signal.SIGINT, leave)
+        os.write(2, b"\nStopping; press Ctrl-C again to leave at once.\n")
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGINT, unwind)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)

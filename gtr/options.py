@@ -1,0 +1,251 @@
+"""Arguments of the commands as dataclasses: their field docstrings are the ``--help``. Imports no torch."""
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Annotated, Literal, TypeVar
+
+import tyro
+
+from gtr.checks import validate
+from gtr.config import Config, PolicyConfig, TaskConfig
+from gtr.config_io import changed_keys
+from gtr.errors import ConfigError, nearest
+from gtr.presets import METHODS, build
+from gtr.report.folder import read_config
+
+T = TypeVar("T")
+Split = Literal["same", "new-look", "new-rules"]
+
+MAY_CHANGE = ("train.updates", "train.threads", "train.eval_every", "runs", "report.")
+"""Settings that a resumed run may change: they leave what was learnt so far as it is."""
+
+
+@dataclass(frozen=True)
+class TrainOptions:
+    """Train an agent: `gtr train PRESET`, or go on with a run: `gtr train --resume RUN_FOLDER`."""
+
+    method: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="PRESET")] = "gtr"
+    """gtr, reference, rl4vlm, sft_only, no_dagger, clone_actions, annealed_cloning or no_thought."""
+    task: str = "points24"
+    """The game, which chooses the preset's defaults: numberline, ezpoints, points24, blackjack, or the import path of
+    a Task of yours (package.module:Class, file.py:Class)."""
+    scale: Literal["tiny", "7b"] = "tiny"
+    """A tiny agent on CPU cores, or the paper's settings on a large GPU."""
+    resume: Path | None = None
+    """Run folder to go on with; its settings are kept, but --train.updates may be raised."""
+    config: Annotated[Config, tyro.conf.arg(name="")] = field(default_factory=Config)
+
+
+@dataclass(frozen=True)
+class Overrides:
+    """The rooms of a Config that an evaluation may change."""
+
+    task: TaskConfig = field(default_factory=TaskConfig)
+    policy: PolicyConfig = field(default_factory=PolicyConfig)
+
+
+@dataclass(frozen=True)
+class EvalOptions:
+    """Play a fixed panel of start states, untruncated, and print one row per agent."""
+
+    agents: Annotated[tuple[str, ...], tyro.conf.Positional, tyro.conf.arg(metavar="AGENT [AGENT ...]")] = ()
+    """Run folders, models (a local folder, a hub id, tiny-llava, ...), random, or expert."""
+    task: str = "points24"
+    """The game; by default that of the first run folder among the agents."""
+    scale: Literal["tiny", "7b"] = "tiny"
+    """Settings for agents that are not run folders."""
+    split: Split = "same"
+    """The panel: as trained, with another deck, or with face cards counted differently."""
+    episodes: int = 100
+    """Start states in the panel."""
+    seed: int = 0
+    """Seed of the panel and of sampling."""
+    greedy: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
+    """Take the likeliest token (the default)."""
+    sample: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
+    """Sample at the agent's temperature instead."""
+    json: Path | None = None
+    """Also write the results to this file."""
+    overrides: Annotated[Overrides, tyro.conf.arg(name=""), tyro.conf.FlagConversionOff] = field(
+        default_factory=Overrides
+    )
+
+
+@dataclass(frozen=True)
+class CompareOptions:
+    """Train methods x seeds side by side from one starting agent, and show them in one table and one picture.
+
+    Every setting of `gtr train --help` may follow; it holds for all runs. A comparison that was interrupted goes on
+    when the same command is given again.
+    """
+
+    methods: Annotated[tuple[str, ...], tyro.conf.Positional, tyro.conf.arg(metavar="METHOD [METHOD ...]")] = ()
+    """Presets to compare (see `gtr train --help`)."""
+    task: str = "points24"
+    """The game."""
+    scale: Literal["tiny", "7b"] = "tiny"
+    """A tiny agent on CPU cores, or the paper's settings on a large GPU."""
+    seeds: tuple[int, ...] = (1, 2, 3)
+    """One run per method and seed."""
+    out: Path = Path("runs/compare")
+    """Folder for the runs, the table and the picture."""
+    jobs: int | None = None
+    """Runs at a time; by default one per CPU core. Each uses one thread."""
+
+
+# -- parsing ------------------------------------------------------------------------------------------------------
+
+
+def parse_train(arguments: Sequence[str], command: str = "train") -> TrainOptions:
+    """The options of ``gtr train`` and ``gtr sft``, with the preset's defaults under what the user wrote.
+
+    Raises `ConfigError`; a key that does not exist ends the program with a message naming the nearest right one.
+    """
+    resume = peek(arguments, "--resume")
+    if resume is not None and command == "train":
+        return _parse_resume(arguments, Path(resume))
+    method = arguments[0] if arguments and not arguments[0].startswith("-") else None
+    if method is None and not {"-h", "--help"} & set(arguments):
+        raise ConfigError(f"write the preset first: gtr {command} PRESET ... . {nearest('', METHODS)}")
+    task, scale = peek(arguments, "--task") or "points24", peek(arguments, "--scale") or "tiny"
+    base = build(method or "gtr", task, scale)
+    options = _cli(TrainOptions, arguments, TrainOptions(method or "gtr", task, "tiny", None, base), command)
+    validate(options.config)
+    return options
+
+
+def _parse_resume(arguments: Sequence[str], folder: Path) -> TrainOptions:
+    base = read_config(folder)
+    if not arguments[0].startswith("-"):
+        raise ConfigError(f"--resume goes on with the preset of {folder} ({base.preset}): leave out {arguments[0]!r}")
+    for flag in ("--task", "--scale"):
+        if peek(arguments, flag) is not None:
+            raise ConfigError(f"--resume goes on with the settings of {folder}: leave out {flag}")
+    options = _cli(TrainOptions, arguments, TrainOptions(base.preset, base.task.name, "tiny", folder, base), "train")
+    frozen = [key for key in changed_keys(base, options.config) if not key.startswith(MAY_CHANGE)]
+    if frozen:
+        raise ConfigError(f"{', '.join(frozen)} cannot change in a run that has begun: start a new run instead")
+    validate(options.config)
+    return options
+
+
+def parse_eval(arguments: Sequence[str]) -> tuple[EvalOptions, list[Config]]:
+    """The options of ``gtr eval``, and for each agent the settings to play with: its own, on the common task."""
+    names = _leading(arguments)
+    if not names and not {"-h", "--help"} & set(arguments):
+        raise ConfigError("write the agents first: gtr eval AGENT [AGENT ...]: run folders, models, random, expert")
+    own = {name: read_config(Path(name)) for name in names if (Path(name) / "config.json").is_file() and _is_run(name)}
+    base = _eval_base(arguments, next(iter(own.values()), None))
+    default = EvalOptions(tuple(names), base.task.name, overrides=Overrides(base.task, base.policy))
+    options = _cli(EvalOptions, arguments, default, "eval", flags=True)
+    if options.greedy and options.sample:
+        raise ConfigError("--greedy and --sample exclude each other: give one")
+    if options.episodes < 1 or options.seed < 0:
+        raise ConfigError(f"--episodes {options.episodes} --seed {options.seed}: give 1 or more, and 0 or more")
+    changed = Overrides(options.overrides.task, options.overrides.policy)
+    configs = [_with(own.get(name, base), changed, base) for name in options.agents]
+    for config in configs:
+        validate(config)
+    return options, configs
+
+
+def _is_run(name: str) -> bool:
+    """A model's folder has a config.json too; a run's has a checkpoints folder beside it."""
+    return (Path(name) / "checkpoints").is_dir()
+
+
+def _eval_base(arguments: Sequence[str], run: Config | None) -> Config:
+    """The settings under what the user wrote: the first run's own, on another game if --task names one."""
+    task, scale = peek(arguments, "--task"), peek(arguments, "--scale")
+    if run is not None and task in (None, run.task.name):
+        return run
+    fresh = build("gtr", task or "points24", scale or "tiny")
+    if run is None:
+        return fresh
+    seen = {"prompt": run.task.prompt, "image_size": run.task.image_size, "thought": run.task.thought}
+    return replace(run, task=replace(fresh.task, **seen))
+
+
+def _with(own: Config, changed: Overrides, base: Config) -> Config:
+    """An agent's own policy settings, unless the user changed them, on the task all agents share."""
+    return replace(own, task=changed.task, policy=own.policy if changed.policy == base.policy else changed.policy)
+
+
+def parse_compare(arguments: Sequence[str]) -> tuple[CompareOptions, list[str]]:
+    """The options of ``gtr compare`` and the words that every run gets besides; those are checked here too."""
+    own, overrides = split_options(arguments, ("--task", "--scale", "--seeds", "--out", "--jobs", "-h", "--help"))
+    options = _cli(CompareOptions, own, CompareOptions(), "compare")
+    if not options.methods:
+        raise ConfigError(f"write the methods first: gtr compare METHOD METHOD ... . {nearest('', METHODS)}")
+    for values, name in ((options.methods, "methods"), (options.seeds, "seeds")):
+        if len(set(values)) != len(values):
+            raise ConfigError(f"the {name} {', '.join(map(str, values))} repeat themselves: name each once")
+    if not options.seeds or min(options.seeds) < 0 or (options.jobs is not None and options.jobs < 1):
+        raise ConfigError(f"--seeds {options.seeds} --jobs {options.jobs}: give seeds of 0 or more, and 1 job or more")
+    for flag in ("--seed", "--runs", "--name", "--preset", "--resume"):
+        if peek(overrides, flag) is not None:
+            raise ConfigError(f"{flag} is set by the comparison itself: leave it out (seeds are given by --seeds)")
+    for method in options.methods:
+        parse_train(train_words(options, method, overrides))
+    return options, overrides
+
+
+def train_words(options: CompareOptions, method: str, overrides: Sequence[str]) -> list[str]:
+    """What follows ``gtr train`` for one method of a comparison."""
+    return [method, "--task", options.task, "--scale", options.scale, *overrides]
+
+
+def _cli(kind: type[T], arguments: Sequence[str], default: T, command: str, flags: bool = False) -> T:
+    markers = () if flags else (tyro.conf.FlagConversionOff,)
+    return tyro.cli(
+        kind, args=list(arguments), default=default, prog=f"gtr {command}", use_underscores=True, config=markers
+    )
+
+
+# -- words --------------------------------------------------------------------------------------------------------
+
+
+def peek(arguments: Sequence[str], flag: str) -> str | None:
+    """The word after `flag`, or after ``flag=``; None where the flag is not there."""
+    for index, word in enumerate(arguments):
+        if word.startswith(flag + "="):
+            return word.removeprefix(flag + "=")
+        if word == flag:
+            return arguments[index + 1] if index + 1 < len(arguments) else ""
+    return None
+
+
+def split_options(arguments: Sequence[str], own: Collection[str]) -> tuple[list[str], list[str]]:
+    """The words that belong to the flags in `own`, leading words included, and all others.
+
+    >>> split_options(["a", "b", "--seeds", "1", "2", "--ppo.clip", "-1"], ["--seeds"])
+    (['a', 'b', '--seeds', '1', '2'], ['--ppo.clip', '-1'])
+    """
+    mine: list[str] = []
+    others: list[str] = []
+    current = mine
+    for word in arguments:
+        if is_flag(word):
+            current = mine if word.partition("=")[0] in own else others
+        current.append(word)
+    return mine, others
+
+
+def is_flag(word: str) -> bool:
+    """Whether a word names a setting; ``-1`` and ``-.5`` are values."""
+    return word.startswith("-") and not word[1:2].isdigit() and word[1:2] != "."
+
+
+def _leading(arguments: Sequence[str]) -> list[str]:
+    first_flag = next((index for index, word in enumerate(arguments) if is_flag(word)), len(arguments))
+    return list(arguments[:first_flag])
+
+
+def parse_nothing(arguments: Sequence[str], command: str, description: str) -> None:
+    """For commands without options: shows the help, refuses anything else."""
+    tyro.cli(_nothing, args=list(arguments), prog=f"gtr {command}", description=description)
+
+
+def _nothing() -> None:
+    """No options."""
