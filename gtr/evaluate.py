@@ -264,6 +264,9 @@ def load_agent(agent: str, config: PolicyConfig) -> Policy:
     return load_policy(agent, config)
 
 
+COLUMNS = ("episode/return", "episode/length", "action/legal", "thought/perception", "thought/start_plan")
+
+
 def table(evaluations: Sequence[Evaluation]) -> None:
     """Prints evaluations as one table."""
     grid = RichTable(title=f"panel {evaluations[0].panel}" if evaluations else None)
@@ -278,7 +281,7 @@ def table(evaluations: Sequence[Evaluation]) -> None:
             f"{e.success:.2f}",
             f"{low:.2f}-{high:.2f}",
             str(e.episodes) + (f" (+{e.aborted} aborted)" if e.aborted else ""),
-            *(_number(e.health, key) for key in ("return", "length", "legal", "perception", "start_plan")),
+            *(_number(e.health, key) for key in COLUMNS),
         )
     Console().print(grid)
 

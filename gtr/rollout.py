@@ -203,7 +203,7 @@ class Collector:
         return self.corrector.judge(cases)
 
     def _stop_early(self, seat: Seat, turn: Turn) -> Turn:
-        """Ends an episode that the corrector gave up or that left its plan (reference code, FACTS: early truncation)."""
+        """Ends an episode that the corrector gave up or that left its plan (reference code: early truncation)."""
         verdict = turn.verdict
         if verdict is None or turn.ending is not Ending.RUNNING:
             return turn

@@ -7,6 +7,7 @@ A tiny model starts from random weights and goes through three stages; a pre-tra
 3. replies: whole replies, until the greedy success on held-out starts reaches `sft.target`.
 """
 
+import copy
 import hashlib
 import json
 import logging
@@ -23,7 +24,7 @@ from torch import Tensor, nn
 
 from gtr import __version__, tasks
 from gtr.config import Config
-from gtr.errors import PolicyError, TaskError
+from gtr.errors import TaskError
 from gtr.evaluate import evaluate_policy
 from gtr.losses.cloning import cloning_loss
 from gtr.policy import tiny
@@ -37,6 +38,12 @@ WARM_UP_IMAGES = 3000
 WARM_UP_BATCH = 64
 EPISODES = 1200
 """Expert episodes that the data come from."""
+READING_CHECK = 25
+"""Steps between two measurements of reading."""
+OVERSHOOT = 0.1
+"""Success above the target at which SFT goes back to its last measurement and on with smaller steps: tiny agents jump
+from nothing to mastery between two measurements, and RL would have nothing left to show."""
+MAX_REFINEMENTS = 6
 HELD_OUT = 1_000_003
 """Added to the seed of held-out starts."""
 log = logging.getLogger(__name__)
@@ -83,7 +90,6 @@ def agent_name(config: Config) -> str:
     """The task's name and a hash of every setting that shapes the starting agent."""
     policy = {k: v for k, v in asdict(config.policy).items() if k in ("model", "value_hidden", "max_new_tokens")}
     made_by = {"task": asdict(config.task), "policy": policy, "sft": asdict(config.sft), "gtr": __version__}
-    made_by["task"].pop("max_turns")
     digest = hashlib.sha256(json.dumps(made_by, sort_keys=True, default=str).encode()).hexdigest()[:10]
     return f"{tasks.load(config.task).name}-{digest}"
 
@@ -166,11 +172,11 @@ def warm_up(policy: Policy, task: Task, config: Config, rng: np.random.Generator
         logits = head(_features(policy, [images[i] for i in rows])).view(len(rows), -1, classes)
         loss = nn.functional.cross_entropy(logits.flatten(0, 1), labels[rows].flatten().to(logits.device))
         optimizer.zero_grad()
-        loss.backward()
+        loss.backward()  # type: ignore[no-untyped-call]
         nn.utils.clip_grad_norm_(parameters, 1.0)
         optimizer.step()
         step += 1
-        if step % config.sft.check_every == 0:
+        if step % READING_CHECK == 0:
             with torch.no_grad():
                 read = head(_features(policy, held)).view(len(held), -1, classes).argmax(-1).cpu()
             exact = float((read == truths.clamp(max=classes - 1)).all(dim=1).float().mean())
@@ -218,7 +224,7 @@ def teach_reading(
     while exact < config.sft.reading and step < config.sft.max_steps:
         trainer.step([lessons[i] for i in rng.integers(len(lessons), size=config.sft.batch)])
         step += 1
-        if step % config.sft.check_every == 0:
+        if step % READING_CHECK == 0:
             short = Policy(
                 policy.network, policy.processor, replace(policy.config, max_new_tokens=longest), policy.end_ids
             )
@@ -233,19 +239,26 @@ def teach_replies(
 ) -> dict[str, float]:
     """Trains whole replies until the greedy success on held-out starts reaches the target."""
     lessons = [_lesson(policy, e.prompt, e.reply, ended=True) for e in examples]
-    success, step = -1.0, 0
+    sft, success, step, refinements = config.sft, -1.0, 0, 0
     trainer = _Trainer(policy, config)
-    while success < config.sft.target and step < config.sft.max_steps:
-        trainer.step([lessons[i] for i in rng.integers(len(lessons), size=config.sft.batch)])
+    trainer.remember()
+    while success < sft.target and step < sft.max_steps:
+        trainer.step([lessons[i] for i in rng.integers(len(lessons), size=sft.batch)])
         step += 1
-        if step % config.sft.check_every == 0 or step == config.sft.max_steps:
-            found, _ = evaluate_policy(policy, "sft", config, "same", config.sft.check_episodes, HELD_OUT)
+        if step % sft.check_every and step != sft.max_steps:
+            continue
+        found, _ = evaluate_policy(policy, "sft", config, "same", sft.check_episodes, HELD_OUT)
+        console.print(
+            f"replies   step {step:5d}  success {found.success:.2f} (target {sft.target:.2f})  "
+            f"perception {found.health.get('thought/perception', float('nan')):.2f}",
+            highlight=False,
+        )
+        if found.success > sft.target + OVERSHOOT and refinements < MAX_REFINEMENTS:
+            refinements += 1
+            trainer.go_back()
+        else:
             success = found.success
-            console.print(
-                f"replies   step {step:5d}  success {success:.2f} (target {config.sft.target:.2f})  "
-                f"perception {found.health.get('perception', float('nan')):.2f}",
-                highlight=False,
-            )
+            trainer.remember()
     if success < config.sft.target:
         log.warning(
             "SFT gave up at success %.2f below sft.target %.2f after %d steps; raise --sft.max-steps, or lower "
@@ -267,14 +280,27 @@ class _Trainer:
     WARM_UP_STEPS = 20
 
     def __init__(self, policy: Policy, config: Config) -> None:
-        self._policy, self._config, self._steps = policy, config, 0
+        self._policy, self._steps = policy, 0
         self._parameters = [p for p in policy.network.model.parameters() if p.requires_grad]
         self._optimizer = torch.optim.AdamW(self._parameters, lr=config.sft.lr, betas=(0.9, 0.98), weight_decay=0.01)
+        self._rate = config.sft.lr
+        self._kept: tuple[dict[str, Tensor], dict[str, Any]] = ({}, {})
+
+    def remember(self) -> None:
+        """Keeps weights and moments as they are now, to come back to."""
+        self._kept = copy.deepcopy((self._policy.network.model.state_dict(), self._optimizer.state_dict()))
+
+    def go_back(self) -> None:
+        """Returns to what was kept last, with half the learning rate."""
+        weights, moments = copy.deepcopy(self._kept)
+        self._policy.network.model.load_state_dict(weights)
+        self._optimizer.load_state_dict(moments)
+        self._rate /= 2
 
     def step(self, lessons: Sequence[Lesson]) -> None:
         self._steps += 1
         for group in self._optimizer.param_groups:
-            group["lr"] = self._config.sft.lr * min(1.0, self._steps / self.WARM_UP_STEPS)
+            group["lr"] = self._rate * min(1.0, self._steps / self.WARM_UP_STEPS)
         self._policy.network.train()
         scores = self._policy.score(
             [x.prompt for x in lessons], [x.tokens for x in lessons], temperatures=[1.0] * len(lessons)

@@ -21,7 +21,7 @@ from gtr.config import Config
 from gtr.errors import DivergenceError
 from gtr.losses.cloning import cloning_loss
 from gtr.losses.ppo import entropy_bonus, policy_normaliser, ppo_loss, value_loss
-from gtr.losses.returns import Advantages, gae, normalise
+from gtr.losses.returns import Advantages, explained_variance, gae, normalise
 from gtr.policy.policy import Policy
 from gtr.policy.tokens import touching
 from gtr.types import Ending, Lesson, Rollout, Span, Turn
@@ -74,9 +74,13 @@ def cloning_weight(config: Config, update: int) -> float:
 def make_optimizer(policy: Policy, config: Config) -> torch.optim.Optimizer:
     """AdamW over all trainable weights (Adam when weight_decay is 0, as in the reference code)."""
     train = config.train
-    trainable = [p for p in policy.network.parameters() if p.requires_grad]
+    value_scale = (train.value_lr or train.lr) / train.lr
+    groups = [
+        {"params": [p for p in module.parameters() if p.requires_grad], "scale": scale}
+        for module, scale in ((policy.network.model, 1.0), (policy.network.value_head, value_scale))
+    ]
     return torch.optim.AdamW(
-        trainable, lr=train.lr, betas=train.adam_betas, eps=train.adam_eps, weight_decay=train.weight_decay
+        groups, lr=train.lr, betas=train.adam_betas, eps=train.adam_eps, weight_decay=train.weight_decay
     )
 
 
@@ -174,20 +178,18 @@ def learn(
     batch = batch_of(rollout, policy, config, accelerator)
     rate = learning_rate(config, update)
     for group in optimizer.param_groups:
-        group["lr"] = rate
+        group["lr"] = rate * group["scale"]
     policy.network.train()
     totals = _Totals()
     learner = _Learner(batch, buffer, policy, optimizer, config, cloning_weight(config, update), accelerator, totals)
     for _ in range(config.train.epochs):
         for rows in _chunks(rng.permutation(len(batch.turns)), config.train.minibatch * config.train.accumulation):
             learner.step(rows, rng)
-    spread = float(batch.returns.var(correction=0))
-    residual = float((batch.returns - batch.values).var(correction=0))
     return {
         **totals.means(),
         "update/learning_rate": rate,
         "update/sampling_gap": learner.gap,
-        "update/explained_variance": 1 - residual / spread if spread > 0 else 0.0,
+        "update/explained_variance": explained_variance(batch.values, batch.returns),
         "update/lessons": float(len(buffer)),
     }
 
@@ -256,7 +258,7 @@ class _Learner:
         prompts = [t.prompt for t in turns] + [lesson.prompt for lesson in lessons]
         replies = [t.reply.tokens for t in turns] + [lesson.tokens for lesson in lessons]
         heat = [self.config.policy.temperature] * len(turns) + [1.0] * len(lessons)
-        scores = self.policy.score(prompts, replies, ppo.entropy_weight > 0, heat)
+        scores = self.policy.score(prompts, replies, ppo.entropy_weight > 0, heat, ppo.value_gradient == "flow")
         n, length = len(turns), max(len(t.reply.tokens) for t in turns)
         new, values = scores.logprobs[:n, :length], scores.values[:n]
         rows = torch.as_tensor(part, device=new.device)
@@ -299,13 +301,15 @@ class _Learner:
                 )
 
     def _descend(self) -> None:
-        norm = self.accelerator.clip_grad_norm_(
-            [p for g in self.optimizer.param_groups for p in g["params"]], self.config.train.grad_norm
-        )
-        norm = torch.as_tensor(norm)
-        if not bool(torch.isfinite(norm)):
+        # Clipped apart: the critic's gradient is often the larger by far and would scale the policy's away.
+        norms = [
+            self.accelerator.clip_grad_norm_(group["params"], self.config.train.grad_norm)
+            for group in self.optimizer.param_groups
+        ]
+        norm = torch.as_tensor(norms[0])
+        if not all(bool(torch.isfinite(torch.as_tensor(n))) for n in norms):
             raise DivergenceError(
-                f"the gradient became {float(norm)} at optimiser step {self.totals.steps} of this update though every "
+                f"the gradient's norms became {[float(n) for n in norms]} (model, value head) at step {self.totals.steps} of this update though every "
                 "loss was finite; lower train.lr, or set policy.dtype to float32"
             )
         self.optimizer.step()

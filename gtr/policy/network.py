@@ -104,7 +104,13 @@ class Network(nn.Module):
         return logits.index_fill(-1, self._forbidden, float("-inf"))  # type: ignore[arg-type]
 
     def forward(
-        self, prompt: Mapping[str, Tensor], reply: Tensor, mask: Tensor, temperature: Tensor, entropy: bool = False
+        self,
+        prompt: Mapping[str, Tensor],
+        reply: Tensor,
+        mask: Tensor,
+        temperature: Tensor,
+        entropy: bool = False,
+        value_gradient: bool = True,
     ) -> Scores:
         """Scores given replies under given prompts.
 
@@ -114,6 +120,7 @@ class Network(nn.Module):
             mask: (n, L) 1 on reply tokens, 0 on padding.
             temperature: (n,) of each row: the one that was sampled with, or 1 for supervised examples.
             entropy: also compute entropies (zero otherwise).
+            value_gradient: let the values' gradient reach the model below the head.
         """
         length = reply.shape[1]
         inputs = dict(prompt)
@@ -124,7 +131,9 @@ class Network(nn.Module):
         if not self._own_positions:
             inputs["position_ids"] = (inputs["attention_mask"].cumsum(1) - 1).clamp(min=0)
         logits = self.model(**inputs, logits_to_keep=length + 1, use_cache=False).logits
-        values = self._values(self._hidden, -(length + 1))
+        assert self._hidden is not None, "the output layer was not reached"
+        hidden = self._hidden if value_gradient else self._hidden.detach()
+        values = self._values(hidden, -(length + 1))
         logits = self.allowed(logits[:, -(length + 1) : -1].float()) / temperature[:, None, None]
         logprobs = torch.log_softmax(logits, dim=-1)
         keep = mask.bool()

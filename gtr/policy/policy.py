@@ -10,6 +10,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from transformers import AutoConfig, AutoImageProcessor, AutoModelForImageTextToText, AutoProcessor, AutoTokenizer
+from transformers.utils import logging as transformers_logging
 
 from gtr.config import PolicyConfig
 from gtr.errors import PolicyError
@@ -18,6 +19,8 @@ from gtr.policy.network import Network, Scores, ValueHead
 from gtr.policy.prompts import PromptEncoder
 from gtr.policy.tokens import offsets
 from gtr.types import Prompt, Reply, Span
+
+transformers_logging.disable_progress_bar()
 
 VALUE_HEAD = "value_head.safetensors"
 log = logging.getLogger(__name__)
@@ -83,15 +86,17 @@ class Policy:
         replies: Sequence[Sequence[int]],
         entropy: bool = False,
         temperatures: Sequence[float] | None = None,
+        value_gradient: bool = True,
     ) -> Scores:
         """Log-probabilities of given reply tokens under the same prompts and distribution as in sampling.
 
-        Gradients flow; wrap in ``torch.no_grad()`` where they are not wanted. `temperatures`, one per reply, replace the
-        sampling one: supervised examples are scored at 1.
+        Gradients flow; wrap in ``torch.no_grad()`` where they are not wanted. `temperatures`, one per reply, replace
+        the sampling one: supervised examples are scored at 1.
         """
         reply, mask = self.pad(replies)
         rows = [self.config.temperature] * len(replies) if temperatures is None else list(temperatures)
-        scores = self.scorer(self.inputs(prompts), reply, mask, torch.tensor(rows, device=self.device), entropy)
+        heat = torch.tensor(rows, device=self.device)
+        scores = self.scorer(self.inputs(prompts), reply, mask, heat, entropy, value_gradient)
         assert isinstance(scores, Scores)
         return scores
 

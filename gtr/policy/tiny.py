@@ -39,7 +39,8 @@ PATCH = 24
 CHAT_TEMPLATE = (
     "<s>{% for message in messages %}{% for part in message['content'] %}"
     "{% if part['type'] == 'text' %}{{ part['text'] }}{% endif %}{% endfor %}"
-    "{% for part in message['content'] %}{% if part['type'] == 'image' %}IMAGE{% endif %}{% endfor %}{% endfor %}{{ '\\n' }}"
+    "{% for part in message['content'] %}{% if part['type'] == 'image' %}IMAGE{% endif %}{% endfor %}{% endfor %}"
+    "{{ '\\n' }}"
 )
 
 

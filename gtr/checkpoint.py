@@ -1,0 +1,152 @@
+"""Checkpoints from which a run goes on exactly as if it had never stopped.
+
+    checkpoints/update_00012/
+      model/                  what `gtr eval` and transformers load: safetensors, processor, value head
+      optimizer.safetensors   the optimiser's moments
+      state.json              where every episode stands, the corrector's memory, the alarm's
+    lessons/update_00012.jsonl.gz   the thought buffer's growth, one file per update; pictures by name
+
+Random numbers need no saving: every update seeds its own from (seed, rank, update).
+"""
+
+import gzip
+import json
+import re
+import shutil
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image as Pillow
+from safetensors.torch import load_file, save_file
+
+from gtr.buffer import ThoughtBuffer
+from gtr.errors import RunError
+from gtr.policy.policy import Policy
+from gtr.report.files import encode, write_whole
+from gtr.report.transcript import ImageStore
+from gtr.types import Lesson, Prompt
+
+NAME = re.compile(r"update_(\d+)")
+
+
+def save(
+    folder: Path,
+    update: int,
+    policy: Policy,
+    optimizer: torch.optim.Optimizer,
+    state: Mapping[str, Any],
+    keep: int,
+) -> Path:
+    """Writes a checkpoint, whole or not at all, and removes all but the `keep` latest and the first."""
+    target = folder / f"update_{update:05d}"
+    partial = folder / f".{target.name}.part"
+    shutil.rmtree(partial, ignore_errors=True)
+    partial.mkdir(parents=True)
+    policy.save(partial / "model")
+    save_file(_flat(optimizer), partial / "optimizer.safetensors")
+    write_whole(partial / "state.json", encode({**state, "update": update}))
+    shutil.rmtree(target, ignore_errors=True)
+    partial.rename(target)
+    for old in found(folder)[1:-keep]:
+        shutil.rmtree(old)
+    return target
+
+
+def found(folder: Path) -> list[Path]:
+    """All finished checkpoints, oldest first."""
+    if not folder.is_dir():
+        return []
+    return sorted(path for path in folder.iterdir() if NAME.fullmatch(path.name))
+
+
+def latest(folder: Path) -> Path | None:
+    """The last finished checkpoint."""
+    return next(reversed(found(folder)), None)
+
+
+def read_state(checkpoint: Path) -> dict[str, Any]:
+    """What `save` was given as `state`, and the update."""
+    file = checkpoint / "state.json"
+    try:
+        state: dict[str, Any] = json.loads(file.read_bytes())
+    except (OSError, ValueError) as error:
+        raise RunError(
+            f"{file} cannot be read ({error}); remove {checkpoint} and resume again to go on from the one before"
+        ) from error
+    return state
+
+
+def restore_optimizer(checkpoint: Path, optimizer: torch.optim.Optimizer) -> None:
+    """Takes back the optimiser's moments.
+
+    Raises:
+        RunError: the file is missing, damaged, or of a network with other weights.
+    """
+    file = checkpoint / "optimizer.safetensors"
+    try:
+        stored = load_file(file)
+    except Exception as error:
+        raise RunError(
+            f"{file} cannot be read ({error}); remove {checkpoint} and resume again to go on from the one before"
+        ) from error
+    parameters = [p for group in optimizer.param_groups for p in group["params"]]
+    for i, parameter in enumerate(parameters):
+        names = {name.partition(".")[2]: value for name, value in stored.items() if name.startswith(f"{i}.")}
+        moments = [value for value in names.values() if value.dim()]
+        if any(value.shape != parameter.shape for value in moments):
+            raise RunError(f"{file} belongs to another model: weight {i} has shape {tuple(parameter.shape)} here")
+        if names:
+            optimizer.state[parameter] = {
+                name: value.to(parameter.device) if value.dim() else value for name, value in names.items()
+            }
+
+
+def _flat(optimizer: torch.optim.Optimizer) -> dict[str, torch.Tensor]:
+    """The optimiser's state as named tensors: ``<index>.<name>``."""
+    parameters = [p for group in optimizer.param_groups for p in group["params"]]
+    return {
+        f"{i}.{name}": torch.as_tensor(value).detach().contiguous().cpu()
+        for i, parameter in enumerate(parameters)
+        for name, value in optimizer.state.get(parameter, {}).items()
+    }
+
+
+# -- the thought buffer -------------------------------------------------------------------------------------------
+def save_lessons(run: Path, update: int, lessons: Sequence[Lesson]) -> None:
+    """Writes the lessons of one update, pictures once and losslessly."""
+    images = ImageStore(run / "images")
+    lines = [
+        encode(
+            {
+                "image": images.add(lesson.prompt.image),
+                "prompt": lesson.prompt.text,
+                "tokens": list(lesson.tokens),
+                "weights": list(lesson.weights),
+            }
+        )
+        for lesson in lessons
+    ]
+    (run / "lessons").mkdir(exist_ok=True)
+    write_whole(_lessons_file(run, update), gzip.compress(b"".join(lines), mtime=0))
+
+
+def load_lessons(run: Path, update: int, buffer: ThoughtBuffer) -> None:
+    """Fills a buffer with what was learnt up to `update`, in order; later files are removed."""
+    for file in sorted((run / "lessons").glob("update_*.jsonl.gz")):
+        number = int(file.name.partition("_")[2].partition(".")[0])
+        if number > update:
+            file.unlink()
+            continue
+        buffer.add(_lesson(run, json.loads(line)) for line in gzip.decompress(file.read_bytes()).splitlines())
+
+
+def _lesson(run: Path, record: Mapping[str, Any]) -> Lesson:
+    image = np.asarray(Pillow.open(run / "images" / record["image"]).convert("RGB"))
+    return Lesson(Prompt(image, record["prompt"]), tuple(record["tokens"]), tuple(record["weights"]))
+
+
+def _lessons_file(run: Path, update: int) -> Path:
+    return run / "lessons" / f"update_{update:05d}.jsonl.gz"

@@ -1,0 +1,85 @@
+"""Thought health that needs extra forward passes: do thoughts depend on what the agent sees, and has it moved?
+
+Measured on a subsample of a rollout's turns; `gtr.metrics` holds the formulas.
+"""
+
+import copy
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+
+from gtr.metrics import image_sensitivity, kl_to_start, relevance
+from gtr.policy.policy import Policy
+from gtr.tasks.task import Task
+from gtr.types import Prompt, Rollout, Turn
+
+BATCH = 64
+
+
+class Probe:
+    """Scores some of each rollout's thoughts under other prompts, other pictures and the agent of the start."""
+
+    def __init__(self, policy: Policy, start: Policy | None, task: Task, turns: int) -> None:
+        self._policy, self._start, self._task, self._count = policy, start, task, turns
+
+    def measure(self, rollout: Rollout, rng: np.random.Generator) -> dict[str, float]:
+        """Relevance, image sensitivity, entropy and KL to the start, by metric name; empty when turned off."""
+        turns = [turn for turn in rollout.flat() if turn.parsed.action_span is not None]
+        if self._count < 2 or len(turns) < 2:
+            return {}
+        rows = rng.permutation(len(turns))[: self._count]
+        chosen = [turns[i] for i in rows]
+        self._policy.network.eval()
+        with torch.no_grad():
+            return {**self._relevance(chosen), **self._sensitivity(chosen), **self._drift(chosen)}
+
+    def _relevance(self, turns: Sequence[Turn]) -> dict[str, float]:
+        pairs = [(turn, other.prompt) for turn in turns for other in turns]
+        scores = self._thought_scores(pairs).reshape(len(turns), len(turns))
+        return relevance(scores, states=[self._task.goal_key(turn.truth) for turn in turns])
+
+    def _sensitivity(self, turns: Sequence[Turn]) -> dict[str, float]:
+        """Every thought under its own picture, and under that of the next turn of the subsample that shows another."""
+        swapped = [(turn, Prompt(_other_image(i, turns), turn.prompt.text)) for i, turn in enumerate(turns)]
+        right = self._thought_scores([(turn, turn.prompt) for turn in turns])
+        return image_sensitivity(right, self._thought_scores(swapped))
+
+    def _drift(self, turns: Sequence[Turn]) -> dict[str, float]:
+        now = np.concatenate([np.asarray(turn.reply.logprobs) for turn in turns])
+        found = {"policy/entropy": float(-now.mean())}
+        if self._start is None:
+            return found
+        scores = self._start.score([t.prompt for t in turns], [t.reply.tokens for t in turns]).logprobs.cpu().numpy()
+        start = np.concatenate([scores[i, : len(t.reply.tokens)] for i, t in enumerate(turns)])
+        return {**found, **kl_to_start(now, start)}
+
+    def _thought_scores(self, pairs: Sequence[tuple[Turn, Prompt]]) -> np.ndarray:
+        """Mean log-probability per token of each turn's thought under a prompt."""
+        found = []
+        for first in range(0, len(pairs), BATCH):
+            part = pairs[first : first + BATCH]
+            tokens = [_thought_tokens(turn, self._policy) for turn, _ in part]
+            scores = self._policy.score([prompt for _, prompt in part], tokens).logprobs.sum(1).cpu().numpy()
+            found.append(scores / np.array([len(t) for t in tokens]))
+        return np.concatenate(found)
+
+
+def _thought_tokens(turn: Turn, policy: Policy) -> tuple[int, ...]:
+    """The reply's tokens before its action; at least one."""
+    span = turn.parsed.action_span
+    assert span is not None
+    ends = [end for _, end in policy.offsets(turn.reply.tokens)]
+    return turn.reply.tokens[: max(1, sum(end <= span[0] for end in ends))]
+
+
+def _other_image(i: int, turns: Sequence[Turn]) -> np.ndarray:
+    own = turns[i].prompt.image
+    others = [turns[(i + k) % len(turns)].prompt.image for k in range(1, len(turns))]
+    return next((image for image in others if not np.array_equal(image, own)), own)
+
+
+def frozen_copy(policy: Policy) -> Policy:
+    """The policy as it is now, for good."""
+    hooks_free = copy.deepcopy(policy.network).requires_grad_(False)
+    return Policy(hooks_free, policy.processor, policy.config, policy.end_ids)

@@ -1,0 +1,205 @@
+"""Training: the street, as one loop.
+
+    environment -> prompt -> policy -> parse -> step -> correct -> buffer -> losses -> update -> report
+    \\_________________________ collect _______________________/ \\____/   \\___ learn ____/    \\_____/
+
+`Run.step` is that line in code; everything else here opens and closes it.
+"""
+
+import logging
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from accelerate import Accelerator
+from accelerate.utils import broadcast_object_list, gather_object, set_seed
+
+from gtr import checkpoint, tasks
+from gtr.buffer import ThoughtBuffer
+from gtr.config import Config
+from gtr.errors import DivergenceError, GtrError, RunError
+from gtr.evaluate import Evaluation, evaluate_policy
+from gtr.guidance import make_corrector
+from gtr.guidance.lessons import lesson_of
+from gtr.metrics import health
+from gtr.metrics.alarm import Alarm
+from gtr.policy.policy import load_policy
+from gtr.probe import Probe, frozen_copy
+from gtr.report.folder import RunFolder
+from gtr.report.progress import Progress
+from gtr.rollout import Collector
+from gtr.sft import initialise
+from gtr.update import advantages_of, learn, make_optimizer
+
+START = 0
+"""Number of the checkpoint before the first update."""
+SMALL = 100_000_000
+"""Weights up to which a second copy is kept in memory, to measure how far the agent has moved from its start."""
+log = logging.getLogger(__name__)
+
+
+class Run:
+    """Everything that one training run holds, ready to do its next update."""
+
+    def __init__(self, config: Config, folder: RunFolder, accelerator: Accelerator, model: Path | str) -> None:
+        self.config, self.folder, self.accelerator = config, folder, accelerator
+        self.task = tasks.load(config.task)
+        self.policy = load_policy(model, config.policy, config.seed)
+        self.policy.network.to(accelerator.device)
+        small = sum(p.numel() for p in self.policy.network.parameters()) <= SMALL
+        self.start = frozen_copy(self.policy) if small and config.report.probe_turns else None
+        self.policy.scorer = accelerator.prepare(self.policy.network)
+        self.optimizer = make_optimizer(self.policy, config)
+        self.corrector = make_corrector(config.guidance, self.task)
+        self.collector = Collector(self.task, self.policy, self.corrector, config, accelerator.process_index)
+        self.thoughts = ThoughtBuffer(config.guidance.memory == "run")
+        self.probe = Probe(self.policy, self.start, self.task, config.report.probe_turns)
+        self.alarm = Alarm()
+        self.update = START
+
+    def step(self) -> dict[str, float]:
+        """One update: collect, remember, learn, report."""
+        rng = self.seed(self.update)
+        rollout = self.collector.collect()
+        lessons = [x for t in rollout.flat() if (x := lesson_of(t, self.task, self.policy, self.config.guidance))]
+        self.thoughts.add(lessons)
+        started = time.perf_counter()
+        probed = self.probe.measure(rollout, rng)
+        probing = time.perf_counter() - started
+        losses = learn(
+            rollout, self.thoughts, self.policy, self.optimizer, self.config, self.update, self.accelerator, rng
+        )
+        seconds = {**rollout.seconds, "probe": probing, "learn": time.perf_counter() - started - probing}
+        self.update += 1
+        values = {**health(rollout, self.task, self.config.seed), **probed, **losses}
+        values |= {f"seconds/{stage}": spent for stage, spent in seconds.items()}
+        values |= dict(self.corrector.metrics()) if self.corrector else {}
+        alert = self.alarm.observe(self.update, values)
+        values |= alert.metrics()
+        if alert.ringing:
+            log.warning("update %d: %s", self.update, alert.sentence())
+        if self.folder.main:
+            checkpoint.save_lessons(self.folder.path, self.update, lessons)
+            if self.update % self.config.report.turns_every == 0:
+                advantages = advantages_of(rollout, self.config).advantages.flatten().tolist()
+                self.folder.write_turns(self.update, rollout.flat(), advantages)
+        return values
+
+    def seed(self, update: int) -> np.random.Generator:
+        """Seeds torch for an update and returns numpy's generator for it: no random state outlives an update."""
+        entropy = [self.config.seed, self.accelerator.process_index, update]
+        set_seed(int(np.random.default_rng(entropy).integers(2**31)))
+        return np.random.default_rng([*entropy, 1])
+
+    def save(self) -> None:
+        """Writes a checkpoint of the state between two updates."""
+        seats = gather_object([self.collector.state()])
+        state = {"ranks": seats, "alarm": self.alarm.state()}
+        if self.folder.main:
+            keep = self.config.report.keep_checkpoints
+            checkpoint.save(self.folder.checkpoints, self.update, self.policy, self.optimizer, state, keep)
+
+    def restore(self, saved: Path) -> None:
+        """Goes back to a checkpoint whose model is loaded already."""
+        state = checkpoint.read_state(saved)
+        ranks = state["ranks"]
+        if len(ranks) != self.accelerator.num_processes:
+            raise RunError(
+                f"{saved} was written by {len(ranks)} processes, this is {self.accelerator.num_processes}: resume with "
+                f"as many as before"
+            )
+        self.update = int(state["update"])
+        checkpoint.restore_optimizer(saved, self.optimizer)
+        checkpoint.load_lessons(self.folder.path, self.update, self.thoughts)
+        self.collector.restore(ranks[self.accelerator.process_index])
+        self.alarm.restore(state["alarm"])
+        self.folder.truncate_to(self.update)
+
+    def evaluate(self) -> Evaluation:
+        """Greedy success on the task's fixed panel, whose starts training never deals; kept with its turns."""
+        name = f"{self.config.preset} update {self.update}"
+        episodes = self.config.train.eval_episodes
+        found, played = evaluate_policy(self.policy, name, self.config, "same", episodes, 0)
+        self.folder.write_evaluation(self.update, found.to_dict(), [turn for one in played for turn in one])
+        return found
+
+
+def train(config: Config, resume: Path | None = None) -> Path:
+    """Trains an agent, or goes on with a run, and returns its folder.
+
+    Raises:
+        GtrError: bad settings, a missing model or run; nothing has been overwritten.
+        DivergenceError: a loss is not finite; a checkpoint of the last good update stands.
+    """
+    torch.set_num_threads(config.train.threads)
+    accelerator = Accelerator(step_scheduler_with_optimizer=False)
+    with _folder(config, resume, accelerator) as folder:
+        run = _open(config, resume, accelerator, folder)
+        with Progress(config.train.updates, run.update) as progress:
+            _loop(run, progress)
+    return folder.path
+
+
+def _loop(run: Run, progress: Progress) -> None:
+    config, turns = run.config, run.config.train.envs * run.config.train.turns
+    if run.update == START:
+        run.save()
+        run.evaluate()
+    while run.update < config.train.updates:
+        try:
+            values = run.step()
+        except DivergenceError as error:
+            error.add_note("the last good update is the last checkpoint")
+            raise
+        every = config.train.eval_every
+        if run.update == config.train.updates or (every and run.update % every == 0):
+            found = run.evaluate()
+            values["panel/success"] = found.success
+            values |= {f"panel/{k}": v for k, v in found.health.items() if k.startswith(("thought/", "episode/"))}
+        run.folder.write_metrics(run.update, values)
+        run.save()
+        progress.update(run.update, values, turns)
+        if config.report.stop_on_alarm and values.get("alarm/ringing"):
+            log.warning("report.stop_on_alarm is on: the run ends after update %d", run.update)
+            return
+
+
+def _folder(config: Config, resume: Path | None, accelerator: Accelerator) -> RunFolder:
+    """The run's folder: made or opened by the main process, shared with the others."""
+    if resume is not None:
+        folder = RunFolder.open(resume, accelerator.is_main_process)
+        folder.write_config(config)
+        return folder
+    shared: list[Any] = [None]
+    made = None
+    if accelerator.is_main_process:
+        made = RunFolder.create(config)
+        shared = [str(made.path)]
+    broadcast_object_list(shared)
+    return made or RunFolder.open(shared[0], main=False)
+
+
+def _open(config: Config, resume: Path | None, accelerator: Accelerator, folder: RunFolder) -> Run:
+    """A run ready for its next update: fresh, or from the folder's last checkpoint."""
+    saved = checkpoint.latest(folder.checkpoints) if resume else None
+    if saved is not None:
+        first = Run(config, folder, accelerator, saved / "model")
+        origin = checkpoint.found(folder.checkpoints)[0]
+        if first.start is not None:
+            first.start = load_policy(origin / "model", config.policy, config.seed)
+            first.start.network.to(accelerator.device)
+            first.probe = Probe(first.policy, first.start, first.task, config.report.probe_turns)
+        first.restore(saved)
+    else:
+        with accelerator.main_process_first():
+            model = initialise(config) if config.sft.enabled else config.policy.model
+        first = Run(config, folder, accelerator, model)
+    for change in folder.write_fingerprint(first.task, str(accelerator.device)):
+        log.warning("this machine differs from the one the run started on: %s", change)
+    return first
+
+
+__all__ = ["GtrError", "Run", "replace", "train"]
