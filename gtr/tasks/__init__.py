@@ -21,6 +21,7 @@ TASKS = {
     "ezpoints": "gtr.tasks.points:EZPointsTask",
     "points24": "gtr.tasks.points:Points24Task",
     "blackjack": "gtr.tasks.blackjack:BlackjackTask",
+    "alfworld": "gtr.tasks.alfworld.task:ALFWorldTask",
 }
 """The built-in tasks and where they live."""
 
@@ -29,6 +30,7 @@ ENVIRONMENTS = {
     "gtr/EZPoints-v0": "gtr.tasks.points_env:EZPointsEnv",
     "gtr/Points24-v0": "gtr.tasks.points_env:Points24Env",
     "gtr/Blackjack-v0": "gtr.tasks.blackjack:BlackjackEnv",
+    "gtr/ALFWorld-v0": "gtr.tasks.alfworld.env:ALFWorldEnv",
 }
 """The gymnasium ids and where the environments live."""
 

@@ -1,0 +1,147 @@
+"""The environment: one household task an episode, seen as a picture, played with text commands.
+
+Reward of a turn: 50 when the goal is reached, plus the share of the goal's conditions that hold, minus 1 for a
+command that is not admissible (which changes nothing). An episode is cut after `limit` commands, and when the same
+command comes `repeats` times running (reference code; `cut_reward` is then the turn's reward).
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Any, Protocol
+
+import gymnasium
+import numpy as np
+
+from gtr.errors import TaskError
+from gtr.tasks.alfworld import view
+from gtr.tasks.alfworld.engine import Scene, borrow
+from gtr.tasks.alfworld.games import Game
+from gtr.tasks.alfworld.generate import Wish
+from gtr.tasks.alfworld.library import Generated, Library
+from gtr.tasks.alfworld.memory import Memory, after, look
+from gtr.tasks.alfworld.world import Room, conditions
+from gtr.tasks.options import known_options
+from gtr.types import Image
+
+WIN, ILLEGAL = 50.0, -1.0
+LONGEST_COMMAND = 120
+GAMES = 200
+"""Generated games by default."""
+
+
+class Player(Protocol):
+    """What plays a game: an `Engine` in this process, or a worker."""
+
+    def load(self, game: Game) -> tuple[Room, Scene]: ...
+    def act(self, command: str) -> Scene: ...
+    def close(self) -> None: ...
+
+
+class ALFWorldEnv(gymnasium.Env[Image, str]):
+    """One household task. Observation: an RGB picture (size, size, 3). Action: a command as text.
+
+    ``reset(options={"game": 3})`` plays a game of the library by number, ``{"game": "path/game.tw-pddl"}`` a file.
+    `info` has ``task``, ``kind``, ``game``, ``grammar``, ``feedback``, ``commands``, ``history``, ``room``, ``state``,
+    ``memory``, ``conditions``, ``illegal``, ``won`` and ``success``.
+    """
+
+    metadata = {"render_modes": ["rgb_array"], "render_fps": 2}  # noqa: RUF012
+
+    def __init__(
+        self,
+        library: Library | None = None,
+        image_size: int = 300,
+        style: str = "classic",
+        labels: bool = True,
+        limit: int = 40,
+        repeats: int = 5,
+        cut_reward: float | None = -3.0,
+        cut_is: str = "truncation",
+        player: Callable[[], Player] = borrow,
+        render_mode: str | None = None,
+    ) -> None:
+        self.library = library if library is not None else Generated(Wish(), GAMES)
+        self.size, self.style, self.labels = image_size, style, labels
+        self.limit, self.repeats, self.cut_reward, self.cut_is = limit, repeats, cut_reward, cut_is
+        self.render_mode = render_mode
+        self.observation_space = gymnasium.spaces.Box(0, 255, (image_size, image_size, 3), np.uint8)
+        self.action_space = gymnasium.spaces.Text(LONGEST_COMMAND, charset=_CHARACTERS)
+        self._make_player = player
+        self._player: Player | None = None
+        self._game: Game | None = None
+
+    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Image, dict[str, Any]]:
+        """Begins a game: one of the library drawn with `seed`, or the one that `options` names."""
+        super().reset(seed=seed)
+        options = options or {}
+        known_options(options, ("game",), "reset options")
+        chosen = options.get("game")
+        self._game = self.library.named(int(self.np_random.integers(len(self.library))) if chosen is None else chosen)
+        if self._player is None:
+            self._player = self._make_player()
+        self._room, self._scene = self._player.load(self._game)
+        self._memory = look(Memory(), self._room, self._scene.state)
+        self._history: list[tuple[str, bool]] = []
+        return self._picture(), self._info()
+
+    def step(self, action: str) -> tuple[Image, float, bool, bool, dict[str, Any]]:
+        """Plays a command."""
+        if self._game is None or self._player is None:
+            raise TaskError("the environment must be reset before its first step")
+        legal = action in self._scene.commands
+        self._history.append((action, legal))
+        if legal:
+            self._scene = self._player.act(action)
+            self._memory = after(self._memory, self._room, self._scene.state, action)
+        won = self._scene.won
+        reward = WIN * won + self._rate() + (0.0 if legal else ILLEGAL)
+        cut = not won and self._cut()
+        if cut and self.cut_reward is not None:
+            reward = self.cut_reward
+        ended = won or (cut and self.cut_is == "termination")
+        return self._picture(), reward, ended, cut and not ended, self._info()
+
+    def _cut(self) -> bool:
+        last = [command for command, _ in self._history[-self.repeats :]]
+        return len(self._history) >= self.limit or (len(last) == self.repeats and len(set(last)) == 1)
+
+    def _rate(self) -> float:
+        """Share of the goal's conditions that hold; 1 exactly when the goal is reached."""
+        met, of = conditions(self._room, self._scene.state)
+        return met / of
+
+    def render(self) -> Image | None:
+        """The current view where the render mode asks for it."""
+        return self._picture() if self.render_mode == "rgb_array" and self._game is not None else None
+
+    def close(self) -> None:
+        """Gives the engine back."""
+        if self._player is not None:
+            self._player.close()
+            self._player = None
+
+    def _picture(self) -> Image:
+        facing = self._memory.facing
+        return view.draw(self._room, self._scene.state, facing, self.size, self.style, self.labels)
+
+    def _info(self) -> dict[str, Any]:
+        assert self._game is not None
+        info: Mapping[str, Any] = {
+            "task": self._game.task,
+            "kind": self._game.kind.value,
+            "game": self._game.name,
+            "grammar": self._game.words,
+            "feedback": self._scene.feedback,
+            "commands": self._scene.commands,
+            "history": tuple(self._history),
+            "room": self._room,
+            "state": self._scene.state,
+            "memory": self._memory,
+            "conditions": self._rate(),
+            "illegal": sum(not legal for _, legal in self._history),
+            "won": self._scene.won,
+            "success": self._scene.won,
+        }
+        return dict(info)
+
+
+_CHARACTERS = "abcdefghijklmnopqrstuvwxyz0123456789 /"
