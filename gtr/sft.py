@@ -40,7 +40,7 @@ EPISODES = 1200
 """Expert episodes that the data come from."""
 READING_CHECK = 25
 """Steps between two measurements of reading."""
-OVERSHOOT = 0.1
+OVERSHOOT = 0.15
 """Success above the target at which SFT goes back to its last measurement and on with smaller steps: tiny agents jump
 from nothing to mastery between two measurements, and RL would have nothing left to show."""
 MAX_REFINEMENTS = 6
