@@ -240,12 +240,13 @@ def teach_replies(
     """Trains whole replies until the greedy success on held-out starts reaches the target."""
     lessons = [_lesson(policy, e.prompt, e.reply, ended=True) for e in examples]
     sft, success, step, refinements = config.sft, -1.0, 0, 0
+    every = sft.check_every
     trainer = _Trainer(policy, config)
     trainer.remember()
     while success < sft.target and step < sft.max_steps:
         trainer.step([lessons[i] for i in rng.integers(len(lessons), size=sft.batch)])
         step += 1
-        if step % sft.check_every and step != sft.max_steps:
+        if step % every and step != sft.max_steps:
             continue
         found, _ = evaluate_policy(policy, "sft", config, "same", sft.check_episodes, HELD_OUT)
         console.print(
@@ -254,7 +255,7 @@ def teach_replies(
             highlight=False,
         )
         if found.success > sft.target + OVERSHOOT and refinements < MAX_REFINEMENTS:
-            refinements += 1
+            refinements, every = refinements + 1, max(5, every // 2)
             trainer.go_back()
         else:
             success = found.success
