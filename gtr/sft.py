@@ -41,8 +41,8 @@ EPISODES = 1200
 READING_CHECK = 25
 """Steps between two measurements of reading."""
 OVERSHOOT = 2.5
-"""Success, as a multiple of the target, above which SFT goes back to its last measurement and on with smaller steps: tiny agents jump
-from nothing to mastery between two measurements, and RL would have nothing left to show."""
+"""Success, as a multiple of the target, above which SFT goes back to its last measurement and on with smaller steps:
+tiny agents jump from nothing to mastery between two measurements, and RL would have nothing left to show."""
 MAX_REFINEMENTS = 8
 HELD_OUT = 1_000_003
 """Added to the seed of held-out starts."""
