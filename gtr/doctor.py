@@ -42,6 +42,7 @@ def findings() -> Iterator[Finding]:
     yield python()
     yield from packages()
     yield from guarded(device)
+    yield from alfworld()
     yield threads()
     yield disk(Path.cwd())
     yield writable(Path.cwd())
@@ -103,6 +104,25 @@ def torchvision() -> Finding:
         mend = f"{sys.executable} -m pip uninstall torchvision"
         return Finding(False, f"torchvision does not fit this torch: {error}", mend)
     return Finding(True, f"torchvision {torchvision.__version__} (optional)")
+
+
+def alfworld() -> Iterator[Finding]:
+    """The optional extra for household tasks, and its optional data."""
+    from gtr.tasks.alfworld import package
+
+    lacking, mend = package.missing(), f"{sys.executable} -m {package.INSTALL}"
+    if len(lacking) > len(package.ENGINE):
+        yield Finding(True, "ALFWorld is not installed; it is optional", mend)
+        return
+    if lacking:
+        yield Finding(False, f"ALFWorld's engine is incomplete: {', '.join(lacking)} missing", mend)
+        return
+    yield Finding(True, "ALFWorld: " + ", ".join(f"{name} {version}" for name, version in package.versions().items()))
+    data = os.environ.get("ALFWORLD_DATA")
+    if data and not Path(data).is_dir():
+        yield Finding(False, f"ALFWORLD_DATA={data} does not exist", "alfworld-download, or unset ALFWORLD_DATA")
+    else:
+        yield Finding(True, f"ALFWorld's own games: {data or 'ALFWORLD_DATA is not set; generated games need no data'}")
 
 
 def threads() -> Finding:

@@ -7,22 +7,24 @@
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from gtr.checks import validate
 from gtr.config import Config, PolicyConfig, PPOConfig, SftConfig, TaskConfig, TrainConfig
 from gtr.errors import ConfigError, nearest
 
-TASKS = ("numberline", "ezpoints", "points24", "blackjack")
+TASKS = ("numberline", "ezpoints", "points24", "blackjack", "alfworld")
 """The games that come with gtr; anything with a colon is the import path of a user's own task."""
 
 RL4VLM_LAMBDA = 0.5
 """Weight of the thought's log-prob in the ratio on card games (RL4VLM; code)."""
+ALFWORLD_LAMBDA = 0.2
+"""The same on ALFWorld (code)."""
 
 
 @dataclass(frozen=True)
 class PaperTask:
-    """What the code sets per game: 15,000 environment steps, cut into rollouts of this many turns."""
+    """What the code sets per game: 15,000 environment steps (ALFWorld 5,000), cut into rollouts of this many turns."""
 
     turns_per_update: int
     updates: int
@@ -33,6 +35,7 @@ PAPER_TASKS: Mapping[str, PaperTask] = {
     "ezpoints": PaperTask(turns_per_update=1024, updates=15),
     "points24": PaperTask(turns_per_update=1024, updates=15),
     "blackjack": PaperTask(turns_per_update=512, updates=30),
+    "alfworld": PaperTask(turns_per_update=1024, updates=5),
 }
 
 
@@ -45,6 +48,7 @@ class TinyTask:
     updates: int = 30
     temperature: float = 0.6
     lr: float = 2e-4
+    options: Mapping[str, str] = field(default_factory=dict)
 
 
 TINY_TASKS: Mapping[str, TinyTask] = {
@@ -52,6 +56,12 @@ TINY_TASKS: Mapping[str, TinyTask] = {
     "ezpoints": TinyTask(sft_target=0.05, updates=20),
     "points24": TinyTask(hands=24, sft_target=0.04, updates=16),
     "blackjack": TinyTask(sft_target=0.3),
+    # One kind of task in small rooms that are easy to see: an agent of this size learns no household.
+    "alfworld": TinyTask(
+        sft_target=0.1,
+        options={"kinds": "pick", "games": "24", "rooms": "2", "space": "4", "clutter": "2", "labels": "off",
+                 "history": "2", "limit": "12"},
+    ),
 }
 
 
@@ -88,7 +98,7 @@ def scale_tiny(task: str) -> Config:
     """A tiny LLaVA, initialised on the spot and trained on CPU cores in minutes."""
     tiny = TINY_TASKS.get(task, TinyTask())
     return Config(
-        task=TaskConfig(name=task, prompt="compact", image_size=96, hands=tiny.hands),
+        task=TaskConfig(name=task, prompt="compact", image_size=96, hands=tiny.hands, options=dict(tiny.options)),
         policy=PolicyConfig(
             model="tiny-llava",
             freeze_vision=True,
@@ -120,6 +130,11 @@ SCALES: Mapping[str, Callable[[str], Config]] = {"tiny": scale_tiny, "7b": scale
 # -- methods ------------------------------------------------------------------------------------------------------
 
 
+def rl4vlm_lambda(config: Config) -> float:
+    """Weight of the thought's log-prob in the ratio as the code sets it for a game."""
+    return ALFWORLD_LAMBDA if config.task.name == "alfworld" else RL4VLM_LAMBDA
+
+
 def gtr(config: Config) -> Config:
     """Guided thought reinforcement: PPO on action tokens, cloning of corrected thoughts with DAgger (paper)."""
     return config
@@ -127,14 +142,17 @@ def gtr(config: Config) -> Config:
 
 def reference(config: Config) -> Config:
     """GTR as its public code does it, slips included where they are a choice; for comparison with reported figures."""
+    household = config.task.name == "alfworld"
+    options = {**config.task.options, "match": "substring"} if household else config.task.options
+    stop_reward = -3.0 if household else config.guidance.stop_reward
     return replace(
         config,
-        task=replace(config.task, loopholes=True, illegal="random"),
+        task=replace(config.task, loopholes=True, illegal="random", options=options),
         policy=replace(config.policy, repetition_penalty=1.2),
-        guidance=replace(config.guidance, correct_malformed=False, forget_target=True),
+        guidance=replace(config.guidance, correct_malformed=False, forget_target=True, stop_reward=stop_reward),
         ppo=replace(
             config.ppo,
-            thought_weight=RL4VLM_LAMBDA,
+            thought_weight=rl4vlm_lambda(config),
             action_tokens="field",
             value_gradient="flow",
             format_reward=5.0,
@@ -148,7 +166,7 @@ def rl4vlm(config: Config) -> Config:
     return replace(
         config,
         guidance=replace(config.guidance, corrector="none"),
-        ppo=replace(config.ppo, thought_weight=RL4VLM_LAMBDA, action_tokens="field"),
+        ppo=replace(config.ppo, thought_weight=rl4vlm_lambda(config), action_tokens="field"),
     )
 
 

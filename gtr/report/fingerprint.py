@@ -36,6 +36,7 @@ def fingerprint(config: Config, task: Task | None = None, device: str | None = N
         "threads": config.train.threads,
         "processes": int(os.environ.get("WORLD_SIZE", "1")),
         "seeds": {"run": config.seed, "sft": config.sft.seed},
+        "task": {} if task is None else dict(task.describe()),
         "start_states": None if task is None else start_states(task),
     }
 
@@ -74,7 +75,7 @@ def device_name() -> str:
 
 def differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
     """What would keep a resumed run from following the first one bit for bit, as ``key: old -> new``."""
-    keys = ("python", "packages", "code", "device", "threads", "processes", "start_states")
+    keys = ("python", "packages", "code", "device", "threads", "processes", "task", "start_states")
     return [f"{key}: {old.get(key)} -> {new.get(key)}" for key in keys if old.get(key) != new.get(key)]
 
 

@@ -21,20 +21,24 @@ TASKS = {
     "ezpoints": "gtr.tasks.points:EZPointsTask",
     "points24": "gtr.tasks.points:Points24Task",
     "blackjack": "gtr.tasks.blackjack:BlackjackTask",
-    "alfworld": "gtr.tasks.alfworld.task:ALFWorldTask",
 }
 """The built-in tasks and where they live."""
+
+EXTRA_TASKS = {"alfworld": "gtr.tasks.alfworld.task:ALFWorldTask"}
+"""Built-in tasks whose environments need one of gtr's extras, which has the task's name."""
 
 ENVIRONMENTS = {
     "gtr/NumberLine-v0": "gtr.tasks.numberline:NumberLineEnv",
     "gtr/EZPoints-v0": "gtr.tasks.points_env:EZPointsEnv",
     "gtr/Points24-v0": "gtr.tasks.points_env:Points24Env",
     "gtr/Blackjack-v0": "gtr.tasks.blackjack:BlackjackEnv",
-    "gtr/ALFWorld-v0": "gtr.tasks.alfworld.env:ALFWorldEnv",
 }
 """The gymnasium ids and where the environments live."""
 
-for _id, _entry in ENVIRONMENTS.items():
+EXTRA_ENVIRONMENTS = {"gtr/ALFWorld-v0": "gtr.tasks.alfworld.env:ALFWorldEnv"}
+"""Those that need one of gtr's extras."""
+
+for _id, _entry in {**ENVIRONMENTS, **EXTRA_ENVIRONMENTS}.items():
     gymnasium.register(_id, entry_point=_entry)
 
 
@@ -45,11 +49,12 @@ def load(config: TaskConfig) -> Task:
         TaskError: no such name, file, module or class; a module that fails when imported; a class that is no `Task`
             or cannot be built from a `TaskConfig`.
     """
-    path = TASKS.get(config.name, config.name)
+    known = {**TASKS, **EXTRA_TASKS}
+    path = known.get(config.name, config.name)
     place, colon, name = path.rpartition(":")
     if not colon or not place or not name:
         raise TaskError(
-            f"unknown task {config.name!r}: {nearest(config.name, TASKS)}. "
+            f"unknown task {config.name!r}: {nearest(config.name, known)}. "
             "A task of yours is written package.module:Class or path/file.py:Class"
         )
     module = _from_file(Path(place)) if place.endswith(".py") else _from_package(place)

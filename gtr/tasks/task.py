@@ -104,6 +104,10 @@ class Task(ABC):
         """A string equal for two states that call for the same thought; groups thoughts by state in metrics."""
         return repr(sorted(truth.state.items(), key=lambda item: item[0]))
 
+    def describe(self) -> Mapping[str, Any]:
+        """What shapes the game beside the settings, for the run's fingerprint, such as versions of an engine."""
+        return {}
+
     # -- sampling of start states ---------------------------------------------------------------------------------
     def reset_arguments(self, rng: np.random.Generator) -> dict[str, Any]:
         """Keyword arguments of `env.reset` for one new episode."""

@@ -66,6 +66,9 @@ class Engine:
             self._cast = _Cast(self._env)
             state = self._env.reset()
         except (Exception, SystemExit) as error:
+            # What the translation writes for a goal that no action can ever bring about.
+            if isinstance(error, KeyError) and error.args in (("val0",), ("val1",)):
+                raise EngineError(f"{game.label}: cannot be solved: no action leads to its goal") from error
             raise EngineError(f"{game.label}: the engine cannot read this game: {_why(error)}") from error
         state.feedback = state.feedback.replace(_FILLER, task)
         return self._cast.room(game), self._scene(state)

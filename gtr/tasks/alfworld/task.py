@@ -64,7 +64,6 @@ class ALFWorldTask(Task):
         super().__init__(config)
         known_options(config.options, OPTIONS, "task.options of alfworld")
         no_hands(config)
-        package.need()
         self.kinds = kinds_of(config)
         self.text = choice(config, "text", ("off", "on")) == "on"
         self.labels = choice(config, "labels", ("on", "off")) == "on"
@@ -79,7 +78,8 @@ class ALFWorldTask(Task):
 
     # -- the environment ------------------------------------------------------------------------------------------
     def make_env(self) -> ALFWorldEnv:
-        """The environment with this task's settings."""
+        """The environment with this task's settings; TaskError where the engine is not installed."""
+        package.need()
         return ALFWorldEnv(
             library=self.library,
             image_size=self.config.image_size,

@@ -1,0 +1,167 @@
+"""Game files that are damaged, missing or unsolvable, and what is said of them."""
+
+import json
+import sys
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from gtr.config import TaskConfig
+from gtr.errors import ConfigError, TaskError
+from gtr.tasks import load
+from gtr.tasks.alfworld.engine import Engine, EngineError, name_all
+from gtr.tasks.alfworld.games import Game, game_files, read_game, report
+from gtr.tasks.alfworld.generate import Wish, make, prove, scenes, write
+from gtr.tasks.alfworld.package import floor_plan
+from gtr.tasks.alfworld.world import SHORT, Goal, Kind, read_goal
+
+
+@pytest.fixture(scope="module")
+def engine() -> Engine:
+    return Engine()
+
+
+@pytest.fixture(scope="module")
+def game(engine: Engine) -> Game:
+    return prove(make(Wish(receptacles=4, clutter=2), 0), engine)
+
+
+def test_a_game_on_disk_is_the_same_game(game: Game, tmp_path: Path) -> None:
+    again = read_game(write(game, tmp_path, "train"))
+    assert (again.problem, again.walkthrough, again.task) == (game.problem, game.walkthrough, game.task)
+    assert again.words == "move"
+
+
+def test_games_depend_on_seed_and_number_alone() -> None:
+    first = [make(Wish(seed=3), n).problem for n in range(6)]
+    assert first == [make(Wish(seed=3), n).problem for n in range(6)]
+    assert first != [make(Wish(seed=4), n).problem for n in range(6)]
+    assert len({make(Wish(split=split), 0).problem for split in ("train", "seen", "unseen")}) == 3
+
+
+def test_unseen_games_have_rooms_of_their_own() -> None:
+    for kind in SHORT.values():
+        assert not set(scenes(Wish("train"), kind)) & set(scenes(Wish("unseen"), kind))
+        assert scenes(Wish("train"), kind) == scenes(Wish("seen"), kind)
+
+
+def test_rooms_can_be_made_small() -> None:
+    for number in range(12):
+        problem = make(Wish(receptacles=4, clutter=0), number).problem
+        assert problem.split("(:goal")[0].count("(receptacleAtLocation") <= 4
+
+
+Damage = Callable[[Path], object]
+DAMAGES: dict[str, tuple[Damage, str]] = {
+    "cut short": (lambda file: file.write_text(file.read_text()[:5000]), "cut short or damaged"),
+    "empty": (lambda file: file.write_text(""), "cut short or damaged"),
+    "a list": (lambda file: file.write_text("[]"), "is not a game"),
+    "without a problem": (lambda file: _edit(file, "pddl_problem", None), "has no pddl_problem"),
+    "with half a problem": (lambda file: _edit(file, "pddl_problem", "(define (problem x)"), "cut short: brackets"),
+    "unsolvable": (lambda file: _edit(file, "solvable", False), "marked unsolvable"),
+    "another goal": (lambda file: _edit(file, "pddl_problem", "(define (:goal (and)))"), "none of ALFWorld's six"),
+    "gone": (lambda file: file.unlink(), "cannot be read"),
+}
+
+
+def _edit(file: Path, key: str, value: object) -> None:
+    data = json.loads(file.read_text())
+    data[key] = value
+    file.write_text(json.dumps(data))
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_a_damaged_file_is_named(damage: str, game: Game, tmp_path: Path) -> None:
+    file = write(game, tmp_path, "train")
+    break_it, message = DAMAGES[damage]
+    break_it(file)
+    with pytest.raises(TaskError, match=message) as caught:
+        read_game(file)
+    assert str(file) in str(caught.value)
+
+
+def test_a_split_lists_every_file_and_every_fault(game: Game, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ALFWORLD_DATA", str(tmp_path))
+    good = write(game, tmp_path, "train")
+    bad = write(game, tmp_path / "b", "train")
+    bad.write_text("{")
+    moved = good.parents[1].with_name("pick_and_place_simple-Cut-None-Shelf-1") / "trial_1"
+    moved.parent.mkdir()
+    bad.parent.rename(moved)
+    games, faults = report("train", tuple(SHORT.values()))
+    assert [one.problem for one in games] == [game.problem]
+    assert len(faults) == 1
+    assert str(moved) in faults[0]
+    (moved / "game.tw-pddl").unlink()
+    with pytest.raises(TaskError, match=r"has no game\.tw-pddl"):
+        game_files("train", tuple(SHORT.values()))
+    with pytest.raises(TaskError, match="valid_unseen does not exist"):
+        game_files("unseen", tuple(SHORT.values()))
+    monkeypatch.delenv("ALFWORLD_DATA")
+    with pytest.raises(TaskError, match="ALFWORLD_DATA is not set"):
+        game_files("train", tuple(SHORT.values()))
+
+
+def test_a_problem_that_ends_the_process_is_a_message(game: Game, engine: Engine, tmp_path: Path) -> None:
+    file = write(game, tmp_path, "train")
+    data = json.loads(file.read_text())
+    data["pddl_problem"] = data["pddl_problem"].replace("agent1 - agent", "agent1 - agent agent1 - agent")
+    file.write_text(json.dumps(data))
+    with pytest.raises(EngineError, match="cannot read this game") as caught:
+        engine.load(read_game(file))
+    assert str(file) in str(caught.value)
+    assert engine.load(game)[1].commands
+
+
+def test_a_game_that_cannot_be_won_is_said_to_be(game: Game, engine: Engine) -> None:
+    thing = read_goal(game.problem).thing
+    lines = game.problem.split("\n")
+    kept = [line for line in lines if not line.strip().lower().startswith(f"(pickupable {thing}_bar")]
+    assert len(kept) < len(lines)
+    with pytest.raises(EngineError, match="cannot be solved"):
+        prove(replace(game, problem="\n".join(kept), walkthrough=None), engine)
+
+
+def test_command_line_arguments_survive_the_engine(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "argv", ["mine", "--flag"])
+    engine.load(make(Wish(receptacles=4, clutter=1, seed=9), 0))
+    assert sys.argv == ["mine", "--flag"]
+
+
+def test_names_count_down_as_alfworld_counts() -> None:
+    ids = ["drawer_bar__minus_01", "drawer_bar__plus_02", "sink_bar_01_bar_sinkbasin", "agent1"]
+    assert name_all(ids) == {ids[0]: "drawer 2", ids[1]: "drawer 1", ids[2]: "sinkbasin 1", "agent1": "agent1 "}
+
+
+@pytest.mark.no_engine
+def test_goals_are_read_from_pddl() -> None:
+    two = """(:goal (and (exists (?r - receptacle) (exists (?o1 - object) (and (objectType ?o1 CDType)
+        (receptacleType ?r SafeType) (inReceptacle ?o1 ?r) (exists (?o2 - object) (and (not (= ?o1 ?o2))
+        (objectType ?o2 CDType) (receptacleType ?r SafeType) (inReceptacle ?o2 ?r))))))))"""
+    assert read_goal(two) == Goal(Kind.TWO, "cd", "safe")
+    with pytest.raises(TaskError):
+        read_goal("(:goal (and (isSliced ?o) (objectType ?o AppleType) (receptacleType ?r FridgeType)))")
+
+
+@pytest.mark.no_engine
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"split": "test"}, "train, unseen"),
+        ({"kinds": "pick,hot"}, "Known: clean, cool, heat, look, pick, two"),
+        ({"history": "-1"}, "at least 0"),
+        ({"cut_reward": "low"}, "number, or none"),
+        ({"data": "files", "space": "3"}, "only generated games"),
+        ({"labls": "on"}, "did you mean 'labels'"),
+    ],
+)
+def test_settings_that_cannot_work(options: dict[str, str], message: str) -> None:
+    with pytest.raises((ConfigError, TaskError), match=message):
+        load(TaskConfig(name="alfworld", options=options))
+
+
+def test_floor_plans_cover_the_120_rooms() -> None:
+    numbers = [n + 100 * hundred for hundred in (0, 2, 3, 4) for n in range(1, 31)]
+    assert all(floor_plan(number).receptacles for number in numbers)
