@@ -17,7 +17,27 @@ from gtr.report.folder import read_config
 T = TypeVar("T")
 Split = Literal["same", "new-look", "new-rules"]
 
-MAY_CHANGE = ("train.updates", "train.threads", "train.eval_every", "runs", "report.")
+LIMITS = (
+    "in_flight",
+    "requests_per_minute",
+    "tokens_per_minute",
+    "timeout",
+    "retries",
+    "breaker",
+    "probe_seconds",
+    "patience",
+    "when_down",
+    "budget_usd",
+    "at_budget",
+    "price_in",
+    "price_out",
+    "key_env",
+)
+"""Settings of the corrector that say how much and how fast is asked, not what."""
+MAY_CHANGE = (
+    *("train.updates", "train.threads", "train.eval_every", "runs", "report."),
+    *(f"corrector.{name}" for name in LIMITS),
+)
 """Settings that a resumed run may change: they leave what was learnt so far as it is."""
 
 

@@ -8,6 +8,8 @@
 
 import logging
 import time
+from collections.abc import Mapping, Sequence
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -53,7 +55,8 @@ class Run:
         self.start = frozen_copy(self.policy) if small and config.report.probe_turns else None
         self.policy.scorer = accelerator.prepare(self.policy.network)
         self.optimizer = make_optimizer(self.policy, config)
-        self.corrector = make_corrector(config.guidance, self.task)
+        ranks = accelerator.num_processes
+        self.corrector = make_corrector(config, self.task, folder.path, accelerator.process_index, ranks)
         self.collector = Collector(self.task, self.policy, self.corrector, config, accelerator.process_index)
         self.thoughts = ThoughtBuffer(config.guidance.memory == "run")
         self.probe = Probe(self.policy, self.start, self.task, config.report.probe_turns)
@@ -76,7 +79,7 @@ class Run:
         self.update += 1
         values = {**health(rollout, self.task, self.config.seed), **probed, **losses}
         values |= {f"seconds/{stage}": spent for stage, spent in seconds.items()}
-        values |= dict(self.corrector.metrics()) if self.corrector else {}
+        values |= totals(gather_object([dict(self.corrector.metrics())])) if self.corrector else {}
         alert = self.alarm.observe(self.update, values)
         values |= alert.metrics()
         if alert.ringing:
@@ -118,6 +121,11 @@ class Run:
         self.alarm.restore(state["alarm"])
         self.folder.truncate_to(self.update)
 
+    def close(self) -> None:
+        """Drops what the corrector is still being asked."""
+        if self.corrector is not None:
+            self.corrector.close()
+
     def evaluate(self) -> Evaluation:
         """Greedy success on the task's fixed panel, whose starts training never deals; kept with its turns."""
         name = f"{self.config.preset} update {self.update}"
@@ -138,9 +146,16 @@ def train(config: Config, resume: Path | None = None) -> Path:
     accelerator = Accelerator(step_scheduler_with_optimizer=False)
     with _folder(config, resume, accelerator) as folder:
         run = _open(config, resume, accelerator, folder)
-        with Progress(config.train.updates, run.update) as progress:
+        with closing(run), Progress(config.train.updates, run.update) as progress:
             _loop(run, progress)
     return folder.path
+
+
+def totals(ranks: Sequence[Mapping[str, float]]) -> dict[str, float]:
+    """A corrector's metrics over all processes: sums, but of latencies the largest."""
+    names = dict.fromkeys(name for values in ranks for name in values)
+    listed = {name: [values[name] for values in ranks if name in values] for name in names}
+    return {name: max(found) if "/seconds_" in name else sum(found) for name, found in listed.items()}
 
 
 def _loop(run: Run, progress: Progress) -> None:
