@@ -34,11 +34,11 @@ class DotsEnv(gymnasium.Env):
             x, y = column * cell + cell * 0.2, row * cell + cell * 0.2
             draw.ellipse((x, y, x + cell * 0.6, y + cell * 0.6), fill="navy")
         self.image = np.array(canvas)
-        return self.image, {"Dots": self.dots}
+        return self.image.copy(), {"Dots": self.dots}
 
     def step(self, action):
         right = int(action) + 1 == self.dots
-        return self.image, 1.0 if right else -1.0, True, False, {"Dots": self.dots, "success": right}
+        return self.image.copy(), 1.0 if right else -1.0, True, False, {"Dots": self.dots, "success": right}
 
 
 class DotsTask(Task):

@@ -37,7 +37,7 @@ def main() -> None:
 
 def run(arguments: Sequence[str]) -> int:
     """Runs one command and returns the exit code: 0, 2 after a user's mistake, 130 after Ctrl-C, 1 otherwise."""
-    with second_interrupt_leaves_at_once():
+    with second_signal_leaves_at_once():
         try:
             _dispatch(arguments)
         except GtrError as error:
@@ -96,19 +96,23 @@ def disk_is_full(error: BaseException) -> bool:
 
 
 @contextmanager
-def second_interrupt_leaves_at_once() -> Iterator[None]:
-    """The first Ctrl-C unwinds and reports, a second one exits on the spot: files survive that (see gtr.report)."""
+def second_signal_leaves_at_once() -> Iterator[None]:
+    """The first Ctrl-C, or a scheduler's SIGTERM, unwinds and reports; a second one exits on the spot.
+
+    Files survive both (see `gtr.report`).
+    """
 
     def leave(number: int, frame: FrameType | None) -> None:
         os._exit(EXIT_INTERRUPTED)
 
     def unwind(number: int, frame: FrameType | None) -> None:
-        signal.signal(signal.SIGINT, leave)
+        signal.signal(number, leave)
         os.write(2, b"\nStopping; press Ctrl-C again to leave at once.\n")
         raise KeyboardInterrupt
 
-    before = signal.signal(signal.SIGINT, unwind)
+    before = {number: signal.signal(number, unwind) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         yield
     finally:
-        signal.signal(signal.SIGINT, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)

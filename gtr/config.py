@@ -71,14 +71,14 @@ class SftConfig:
     enabled: bool = False
     """Whether `gtr train` makes (or takes from the cache) an SFT-initialised agent first."""
     target: float = 0.1
-    """Greedy success on held-out starts at which SFT stops."""
+    """Success on held-out starts, sampled as in training, at which SFT stops."""
     reading: float = 0.98
     """Share of held-out pictures read exactly at which the vision warm-up and reading stages stop."""
     max_steps: int = 3000
     """Optimiser steps after which full-reply SFT gives up reaching the target, with a warning."""
-    check_every: int = 5
-    """Steps between two measurements of competence; a tiny agent goes from nothing to mastery within 50."""
-    check_episodes: int = 64
+    check_every: int = 20
+    """Steps between two measurements of competence; halved when one finds the agent far past the target."""
+    check_episodes: int = 128
     """Episodes per measurement."""
     batch: int = 32
     lr: float = 2e-3

@@ -49,8 +49,8 @@ class TinyTask:
 
 TINY_TASKS: Mapping[str, TinyTask] = {
     "numberline": TinyTask(sft_target=0.3),
-    "ezpoints": TinyTask(sft_target=0.1, temperature=1.0, lr=1e-4),
-    "points24": TinyTask(hands=24, sft_target=0.15),
+    "ezpoints": TinyTask(sft_target=0.025, temperature=1.0, updates=24),
+    "points24": TinyTask(hands=24, sft_target=0.04),
     "blackjack": TinyTask(sft_target=0.3),
 }
 
@@ -97,7 +97,8 @@ def scale_tiny(task: str) -> Config:
             max_new_tokens=48,
         ),
         sft=SftConfig(enabled=task in TINY_TASKS, target=tiny.sft_target),
-        ppo=PPOConfig(clip=0.2, value_clip=0.2),
+        # The critic trains its head alone, and fast: returns of up to 10 would otherwise drown the other gradients.
+        ppo=PPOConfig(clip=0.2, value_clip=0.0, value_gradient="stop"),
         train=TrainConfig(
             updates=tiny.updates,
             envs=32,
@@ -106,7 +107,9 @@ def scale_tiny(task: str) -> Config:
             minibatch=64,
             lr=tiny.lr,
             lr_final=tiny.lr / 10,
+            value_lr=2e-3,
             grad_norm=0.5,
+            eval_every=5,
         ),
     )
 
@@ -129,7 +132,14 @@ def reference(config: Config) -> Config:
         task=replace(config.task, loopholes=True, illegal="random"),
         policy=replace(config.policy, repetition_penalty=1.2),
         guidance=replace(config.guidance, correct_malformed=False, forget_target=True),
-        ppo=replace(config.ppo, thought_weight=RL4VLM_LAMBDA, format_reward=5.0, format_reward_in="return"),
+        ppo=replace(
+            config.ppo,
+            thought_weight=RL4VLM_LAMBDA,
+            action_tokens="field",
+            value_gradient="flow",
+            format_reward=5.0,
+            format_reward_in="return",
+        ),
     )
 
 
@@ -138,7 +148,7 @@ def rl4vlm(config: Config) -> Config:
     return replace(
         config,
         guidance=replace(config.guidance, corrector="none"),
-        ppo=replace(config.ppo, thought_weight=RL4VLM_LAMBDA),
+        ppo=replace(config.ppo, thought_weight=RL4VLM_LAMBDA, action_tokens="field"),
     )
 
 

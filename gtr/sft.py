@@ -4,7 +4,7 @@ A tiny model starts from random weights and goes through three stages; a pre-tra
 
 1. warm-up: vision tower and projector learn to classify what the picture shows (stands in for CLIP pre-training);
 2. reading: the reply's first keys, those that say what is seen, under prompts of all lengths;
-3. replies: whole replies, until the greedy success on held-out starts reaches `sft.target`.
+3. replies: whole replies, until the sampled success on held-out starts reaches `sft.target`.
 """
 
 import copy
@@ -40,10 +40,10 @@ EPISODES = 1200
 """Expert episodes that the data come from."""
 READING_CHECK = 25
 """Steps between two measurements of reading."""
-OVERSHOOT = 0.1
-"""Success above the target at which SFT goes back to its last measurement and on with smaller steps: tiny agents jump
-from nothing to mastery between two measurements, and RL would have nothing left to show."""
-MAX_REFINEMENTS = 6
+OVERSHOOT = 2.5
+"""Success, as a multiple of the target, above which SFT goes back to its last measurement and on with smaller steps:
+tiny agents jump from nothing to mastery between two measurements, and RL would have nothing left to show."""
+MAX_REFINEMENTS = 8
 HELD_OUT = 1_000_003
 """Added to the seed of held-out starts."""
 log = logging.getLogger(__name__)
@@ -237,24 +237,25 @@ def teach_reading(
 def teach_replies(
     policy: Policy, examples: Sequence[Example], config: Config, rng: np.random.Generator
 ) -> dict[str, float]:
-    """Trains whole replies until the greedy success on held-out starts reaches the target."""
+    """Trains whole replies until the sampled success on held-out starts reaches the target."""
     lessons = [_lesson(policy, e.prompt, e.reply, ended=True) for e in examples]
     sft, success, step, refinements = config.sft, -1.0, 0, 0
+    every = sft.check_every
     trainer = _Trainer(policy, config)
     trainer.remember()
     while success < sft.target and step < sft.max_steps:
         trainer.step([lessons[i] for i in rng.integers(len(lessons), size=sft.batch)])
         step += 1
-        if step % sft.check_every and step != sft.max_steps:
+        if step % every and step != sft.max_steps:
             continue
-        found, _ = evaluate_policy(policy, "sft", config, "same", sft.check_episodes, HELD_OUT)
+        found, _ = evaluate_policy(policy, "sft", config, "same", sft.check_episodes, HELD_OUT, greedy=False)
         console.print(
             f"replies   step {step:5d}  success {found.success:.2f} (target {sft.target:.2f})  "
             f"perception {found.health.get('thought/perception', float('nan')):.2f}",
             highlight=False,
         )
-        if found.success > sft.target + OVERSHOOT and refinements < MAX_REFINEMENTS:
-            refinements += 1
+        if found.success > sft.target * OVERSHOOT and refinements < MAX_REFINEMENTS:
+            refinements, every = refinements + 1, max(5, every // 2)
             trainer.go_back()
         else:
             success = found.success

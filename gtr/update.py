@@ -309,8 +309,9 @@ class _Learner:
         norm = torch.as_tensor(norms[0])
         if not all(bool(torch.isfinite(torch.as_tensor(n))) for n in norms):
             raise DivergenceError(
-                f"the gradient's norms became {[float(n) for n in norms]} (model, value head) at step {self.totals.steps} of this update though every "
-                "loss was finite; lower train.lr, or set policy.dtype to float32"
+                f"the gradient's norms became {[float(n) for n in norms]} (model, value head) at optimiser step "
+                f"{self.totals.steps} of this update though every loss was finite; lower train.lr, or set "
+                "policy.dtype to float32"
             )
         self.optimizer.step()
         self.totals.add("update/grad_norm", norm)

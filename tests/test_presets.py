@@ -49,7 +49,7 @@ def test_methods_differ_from_gtr_only_in_what_they_name() -> None:
     paper = build("gtr")
     expected = {
         "gtr": [],
-        "rl4vlm": ["guidance.corrector", "ppo.thought_weight"],
+        "rl4vlm": ["guidance.corrector", "ppo.thought_weight", "ppo.action_tokens"],
         "sft_only": ["ppo.policy_weight", "ppo.value_weight"],
         "no_dagger": ["guidance.memory"],
         "clone_actions": ["guidance.clone"],
@@ -62,6 +62,8 @@ def test_methods_differ_from_gtr_only_in_what_they_name() -> None:
             "guidance.correct_malformed",
             "guidance.forget_target",
             "ppo.thought_weight",
+            "ppo.action_tokens",
+            "ppo.value_gradient",
             "ppo.format_reward",
             "ppo.format_reward_in",
         ],

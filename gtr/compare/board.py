@@ -17,16 +17,17 @@ from gtr.report.progress import HEADLINES, clock
 
 LINE_EVERY_SECONDS = 20.0
 READ_EVERY_SECONDS = 1.0
+BUSY = (State.RUNNING, State.ELSEWHERE)
 
 
 class Board:
-    """Shows where all jobs stand and the time left, judged by the updates done since it was opened."""
+    """Shows where all jobs stand and the time left, judged by the updates done since the first run went on."""
 
     def __init__(self, jobs: Sequence[Job], console: Console | None = None) -> None:
         self.jobs = jobs
         self.console = console or Console(stderr=True)
-        self.started = time.monotonic()
         self._before = _updates_done(jobs)
+        self._training_since: float | None = None
         self._read = self._line = float("-inf")
         self._live: Live | None = None
 
@@ -43,7 +44,9 @@ class Board:
     def show(self, states: Mapping[str, State]) -> None:
         """Brings the display up to date; cheap when it was just called."""
         now = time.monotonic()
-        over = not any(state in (State.WAITING, State.RUNNING) for state in states.values())
+        over = all(state in (State.FINISHED, State.FAILED) for state in states.values())
+        if self._training_since is None and any(states[job.name] in BUSY for job in self.jobs if job.updates):
+            self._training_since = now
         if self._live is not None and (over or now - self._read >= READ_EVERY_SECONDS):
             self._read = now
             self._live.update(self._table(states), refresh=True)
@@ -63,7 +66,7 @@ class Board:
     def _sentence(self, states: Mapping[str, State]) -> str:
         counts = Counter(states.values())
         parts = [f"{counts[state]} {state}" for state in State if counts[state]]
-        running = [job for job in self.jobs if states[job.name] is State.RUNNING]
+        running = [job for job in self.jobs if states[job.name] in BUSY]
         parts += [f"{job.name} {_update(job, _last(job)) or _remark(job, states, {})}" for job in running]
         left = self._seconds_left()
         return ", ".join(parts + ([f"about {clock(left)} left"] if left is not None else []))
@@ -71,7 +74,9 @@ class Board:
     def _seconds_left(self) -> float | None:
         done, total = _updates_done(self.jobs), sum(job.updates for job in self.jobs)
         here = done - self._before
-        return (time.monotonic() - self.started) / here * (total - done) if here > 0 else None
+        if self._training_since is None or here <= 0:
+            return None
+        return (time.monotonic() - self._training_since) / here * (total - done)
 
 
 def _updates_done(jobs: Sequence[Job]) -> int:

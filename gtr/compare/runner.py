@@ -22,6 +22,8 @@ class State(StrEnum):
 
     WAITING = "waiting"
     RUNNING = "running"
+    ELSEWHERE = "running elsewhere"
+    """Another process writes this run: left over from a comparison that was killed, and waited for."""
     FINISHED = "finished"
     FAILED = "failed"
 
@@ -29,11 +31,11 @@ class State(StrEnum):
 Show = Callable[[Mapping[str, State]], None]
 
 
-def run_all(jobs: Sequence[Job], limit: int, show: Show) -> dict[str, State]:
-    """Runs every job that has not ended well before; returns how each stands. `show` is called twice a second.
+PROGRAM = (sys.executable, "-m", "gtr")
 
-    A run that another process is writing (left over from a comparison that was killed) is waited for.
-    """
+
+def run_all(jobs: Sequence[Job], limit: int, show: Show, program: Sequence[str] = PROGRAM) -> dict[str, State]:
+    """Runs every job that has not ended well before; returns how each stands. `show` is called twice a second."""
     states = {job.name: State.FINISHED if job.done.exists() else State.WAITING for job in jobs}
     waiting = deque(job for job in jobs if states[job.name] is State.WAITING)
     running: dict[str, tuple[Job, subprocess.Popen[bytes]]] = {}
@@ -41,11 +43,13 @@ def run_all(jobs: Sequence[Job], limit: int, show: Show) -> dict[str, State]:
         while waiting or running:
             for _ in range(len(waiting)):
                 job = waiting.popleft()
-                if len(running) < limit and not _held_elsewhere(job):
-                    running[job.name] = (job, _start(job))
+                elsewhere = _held_elsewhere(job)
+                if len(running) < limit and not elsewhere:
+                    running[job.name] = (job, _start(job, program))
                     states[job.name] = State.RUNNING
                 else:
                     waiting.append(job)
+                    states[job.name] = State.ELSEWHERE if elsewhere else State.WAITING
             show(states)
             time.sleep(POLL_SECONDS)
             for name, (job, process) in list(running.items()):
@@ -68,13 +72,13 @@ def _held_elsewhere(job: Job) -> bool:
     return job.folder is not None and job.folder.exists() and is_being_written(job.folder)
 
 
-def _start(job: Job) -> subprocess.Popen[bytes]:
+def _start(job: Job, program: Sequence[str]) -> subprocess.Popen[bytes]:
     """Starts a job in a session of its own, so that Ctrl-C reaches the comparison alone, which then stops it."""
     job.log.parent.mkdir(parents=True, exist_ok=True)
     threads = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "TOKENIZERS_PARALLELISM": "false"}
     with job.log.open("ab") as log:
         return subprocess.Popen(
-            [sys.executable, "-m", "gtr", *job.command()],
+            [*program, *job.command()],
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=subprocess.STDOUT,

@@ -177,7 +177,12 @@ class PointsTask(Task):
         return None if plan is None else written(plan) + "="
 
     def on_course(self, truth: Truth, target: str | None) -> bool:
-        """Whether the formula so far can become `target`, or anything right where there is no target."""
+        """Whether the formula so far can become `target`, or anything right where there is no target.
+
+        An illegal number leaves the course too: its blank spoils no formula, but no plan ever wanted it.
+        """
+        if BLANK in truth.state["Formula"]:
+            return False
         if target is not None:
             return self._working(truth, target) is not None
         return self._plan(truth, None) is not None

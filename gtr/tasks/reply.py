@@ -203,7 +203,7 @@ def _no_constant(name: str) -> Any:
 def _encodable(value: Any) -> Any:
     """The value with lone surrogates replaced, so that it can be written as UTF-8."""
     if isinstance(value, str):
-        return value.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+        return value if value.isascii() else value.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
     if isinstance(value, list):
         return [_encodable(item) for item in value]
     if isinstance(value, dict):
