@@ -52,7 +52,7 @@ def bumped(value):
 
 
 class ScriptedPolicy:
-    """Plays the expert's replies, a share of them with wrong thoughts; knows the truth because the test hands it over."""
+    """Plays the expert's replies, a share with wrong thoughts; knows the truth because the test hands it over."""
 
     def __init__(self, task, wrong=0.5, seed=0):
         self.task, self.wrong, self.rng = task, wrong, np.random.default_rng(seed)
