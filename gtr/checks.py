@@ -163,6 +163,8 @@ def _together(config: Config) -> Iterator[str]:
         )
     if train.lr_final > train.lr:
         yield f"train.lr_final is {train.lr_final}, above train.lr {train.lr}: give {train.lr} or less"
+    if train.value_lr is not None and train.value_lr <= 0:
+        yield f"train.value_lr is {train.value_lr}: give more than 0, or None for train.lr"
     guided = guidance.corrector != "none"
     if guided and not config.task.thought:
         yield (

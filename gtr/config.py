@@ -46,8 +46,11 @@ class PolicyConfig:
     finetune: Literal["full", "lora"] = "full"
     """Train every weight, or LoRA adapters on all linear layers (code: LoRA)."""
     lora_rank: int = 128
+    """Rank of the LoRA adapters (code: 128)."""
     lora_alpha: int = 256
+    """Scale of the LoRA adapters (code: 256)."""
     lora_dropout: float = 0.05
+    """Dropout before the LoRA adapters (code: 0.05)."""
     freeze_vision: bool = False
     """Keep the vision tower as it is."""
     dtype: Literal["auto", "float32", "bfloat16"] = "auto"
@@ -81,7 +84,9 @@ class SftConfig:
     check_episodes: int = 128
     """Episodes per measurement."""
     batch: int = 32
+    """Replies per optimiser step."""
     lr: float = 2e-3
+    """Learning rate at the first step."""
     corrupt: float = 0.0
     """Share of expert plans replaced by wrong ones, to start where the paper starts: well-formed but mostly wrong."""
     seed: int = 0
@@ -186,14 +191,19 @@ class PPOConfig:
     ratio: Literal["turn", "token"] = "turn"
     """One importance ratio per turn (code), or one per token (VL-DAC)."""
     clip: float = 0.1
+    """Clip range of the importance ratio (code: 0.1)."""
     value_weight: float = 0.5
+    """Weight of the value loss (code: 0.5)."""
     value_clip: float = 0.1
     """Clip range of the value's change; 0 turns it off."""
     value_gradient: Literal["flow", "stop"] = "flow"
     """Whether the critic's loss also shapes the model below its head (code), or stops at the head (VL-DAC)."""
     entropy_weight: float = 0.0
+    """Weight of the entropy bonus (code: parsed, 0.01, and never used)."""
     gamma: float = 0.9
+    """Discount per turn (code: 0.9)."""
     gae_lambda: float = 0.95
+    """Lambda of generalised advantage estimation over turns (code: 0.95)."""
     normalise: bool = True
     """Normalise advantages over the rollout to mean 0 and standard deviation 1."""
     format_reward: float = 0.0
@@ -215,18 +225,23 @@ class TrainConfig:
     turns: int = 32
     """Turns that each environment plays per update."""
     epochs: int = 4
+    """Passes over the rollout per update (code: 4)."""
     minibatch: int = 32
     """Turns per forward pass."""
     accumulation: int = 1
     """Forward passes per optimiser step; 8 of 1 equal 1 of 8."""
     lr: float = 1e-5
+    """Learning rate at the first update (code: 1e-5)."""
     lr_final: float = 1e-9
-    """Learning rates at the first and the last update, cosine in between (code)."""
+    """Learning rate at the last update, cosine in between (code)."""
     value_lr: float | None = None
     """Learning rate of the value head at the first update, falling alike; None takes `lr`."""
     adam_eps: float = 1e-7
+    """Adam's epsilon (code: 1e-7)."""
     adam_betas: tuple[float, float] = (0.9, 0.999)
+    """Adam's decay rates."""
     weight_decay: float = 0.0
+    """Decoupled weight decay."""
     grad_norm: float = 0.01
     """Largest norm of the gradient (code: 0.01)."""
     eval_every: int = 0
@@ -242,6 +257,7 @@ class ReportConfig:
     """What is measured and written down."""
 
     trackers: tuple[Literal["tensorboard"], ...] = ("tensorboard",)
+    """Where curves are shown besides metrics.jsonl; none switches it off."""
     turns_every: int = 1
     """Updates between transcripts of turns with their images."""
     keep_checkpoints: int = 2
@@ -259,6 +275,7 @@ class Config:
     preset: str = "gtr"
     """The method this started from (kept for tables; changing it changes nothing else)."""
     seed: int = 1
+    """Seed of the run: environments, sampling and minibatches (code: 1)."""
     runs: str = "runs"
     """Folder that holds run folders."""
     name: str | None = None

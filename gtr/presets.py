@@ -49,8 +49,8 @@ class TinyTask:
 
 TINY_TASKS: Mapping[str, TinyTask] = {
     "numberline": TinyTask(sft_target=0.3),
-    "ezpoints": TinyTask(sft_target=0.025, temperature=1.0, updates=24),
-    "points24": TinyTask(hands=24, sft_target=0.04),
+    "ezpoints": TinyTask(sft_target=0.05, updates=20),
+    "points24": TinyTask(hands=24, sft_target=0.04, updates=16),
     "blackjack": TinyTask(sft_target=0.3),
 }
 

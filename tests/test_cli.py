@@ -29,7 +29,9 @@ def gtr(*words: str, **settings: Any) -> subprocess.CompletedProcess[str]:
 
 
 def new_run(folder: Path, name: str = "run", method: str = "gtr", task: str = "points24") -> Path:
-    config = replace(build(method, task), runs=str(folder), name=name, report=ReportConfig(trackers=()))
+    config = build(method, task)
+    config = replace(config, train=replace(config.train, updates=30), report=ReportConfig(trackers=()))
+    config = replace(config, runs=str(folder), name=name)
     with RunFolder.create(config) as made:
         return made.path
 

@@ -103,6 +103,7 @@ def test_unknown_names_name_the_nearest(arguments: tuple[str, ...], words: list[
         ("train.lr_final", 1.0),
         ("train.adam_betas", (0.9, 1.0)),
         ("train.grad_norm", 0.0),
+        ("train.value_lr", 0.0),
         ("policy.temperature", 0.0),
         ("policy.temperature", float("inf")),
         ("policy.lora_dropout", 1.0),

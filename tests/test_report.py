@@ -31,7 +31,9 @@ from gtr.types import Ending, Judgement, Parsed, Prompt, Reply, ReplyStatus, Tru
 
 
 def config_in(folder: Path, **changes: Any) -> Config:
-    return replace(build("gtr"), runs=str(folder), report=ReportConfig(trackers=()), **changes)
+    config = build("gtr")
+    config = replace(config, train=replace(config.train, updates=30), report=ReportConfig(trackers=()))
+    return replace(config, runs=str(folder), **changes)
 
 
 def turn(shade: int = 0, index: int = 0, text: str = '{"action": "2"}', **changes: Any) -> Turn:

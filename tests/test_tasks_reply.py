@@ -71,7 +71,7 @@ values = st.recursive(
 )
 
 
-@settings(deadline=None, max_examples=300)
+@settings(deadline=None, max_examples=150)
 @given(
     st.dictionaries(st.text(max_size=6).filter(lambda key: key != "action"), values, max_size=5), st.text(max_size=8)
 )
@@ -86,7 +86,7 @@ def test_what_was_written_is_read_back(thought, action):
     assert json.loads(f'"{f"Well: {text} so."[slice(*parsed.action_span)]}"') == action
 
 
-@settings(deadline=None, max_examples=300)
+@settings(deadline=None, max_examples=150)
 @given(st.dictionaries(st.text(max_size=6), values, max_size=4), st.text(max_size=8), st.data())
 def test_a_cut_reply_is_cut_wherever_it_is_cut(thought, action, data):
     text = write(thought, action)
@@ -101,7 +101,7 @@ def test_a_cut_reply_is_cut_wherever_it_is_cut(thought, action, data):
 PIECES = [*'{}[]",:\\ \n1truenul-.e', "action", '"action": "', "\ud800", "\u202e", "\U0001f0a1", "\\u", "d8"]
 
 
-@settings(deadline=None, max_examples=800)
+@settings(deadline=None, max_examples=500)
 @given(st.lists(st.sampled_from(PIECES) | st.characters(), max_size=60).map("".join), st.booleans())
 def test_any_text_is_read_without_an_exception(text, finished):
     parsed = parse(text, finished, ("thoughts",))
@@ -112,7 +112,7 @@ def test_any_text_is_read_without_an_exception(text, finished):
     json.dumps(dict(parsed.fields), ensure_ascii=False).encode()
 
 
-@settings(deadline=None, max_examples=300)
+@settings(deadline=None, max_examples=150)
 @given(st.text(st.sampled_from('{}[]",: 1'), max_size=30))
 def test_agreement_with_the_json_library(body):
     text = "{" + body

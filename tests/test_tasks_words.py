@@ -2,7 +2,7 @@
 
 import itertools
 from collections import Counter
-from functools import lru_cache
+from functools import cache
 
 import numpy as np
 import pytest
@@ -11,6 +11,7 @@ from gymnasium.envs.toy_text import blackjack as toy
 from gtr.config import TaskConfig
 from gtr.tasks import TASKS, load
 from gtr.tasks.blackjack import best_move
+from gtr.tasks.formulas import BLANK
 from gtr.tasks.hands import POINTS24, solvable_hands
 from gtr.tasks.reply import parse, write
 from gtr.types import ReplyStatus, Truth
@@ -37,7 +38,7 @@ def run(task, seed=None, options=None, clumsy=0.0):
             assert all(task.check(truth, parsed, target).values())
             assert task.implied_action(parsed, observation) == expert.action
             assert task.stated_plan(truth, parsed) == (expert.target or expert.action)
-        assert task.on_course(truth, expert.target)
+        assert task.on_course(truth, expert.target) == (BLANK not in truth.state.get("Formula", ()))
         if expert.target and target and task.on_course(truth, target):
             assert expert.target == target
         target = expert.target
@@ -68,12 +69,12 @@ def test_the_expert_gives_up_hopeless_hands_only():
 
 @pytest.mark.parametrize("prompt", PROMPTS)
 def test_the_expert_wins_the_other_games(prompt):
-    for name, seeds in (("ezpoints", 60), ("numberline", 60)):
+    for name, seeds in (("ezpoints", 40), ("numberline", 40)):
         task = load(TaskConfig(name=name, prompt=prompt, image_size=48))
         assert {run(task, seed) for seed in range(seeds)} == {10.0 if name == "ezpoints" else 1.0}
     task = load(TaskConfig(name="blackjack", prompt=prompt, image_size=48))
-    rewards = [run(task, seed) for seed in range(1000)]
-    assert -0.14 < np.mean(rewards) < 0.05  # Best play loses about 0.05 a game; standard error 0.03.
+    rewards = [run(task, seed) for seed in range(400)]
+    assert -0.2 < np.mean(rewards) < 0.1  # Best play loses about 0.05 a game; standard error 0.05.
 
 
 @pytest.mark.parametrize("name", TASKS)
@@ -170,7 +171,7 @@ def test_room_for_symbols_counts_blanks(points):
     for blanks in range(5):
         truth = truth_of([" "] * blanks, ("H3", "S4"), (3, 4))
         assert (ez.expert(truth) is None) == (blanks > 2)
-        assert ez.on_course(truth, "4*3=") == (blanks <= 2)
+        assert ez.on_course(truth, "4*3=") == (blanks == 0)
 
 
 def test_states_are_grouped_by_hand_and_formula(points):
@@ -264,7 +265,7 @@ def test_blackjack_expert_does_not_see_the_hidden_card():
     assert experts[0] == experts[1]
 
 
-@lru_cache(maxsize=None)
+@cache
 def dealer_finals(hand):
     """Chance of each final score of the dealer, by gymnasium's own rules."""
     if toy.sum_hand(hand) >= 17:
@@ -280,7 +281,7 @@ def worth_of_standing(hand, shown):
     return sum(chance * toy.cmp(toy.score(hand), score) for score, chance in dealer_finals((shown,)).items())
 
 
-@lru_cache(maxsize=None)
+@cache
 def worth_of_hitting(hand, shown):
     """Expected reward of one more card and best play after it, over whole hands instead of totals."""
     grown = [tuple(sorted((*hand, card))) for card in toy.deck]

@@ -59,11 +59,13 @@ def write(results: Sequence[RunResult], rows: Sequence[Row], title: str, out: Pa
 
 
 def show(rows: Sequence[Row], title: str, out: Path) -> None:
-    """Prints the table and where the rest is."""
-    table = Table(*columns(), title=title)
-    for row in rows:
-        table.add_row(*cells(row))
+    """Prints the table, one column per agent, and where the rest is."""
+    table = Table("", *(row.agent for row in rows), title=title, title_justify="left")
+    for name, *values in list(zip(columns(), *map(cells, rows), strict=True))[1:]:
+        table.add_row(name, *values)
     console = Console()
+    if not console.is_terminal:
+        console.width = max(console.width, 30 * (len(rows) + 1))
     console.print(table)
     console.print(FOOTNOTE, style="dim")
     print(f"picture: {out / 'curves.png'}\nthoughts: {out / 'samples.md'}\ntable: {out / 'table.md'}")

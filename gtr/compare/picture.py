@@ -16,12 +16,13 @@ STYLES = ("-", "--", "-.", ":", (0, (5, 1)), (0, (3, 1, 1, 1)), (0, (1, 1)), (0,
 ORDER = ("gtr", "rl4vlm")
 """Methods that always take the first colours, so that pictures can be compared."""
 
+NAMES = {"gtr": "gtr (guided thought)", "rl4vlm": "rl4vlm (outcome only)"}
 PANELS = (
-    ("", "success on the panel", (0.0, 1.0)),
-    ("thought/perception", "what the thought says it sees is true", (0.0, 1.0)),
-    ("thought/start_plan", "first plan works", (0.0, 1.0)),
-    ("episode/success", "success in training (sampled, truncated)", (0.0, 1.0)),
-    ("action/max_share", "share of the commonest action", (0.0, 1.0)),
+    ("", "success on the fixed panel", (0.0, 1.0)),
+    ("thought/perception", "thought says truly what the picture shows", (0.0, 1.0)),
+    ("thought/start_plan", "first thought's plan works", (0.0, 1.0)),
+    ("action/follows", "action is the one the thought announces", (0.0, 1.0)),
+    ("action/max_share", "share of the most frequent action", (0.0, 1.0)),
     ("thought/self_bleu2", "self-BLEU-2 of thoughts", (0.0, 1.0)),
 )
 """Metric (none: the panel's success), title, limits."""
@@ -38,13 +39,13 @@ def draw(results: Sequence[RunResult], title: str, file: Path) -> None:
     figure, axes = pyplot.subplots(2, 3, figsize=(15, 8), sharex=True, layout="constrained")
     figure.suptitle(title, fontsize=15)
     for axis, (metric, name, limits) in zip(axes.flat, PANELS, strict=True):
-        axis.set_title(name, fontsize=11)
+        axis.set_title(name, fontsize=13)
         axis.set_ylim(limits[0] - 0.02, limits[1] + 0.02)
         axis.grid(alpha=0.25)
         axis.spines[["top", "right"]].set_visible(False)
         for index, method in enumerate(methods):
             runs = [one for one in results if one.method == method]
-            _draw_method(axis, runs, metric, COLOURS[index % len(COLOURS)], STYLES[index % len(STYLES)], method)
+            _draw_method(axis, runs, metric, index)
     for axis in axes[1]:
         axis.set_xlabel("environment turns")
     handles, labels = axes[0, 0].get_legend_handles_labels()
@@ -53,7 +54,9 @@ def draw(results: Sequence[RunResult], title: str, file: Path) -> None:
     pyplot.close(figure)
 
 
-def _draw_method(axis: Any, runs: Sequence[RunResult], metric: str, colour: str, style: Any, label: str) -> None:
+def _draw_method(axis: Any, runs: Sequence[RunResult], metric: str, index: int) -> None:
+    colour, style = COLOURS[index % len(COLOURS)], STYLES[index % len(STYLES)]
+    label = NAMES.get(runs[0].method, runs[0].method)
     turns, values = curve(runs, metric)
     if not len(turns):
         axis.plot([], [], color=colour, linestyle=style, label=label)

@@ -56,7 +56,7 @@ def rows_of(results: Sequence[RunResult]) -> list[Row]:
     starts = _start_rows(results)
     plain = trained.get(OUTCOME_ONLY)
     rows = [_against(trained[method], starts.get(method), plain) for method in methods]
-    return list(dict.fromkeys(starts.values())) + rows
+    return list({row.agent: row for row in starts.values()}.values()) + rows
 
 
 def _start_rows(results: Sequence[RunResult]) -> dict[str, Row]:

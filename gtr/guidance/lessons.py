@@ -12,15 +12,17 @@ def lesson_of(turn: Turn, task: Task, policy: Policy, config: GuidanceConfig) ->
     """The lesson of a corrected turn, or None when there is nothing to learn from it.
 
     Only the action's value is masked, not the JSON around it: that scaffold carries no decision, and left
-    unsupervised it decays under negative advantages.
+    unsupervised it decays under negative advantages. A reply that cannot be read has no action to put back: there the
+    corrector's own is taught, or replies never learn to be whole again.
     """
     verdict = turn.verdict
     if verdict is None or verdict.judgement is not Judgement.WRONG or verdict.thought is None:
         return None
     if turn.parsed.status is not ReplyStatus.COMPLETE and not config.correct_malformed:
         return None
-    with_action = config.clone == "thought_and_action"
-    action = verdict.action if with_action or turn.parsed.action is None else turn.parsed.action
+    own = turn.parsed.action
+    with_action = config.clone == "thought_and_action" or own is None
+    action = verdict.action if with_action else own
     text = write(verdict.thought, action or "")
     span = parse(text, True, task.thought_keys).action_span
     if action is None and span is not None:

@@ -9,7 +9,14 @@ from typing import Any
 import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
-from transformers import AutoConfig, AutoImageProcessor, AutoModelForImageTextToText, AutoProcessor, AutoTokenizer
+from transformers import (
+    AutoConfig,
+    AutoImageProcessor,
+    AutoModelForImageTextToText,
+    AutoProcessor,
+    AutoTokenizer,
+    GenerationConfig,
+)
 from transformers.utils import logging as transformers_logging
 
 from gtr.config import PolicyConfig
@@ -75,8 +82,9 @@ class Policy:
         return offsets(tokens, self.decode)
 
     def encode_reply(self, text: str) -> tuple[int, ...]:
-        """The tokens of a reply that a teacher wrote, end token included."""
-        ids = self.tokenizer(text, add_special_tokens=False)["input_ids"]
+        """The tokens of a reply that a teacher wrote, end token included; special tokens in it are spelt out."""
+        # An agent can write the letters of "<image>": read as the token, they would break the next forward pass.
+        ids = self.tokenizer(text, add_special_tokens=False, split_special_tokens=True)["input_ids"]
         return (*ids, self.end_ids[0])
 
     # -- replies back to numbers ----------------------------------------------------------------------------------
@@ -180,13 +188,20 @@ def _base_of(folder: Path, path: str) -> tuple[str, Path | None]:
 def _load_model(path: str, config: PolicyConfig) -> Any:
     dtype = _dtype(config)
     try:
-        return AutoModelForImageTextToText.from_pretrained(path, dtype=dtype)
+        model = AutoModelForImageTextToText.from_pretrained(path, dtype=dtype)
     except (OSError, ValueError, KeyError, RuntimeError) as error:
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise PolicyError(
             f"policy.model: cannot load '{path}' as an image-text-to-text model ({reason}). Give a folder with "
             "config.json and *.safetensors, a hub id, or a built-in tiny model such as tiny-llava"
         ) from error
+    # Penalties and cut-offs that a checkpoint brings (Qwen2.5-VL: repetition_penalty 1.05, top_k 1) would shape
+    # sampling where scoring cannot see them; only its token ids are kept.
+    own = model.generation_config
+    model.generation_config = GenerationConfig(
+        bos_token_id=own.bos_token_id, eos_token_id=own.eos_token_id, pad_token_id=own.pad_token_id
+    )
+    return model
 
 
 def _dtype(config: PolicyConfig) -> torch.dtype:

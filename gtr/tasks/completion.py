@@ -2,8 +2,9 @@
 
 The begun formula is read into one frame per open bracket. A frame waiting for an operand stands for
 ``total + scale * x`` or ``total + scale / x``; one waiting for an operator for ``total + term``, whose term may still
-be multiplied. The search then closes frames from the inside out, and remembers for every state (numbers used, total,
-term) only its shortest continuation.
+be multiplied. The search then closes frames from the inside out, and remembers for every state (numbers left, total,
+term) only its shortest continuation. Where an operand takes all numbers that are left, its value is known from the
+target, so it is looked up instead of tried.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -32,6 +33,13 @@ class Ready(NamedTuple):
     rest: Numbers
     total: Fraction
     term: Fraction
+
+
+class Wanted(NamedTuple):
+    """What a frame that uses up all numbers must be worth: one value, anything (None), or nothing will do."""
+
+    value: Fraction | None
+    possible: bool = True
 
 
 class Begun(NamedTuple):
@@ -69,10 +77,18 @@ def _complete(numbers: Numbers, target: int, prefix: Text, operators: str, limit
     begun = read(numbers, prefix, operators)
     if begun is None or _least(begun, prefix) > limit:
         return None
-    states: dict[Ready, Text] = {begun.ready: ()} if begun.ready else dict(_operands(begun.last, begun.rest, operators))
-    states = _continued(states, operators)
+    wanted = [Wanted(Fraction(target))]
+    for frame in begun.outer:
+        wanted.append(_operand_wanted(frame, wanted[-1]))
+    goal = wanted.pop()
+    first: dict[Ready, Text] = {}
+    if begun.ready is not None:
+        first[begun.ready] = ()
+    else:
+        first = _shortest(_operands(begun.last, begun.rest, goal, operators))
+    states = _continued(first, goal, operators)
     for frame in reversed(begun.outer):
-        states = _continued(_closed(frame, states), operators)
+        states = _continued(_closed(frame, states), wanted.pop(), operators)
     endings = [text for state, text in states.items() if not state.rest and state.total + state.term == target]
     best = min(endings, key=_length_then_text, default=None)
     return prefix + best if best is not None and len(prefix) + len(best) <= limit else None
@@ -115,6 +131,18 @@ def _applied(frame: Waiting, operand: Fraction, rest: Numbers) -> Ready | None:
     return Ready(rest, frame.total, frame.scale / operand) if operand else None
 
 
+def _operand_wanted(frame: Waiting, goal: Wanted) -> Wanted:
+    """What the last operand of a frame must be for the frame to be worth the goal."""
+    if goal.value is None:
+        return goal
+    missing = goal.value - frame.total
+    if frame.scale == 0:
+        return Wanted(None, possible=missing == 0)
+    if frame.divides:
+        return Wanted(frame.scale / missing) if missing else Wanted(None, possible=False)
+    return Wanted(missing / frame.scale)
+
+
 def _after(state: Ready, operator: str) -> Waiting:
     """The frame once an operator follows."""
     if operator in "+-":
@@ -122,29 +150,37 @@ def _after(state: Ready, operator: str) -> Waiting:
     return Waiting(state.total, state.term, operator == "/")
 
 
-def _operands(frame: Waiting, rest: Numbers, operators: str) -> Iterator[tuple[Ready, Text]]:
-    """Every operand that some of the remaining numbers can form here; formulas of several are put in brackets."""
-    fresh = frame == Waiting()
-    for size in range(1, len(rest) + 1):
-        if size > 1 and fresh and size == len(rest):
-            continue  # Brackets around all that is left add nothing at a frame's start.
+def _operands(frame: Waiting, rest: Numbers, goal: Wanted, operators: str) -> Iterator[tuple[Ready, Text]]:
+    """Every operand that some of the remaining numbers can form here; formulas of several are put in brackets.
+
+    Of those that take all numbers, only ones that lead to the goal.
+    """
+    for size in range(1, len(rest)):
         for part in sorted(set(combinations(rest, size))):
             after = _without(rest, part)
-            for value, text in _forms(part, operators):
+            for value, text in _forms(part, operators).items():
                 state = _applied(frame, value, after)
                 if state is not None:
                     yield state, text
+    if len(rest) > 1 and frame == Waiting():
+        return  # Brackets around all that is left add nothing at a frame's start.
+    wanted = _operand_wanted(frame, goal)
+    forms = _forms(rest, operators)
+    for value in forms if wanted.value is None else (wanted.value,):
+        state = _applied(frame, value, ()) if wanted.possible and value in forms else None
+        if state is not None:
+            yield state, forms[value]
 
 
 @lru_cache(maxsize=8192)
-def _forms(part: Numbers, operators: str) -> tuple[tuple[Fraction, Text], ...]:
+def _forms(part: Numbers, operators: str) -> dict[Fraction, Text]:
     """The values that some numbers can take, each with its shortest text as an operand."""
     if len(part) == 1:
-        return ((Fraction(part[0]), (part[0],)),)
-    return tuple((value, ("(", *tokenise(text), ")")) for value, text in expressions(part, operators).items())
+        return {Fraction(part[0]): (part[0],)}
+    return {value: ("(", *tokenise(text), ")") for value, text in expressions(part, operators).items()}
 
 
-def _continued(states: dict[Ready, Text], operators: str) -> dict[Ready, Text]:
+def _continued(states: dict[Ready, Text], goal: Wanted, operators: str) -> dict[Ready, Text]:
     """All states reachable within the frame, the given ones included, by appending operators and operands."""
     reached: dict[Ready, Text] = {}
     waves = _shortest(states.items())
@@ -155,7 +191,7 @@ def _continued(states: dict[Ready, Text], operators: str) -> dict[Ready, Text]:
             for state, text in waves.items()
             if state.rest
             for operator in operators
-            for after, operand in _operands(_after(state, operator), state.rest, operators)
+            for after, operand in _operands(_after(state, operator), state.rest, goal, operators)
         )
         waves = _shortest(steps)
     return reached

@@ -1,0 +1,45 @@
+# Needs Python 3.11 or newer and make, nothing else. PYTHON names the interpreter; PIP_ARGS is handed to every install
+# (on Linux, name the CPU wheels of PyTorch there to spare a few gigabytes).
+PYTHON ?= python3
+PIP_ARGS ?=
+BIN := .venv/bin
+GTR := OMP_NUM_THREADS=1 $(BIN)/gtr
+DEMO := runs/demo
+STUDY := runs/study
+
+.PHONY: demo test bench study doctor clean
+
+demo: .venv/installed ## 10-15 minutes on 2 cores: thought collapse and its prevention, as a table and a picture
+	$(GTR) compare rl4vlm gtr --task ezpoints --seeds 1 --out $(DEMO)
+
+study: .venv/installed ## about an hour: both point games, three seeds, the ablations
+	$(GTR) compare rl4vlm gtr sft_only no_dagger clone_actions annealed_cloning --task ezpoints --out $(STUDY)/ezpoints
+	$(GTR) compare rl4vlm gtr --task points24 --out $(STUDY)/points24
+
+test: .venv/installed-dev
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	OMP_NUM_THREADS=1 $(BIN)/pytest -q -n auto
+
+bench: .venv/installed
+	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/throughput.py
+
+doctor: .venv/installed
+	$(GTR) doctor
+
+clean:
+	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis
+
+.venv/bin/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+	  echo "Python 3.11 or newer is needed; name one with: make PYTHON=/path/to/python3.11" >&2; exit 2; }
+	$(PYTHON) -m venv .venv
+
+.venv/installed: pyproject.toml constraints.txt | .venv/bin/python
+	$(BIN)/python -m pip install -q $(PIP_ARGS) -c constraints.txt torch
+	$(BIN)/python -m pip install -q $(PIP_ARGS) -c constraints.txt -e .
+	touch $@
+
+.venv/installed-dev: .venv/installed
+	$(BIN)/python -m pip install -q $(PIP_ARGS) -c constraints.txt -e '.[dev]'
+	touch $@

@@ -1,0 +1,123 @@
+"""What several test files share: tiny models built once a session, and small settings to train them with."""
+
+import os
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ.setdefault("ACCELERATE_USE_CPU", "true")
+os.environ.setdefault("HF_HUB_OFFLINE", "1")
+
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from gtr import presets, tasks
+from gtr.config import Config
+from gtr.policy import tiny
+from gtr.policy.policy import Policy, load_policy
+from gtr.sft import expert_examples
+from gtr.types import Prompt
+
+torch.set_num_threads(1)
+
+IMAGE_SIZE = 96
+KINDS = tuple(tiny.BUILDERS)
+
+Settings = Callable[..., Config]
+
+
+def changed(config: Config, **settings: Any) -> Config:
+    """A config with dotted settings replaced: ``changed(config, **{"train.lr": 1e-3})``."""
+    for key, value in settings.items():
+        room, dot, name = key.rpartition(".")
+        if dot:
+            config = replace(config, **{room: replace(getattr(config, room), **{name: value})})
+        else:
+            config = replace(config, **{name: value})
+    return config
+
+
+@pytest.fixture(scope="session")
+def build_model(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
+    """``build_model(kind, task)`` is a model folder with random weights, made on first use."""
+
+    @cache
+    def build(kind: str = "tiny-llava", task: str = "numberline") -> Path:
+        config = presets.build("gtr", task)
+        examples = expert_examples(tasks.load(config.task), config, 60, np.random.default_rng(0))
+        texts = [e.reply for e in examples] + [e.prompt.text for e in examples]
+        return tiny.build(kind, texts, IMAGE_SIZE, 0, tmp_path_factory.mktemp("models") / kind)
+
+    return build
+
+
+@pytest.fixture
+def settings(build_model: Callable[..., Path], tmp_path: Path) -> Settings:
+    """``settings(method, task, kind, **dotted)``: a config of a few small updates on a random tiny model."""
+
+    def make(method: str = "gtr", task: str = "numberline", kind: str = "tiny-llava", **dotted: Any) -> Config:
+        config = changed(
+            presets.build(method, task),
+            **{
+                "runs": str(tmp_path / "runs"),
+                "policy.model": str(build_model(kind, task)),
+                "policy.value_hidden": (16,),
+                "policy.max_new_tokens": 10,
+                "policy.temperature": 0.7,
+                "sft.enabled": False,
+                "train.updates": 2,
+                "train.envs": 4,
+                "train.turns": 3,
+                "train.minibatch": 6,
+                "train.epochs": 1,
+                "train.eval_episodes": 2,
+                "report.probe_turns": 2,
+                "report.trackers": (),
+            },
+        )
+        return changed(config, **dotted)
+
+    return make
+
+
+@pytest.fixture
+def make_policy(build_model: Callable[..., Path], settings: Settings) -> Callable[..., Policy]:
+    """``make_policy(kind, **policy settings)``: a policy with random weights and a value head that says something."""
+
+    def make(kind: str = "tiny-llava", task: str = "numberline", **dotted: Any) -> Policy:
+        config = settings("gtr", task, kind, **dotted)
+        policy = load_policy(config.policy.model, config.policy, 0)
+        generator = torch.Generator().manual_seed(5)
+        with torch.no_grad():
+            for parameter in policy.network.value_head.parameters():
+                parameter.copy_(torch.randn(parameter.shape, generator=generator) * 0.3)
+        return policy
+
+    return make
+
+
+@pytest.fixture
+def pictures() -> list[np.ndarray]:
+    """Eight different pictures."""
+    rng = np.random.default_rng(3)
+    return [rng.integers(0, 256, (IMAGE_SIZE, IMAGE_SIZE, 3), dtype=np.uint8) for _ in range(8)]
+
+
+@pytest.fixture
+def prompts(pictures: list[np.ndarray]) -> list[Prompt]:
+    """Eight prompts of eight different lengths."""
+    words = ["move:", "one", "two", "three", "four", "five", "six", "seven"]
+    return [Prompt(picture, " ".join(words[: i + 1])) for i, picture in enumerate(pictures)]
+
+
+@pytest.fixture(autouse=True)
+def _same_randomness() -> Iterator[None]:
+    """No test depends on which ran before it."""
+    torch.manual_seed(0)
+    yield
+    torch.set_num_threads(1)
