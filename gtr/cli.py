@@ -21,6 +21,7 @@ COMMANDS: Mapping[str, Callable[[Sequence[str]], None]] = {
     "sft": commands.sft,
     "eval": commands.evaluate,
     "compare": commands.compare,
+    "corrector-eval": commands.corrector_eval,
     "tasks": commands.tasks,
     "doctor": commands.doctor,
 }
@@ -56,7 +57,7 @@ def run(arguments: Sequence[str]) -> int:
 
 def usage() -> str:
     """What ``gtr --help`` prints."""
-    lines = [f"  gtr {name:8} {(command.__doc__ or '').splitlines()[0]}" for name, command in COMMANDS.items()]
+    lines = [f"  gtr {name:14} {(command.__doc__ or '').splitlines()[0]}" for name, command in COMMANDS.items()]
     return "\n".join(
         [
             "Train vision-language-model agents with reinforcement learning and guided thought.",

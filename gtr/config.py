@@ -170,8 +170,9 @@ class CorrectorConfig:
     at_budget: Literal["continue", "stop"] = "continue"
     """A spent budget leaves further turns without lessons, or ends the run at its last checkpoint."""
     price_in: float | None = None
+    """Dollars per million tokens sent; None takes the built-in price table."""
     price_out: float | None = None
-    """Dollars per million tokens in and out; None takes the built-in price table."""
+    """Dollars per million tokens received; None takes the built-in price table."""
     replay: str | None = None
     """Run folder whose recorded verdicts are used instead of asking anybody."""
 

@@ -1,5 +1,7 @@
 """Guidance: who judges thoughts, and what is learnt from the verdicts."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from gtr.config import Config
@@ -10,6 +12,17 @@ from gtr.tasks.task import Task
 
 EXTRA = ("openai", "pydantic", "tenacity")
 """What `gtr[chat]` brings."""
+
+
+@contextmanager
+def needs_chat(what: str) -> Iterator[None]:
+    """Around an import of `gtr.guidance.chat`: says how to install what is missing."""
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        if error.name not in EXTRA:
+            raise
+        raise CorrectorError(f"{what} needs {error.name}, which is not installed: pip install 'gtr[chat]'") from None
 
 
 def make_corrector(
@@ -24,12 +37,6 @@ def make_corrector(
         return None
     if config.guidance.corrector == "oracle":
         return OracleCorrector(task, config.guidance.forget_target)
-    try:
+    with needs_chat("guidance.corrector chat"):
         from gtr.guidance.chat.corrector import ChatCorrector
-    except ModuleNotFoundError as error:
-        if error.name not in EXTRA:
-            raise
-        raise CorrectorError(
-            f"guidance.corrector chat needs {error.name}, which is not installed: pip install 'gtr[chat]'"
-        ) from None
     return ChatCorrector(config, task, folder, rank, ranks)

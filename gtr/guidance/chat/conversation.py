@@ -1,22 +1,18 @@
 """One question from the first request to the verdict: tools for a bounded number of rounds, the answer, one repair."""
 
 import json
-from collections.abc import Mapping, Sequence
 
 from gtr.config import CorrectorConfig
 from gtr.guidance.chat.answers import BadAnswer, answer_form, contradicts, read_answer, to_verdict
-from gtr.guidance.chat.client import Client, Completion, Message
+from gtr.guidance.chat.client import Client, Message
 from gtr.guidance.chat.failures import Failure, Kind
 from gtr.guidance.chat.ledger import Ledger
 from gtr.guidance.chat.probe import Abilities
 from gtr.guidance.chat.questions import system_text, user_message
-from gtr.guidance.chat.tools import Tool, tool_of
+from gtr.guidance.chat.toolbox import Toolbox
 from gtr.guidance.corrector import Case
 from gtr.tasks.task import Task
 from gtr.types import Verdict
-
-MOST_CALLS = 4
-"""Tool calls that one round may hold; further ones are refused."""
 
 
 class Conversation:
@@ -26,13 +22,13 @@ class Conversation:
         briefing = task.briefing()
         self._task, self._config, self._client, self._ledger = task, config, client, ledger
         self._form = answer_form(briefing, task.thought_keys)
-        self._tools: Mapping[str, Tool] = {tool.name: tool for tool in map(tool_of, briefing.tools)}
+        self._tools = Toolbox(briefing.tools, config, client, ledger)
         self.system = system_text(briefing, task, config.minimum_edit)
 
     @property
     def has_tools(self) -> bool:
         """Whether the task offers any."""
-        return bool(self._tools)
+        return bool(self._tools.tools)
 
     async def verdict(self, case: Case, kept: str | None, abilities: Abilities) -> Verdict:
         """Asks about one turn; `kept` is the plan chosen earlier in the episode.
@@ -44,7 +40,7 @@ class Conversation:
         known = await self._looked_up(case, kept, abilities) if abilities.tools == "prompt" else ""
         user = user_message(case, self._task, kept, self._config, known)
         messages: list[Message] = [{"role": "system", "content": self.system}, user]
-        text = await self._with_tools(messages) if abilities.tools == "call" else None
+        text = await self._tools.talk(messages) if abilities.tools == "call" else None
         try:
             if text is not None:
                 return self._read(text, case, kept)
@@ -56,7 +52,7 @@ class Conversation:
         """The answer in its form; an invalid one is sent back once with what is wrong."""
         extra = abilities.response_format(self._form)
         if any(message["role"] == "tool" for message in messages):
-            extra |= {"tools": [tool.spec() for tool in self._tools.values()], "tool_choice": "none"}
+            extra |= {"tools": self._tools.specs(), "tool_choice": "none"}
         said = await self._client.ask(messages, **extra)
         try:
             return self._read(said.text, case, kept)
@@ -76,36 +72,10 @@ class Conversation:
             self._ledger.count("contradictions")
         return verdict
 
-    async def _with_tools(self, messages: list[Message]) -> str | None:
-        """Lets the model call tools, adding calls and results to the chat; its text if it ends with one."""
-        specs = [tool.spec() for tool in self._tools.values()]
-        for _ in range(self._config.tool_rounds):
-            said = await self._client.ask(messages, tools=specs)
-            if not said.tool_calls:
-                return said.text
-            messages += self._called(said)
-        return None
-
-    def _called(self, said: Completion) -> Sequence[Message]:
-        """The model's calls and their results as messages."""
-        calls = [
-            {"id": call.id, "type": "function", "function": {"name": call.name, "arguments": call.arguments}}
-            for call in said.tool_calls
-        ]
-        results = []
-        for index, call in enumerate(said.tool_calls):
-            self._ledger.count("tool_calls")
-            tool = self._tools.get(call.name)
-            result = json.dumps({"error": f"call one of {', '.join(self._tools)}, at most {MOST_CALLS} times a turn"})
-            if tool is not None and index < MOST_CALLS:
-                result = tool.run(call.arguments)
-            results.append({"role": "tool", "tool_call_id": call.id, "content": result})
-        return [{"role": "assistant", "content": said.text, "tool_calls": calls}, *results]
-
     async def _looked_up(self, case: Case, kept: str | None, abilities: Abilities) -> str:
         """For servers without tool calls: the model reads a tool's arguments off the picture, and gets the result."""
         found = ""
-        for tool in self._tools.values():
+        for tool in self._tools.tools.values():
             task = (
                 f"Read the picture and fill in the arguments of this function: {json.dumps(tool.spec()['function'])}\n"
                 "Answer with one JSON object that holds the arguments and nothing else."
