@@ -57,6 +57,7 @@ ABOVE_ZERO = (
     "policy.repetition_penalty",
     "sft.lr",
     "ppo.clip",
+    "ppo.normalise_floor",
     "train.lr",
     "train.adam_eps",
     "train.grad_norm",

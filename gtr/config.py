@@ -207,6 +207,9 @@ class PPOConfig:
     """Lambda of generalised advantage estimation over turns (code: 0.95)."""
     normalise: bool = True
     """Normalise advantages over the rollout to mean 0 and standard deviation 1."""
+    normalise_floor: float = 1e-5
+    """Smallest standard deviation of advantages, in the unit of the reward, that is scaled up to 1: where no episode
+    succeeded, normalising with a tiny floor turns noise into a gradient."""
     format_reward: float = 0.0
     """Bonus for a reply with all required keys (code: 5)."""
     format_reward_in: Literal["reward", "return"] = "reward"

@@ -212,8 +212,9 @@ def _eval_base(arguments: Sequence[str], run: Config | None) -> Config:
     fresh = build("gtr", task or "points24", scale or "tiny")
     if run is None:
         return fresh
-    seen = {"prompt": run.task.prompt, "image_size": run.task.image_size, "thought": run.task.thought}
-    return replace(run, task=replace(fresh.task, **seen))
+    seen = run.task
+    there = replace(fresh.task, prompt=seen.prompt, image_size=seen.image_size, thought=seen.thought)
+    return replace(run, task=there)
 
 
 def _with(own: Config, changed: Overrides, base: Config) -> Config:

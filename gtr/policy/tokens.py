@@ -5,6 +5,7 @@ tokenisers all work (the reference code hard-codes the ids of one tokeniser).
 """
 
 from collections.abc import Callable, Sequence
+from itertools import accumulate
 
 from gtr.types import Span
 
@@ -12,53 +13,50 @@ Decode = Callable[[Sequence[int]], str]
 """Token ids to text, special tokens left out."""
 
 
-def offsets(tokens: Sequence[int], decode: Decode) -> list[Span]:
-    """The characters of ``decode(tokens)`` that each token produced; special tokens get empty spans.
+BROKEN = "\ufffd"
+"""What bytes that are no whole character decode to."""
 
-    Tokens that share one character (a multi-byte character in pieces) all get the span of that character, so that a
+
+def offsets(tokens: Sequence[int], decode: Decode) -> list[Span]:
+    """The characters of ``decode(tokens)`` that each token holds, wholly or in part; special tokens get empty spans.
+
+    A multi-byte character in pieces belongs to every token that holds some of its bytes, so spans may overlap, and a
     mask over characters never leaves a piece of one unmasked.
 
     Example: pieces ``['{"a', '": ', '1', '}']`` give ``[(0, 3), (3, 6), (6, 7), (7, 8)]``.
     """
     text = decode(tokens)
     pieces = [decode([token]) for token in tokens]
-    if "".join(pieces) == text:
-        ends = _running_ends(pieces)
-    else:
-        ends = [_stable_length(decode(tokens[: i + 1]), text) for i in range(len(tokens))]
-    return _shared(ends)
+    if "".join(pieces) == text and BROKEN not in text:
+        ends = list(accumulate(map(len, pieces)))
+        return list(zip([0, *ends], ends, strict=False))
+    spans: list[Span] = []
+    start = 0
+    for i, piece in enumerate(pieces):
+        prefix = decode(tokens[: i + 1])
+        settled = max(start, _settled(prefix, text))
+        spans.append(_span(start, settled, prefix, piece, text))
+        start = settled
+    return spans
 
 
-def _running_ends(pieces: Sequence[str]) -> list[int]:
-    ends, total = [], 0
-    for piece in pieces:
-        total += len(piece)
-        ends.append(total)
-    return ends
+def _span(start: int, settled: int, prefix: str, piece: str, text: str) -> Span:
+    """The span of a token, `settled` characters being whole after it and `start` before it."""
+    if settled == start and not piece:
+        return start, start
+    begun = settled < len(text) and prefix[settled : settled + 1] == BROKEN
+    if begun or settled > start:
+        return start, settled + begun
+    # Bytes that make no character decode to one replacement character together: theirs is the one before.
+    return max(0, start - 1), start
 
 
-def _stable_length(prefix: str, text: str) -> int:
-    """How many leading characters of `text` a decoded prefix has settled (a split character decodes to U+FFFD)."""
+def _settled(prefix: str, text: str) -> int:
+    """How many leading characters of `text` a decoded prefix has made whole."""
     for length, (ours, final) in enumerate(zip(prefix, text, strict=False)):
         if ours != final:
             return length
     return min(len(prefix), len(text))
-
-
-def _shared(ends: Sequence[int]) -> list[Span]:
-    """Spans from running end positions; a token that ended no character joins the one that does."""
-    spans: list[Span] = []
-    for i, end in enumerate(ends):
-        start = max(ends[:i][-1:], default=0)
-        if end > start:
-            spans.append((start, end))
-            for j in range(i - 1, -1, -1):
-                if spans[j] != (start, start):
-                    break
-                spans[j] = (start, end)
-        else:
-            spans.append((start, start))
-    return spans
 
 
 def touching(spans: Sequence[Span], target: Span | None) -> list[bool]:

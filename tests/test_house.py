@@ -1,0 +1,235 @@
+"""The house rules that a machine can check: one-way imports, light rooms, documented settings, plain words."""
+
+import ast
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import fields, is_dataclass
+from itertools import pairwise
+from pathlib import Path
+from typing import get_type_hints
+
+import pytest
+
+import gtr
+from gtr import presets, tasks
+from gtr.config import Config
+from gtr.config_io import config_keys
+from gtr.errors import GtrError
+
+ROOT = Path(__file__).parents[1]
+PACKAGE = Path(gtr.__file__).parent
+
+ORDER = (
+    "__init__",
+    "errors",
+    "config",
+    "config_io",
+    "checks",
+    "presets",
+    "types",
+    "stats",
+    "tasks",
+    "policy",
+    "guidance",
+    "rollout",
+    "buffer",
+    "losses",
+    "update",
+    "metrics",
+    "probe",
+    "report",
+    "checkpoint",
+    "evaluate",
+    "sft",
+    "train",
+    "options",
+    "compare",
+    "doctor",
+    "commands",
+    "cli",
+    "__main__",
+)
+"""The rooms: each may import those before it, and itself."""
+
+LIGHT = ("errors", "config", "config_io", "checks", "presets", "types", "stats", "tasks", "options", "commands", "cli")
+"""Rooms that must not bring torch along."""
+
+HEAVY = ("torch", "transformers", "peft", "accelerate")
+
+
+def files() -> list[Path]:
+    return sorted(PACKAGE.rglob("*.py"))
+
+
+def room_of(module: str) -> str:
+    """``gtr.tasks.points`` -> ``tasks``; ``gtr`` -> ``__init__``."""
+    return module.split(".")[1] if "." in module else "__init__"
+
+
+def module_of(file: Path) -> str:
+    parts = file.relative_to(PACKAGE.parent).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+def imported(file: Path) -> Iterator[str]:
+    """Every gtr module that a file imports, inside functions too."""
+    for node in ast.walk(ast.parse(file.read_text())):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names if alias.name.split(".")[0] == "gtr")
+        elif isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] == "gtr":
+            assert node.module is not None
+            for alias in node.names:
+                inner = f"{node.module}.{alias.name}"
+                yield inner if is_module(inner) else node.module
+
+
+def is_module(name: str) -> bool:
+    path = PACKAGE.parent.joinpath(*name.split("."))
+    return path.is_dir() or path.with_suffix(".py").exists()
+
+
+def test_every_room_has_its_place() -> None:
+    assert sorted({room_of(module_of(file)) for file in files()}) == sorted(ORDER)
+
+
+@pytest.mark.parametrize("file", files(), ids=lambda file: str(file.relative_to(PACKAGE)))
+def test_imports_go_one_way(file: Path) -> None:
+    here = ORDER.index(room_of(module_of(file)))
+    upward = [name for name in imported(file) if ORDER.index(room_of(name)) > here]
+    assert not upward, f"{file.name} is in room {ORDER[here]!r}, which comes before those of {upward}"
+
+
+def test_the_check_of_imports_sees_imports(tmp_path: Path) -> None:
+    file = tmp_path / "some.py"
+    file.write_text("def f():\n    from gtr import tasks\n    import gtr.train\n    from gtr.report import RunFolder\n")
+    assert list(imported(file)) == ["gtr.tasks", "gtr.train", "gtr.report"]
+
+
+@pytest.mark.parametrize("room", LIGHT)
+def test_light_rooms_import_no_torch(room: str) -> None:
+    code = f"import sys, gtr.{room}; print([name for name in {HEAVY} if name in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "[]\n"
+
+
+def test_built_in_tasks_load_without_torch() -> None:
+    code = (
+        "import sys; from gtr import tasks; from gtr.config import TaskConfig\n"
+        "for name in tasks.TASKS: tasks.load(TaskConfig(name=name)).make_env().reset(seed=0)\n"
+        f"print([name for name in {HEAVY} if name in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "[]\n"
+
+
+def test_presets_and_tasks_name_the_same_games() -> None:
+    assert sorted(presets.TASKS) == sorted(tasks.TASKS)
+    assert set(presets.PAPER_TASKS) == set(presets.TINY_TASKS) == set(presets.TASKS)
+
+
+def documented(kind: type) -> set[str]:
+    """The fields of a dataclass that a docstring follows."""
+    tree = ast.parse((PACKAGE / "config.py").read_text())
+    (body,) = [node.body for node in tree.body if isinstance(node, ast.ClassDef) and node.name == kind.__name__]
+    return {
+        one.target.id
+        for one, after in pairwise(body)
+        if isinstance(one, ast.AnnAssign) and isinstance(one.target, ast.Name)
+        if isinstance(after, ast.Expr) and isinstance(after.value, ast.Constant) and isinstance(after.value.value, str)
+    }
+
+
+def test_every_setting_says_what_it_is() -> None:
+    rooms = [Config, *(kind for kind in get_type_hints(Config).values() if is_dataclass(kind))]
+    for room in rooms:
+        assert isinstance(room, type)
+        leaves = {one.name for one in fields(room) if not is_dataclass(get_type_hints(room)[one.name])}
+        assert leaves - documented(room) == set(), room.__name__
+        assert room.__doc__
+
+
+def test_the_help_shows_what_a_setting_is() -> None:
+    command = [sys.executable, "-m", "gtr", "train", "--help"]
+    text = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    words = " ".join(re.sub(r"[│╭╰─╮╯]", " ", text).split())
+    assert "Number of distinct hands in play, the difficulty knob" in words
+    assert [key for key in config_keys() if f"--{key} " not in words] == []
+
+
+def errors_raised() -> set[str]:
+    found = set()
+    for file in files():
+        for node in ast.walk(ast.parse(file.read_text())):
+            if isinstance(node, ast.Raise) and isinstance(node.exc, ast.Call) and isinstance(node.exc.func, ast.Name):
+                found.add(node.exc.func.id)
+    return found
+
+
+def test_every_users_error_is_raised_somewhere() -> None:
+    names = {kind.__name__ for kind in GtrError.__subclasses__()}
+    assert {"ConfigError", "TaskError", "PolicyError", "RunError", "DivergenceError"} <= names & errors_raised()
+
+
+def test_no_error_is_swallowed_unseen() -> None:
+    """No bare except, and no broad one that does nothing."""
+    for file in files():
+        for node in ast.walk(ast.parse(file.read_text())):
+            if isinstance(node, ast.ExceptHandler):
+                assert node.type is not None, f"{file}:{node.lineno}: bare except"
+                broad = isinstance(node.type, ast.Name) and node.type.id in ("Exception", "BaseException")
+                idle = len(node.body) == 1 and isinstance(node.body[0], ast.Pass)
+                assert not (broad and idle), f"{file}:{node.lineno}: an error disappears"
+
+
+def test_no_code_is_evaluated_from_text() -> None:
+    for file in files():
+        for node in ast.walk(ast.parse(file.read_text())):
+            if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
+                assert node.func.id not in ("eval", "exec"), f"{file}:{node.lineno}"
+
+
+FORBIDDEN = re.compile(r"\b(TODO|FIXME|XXX|HACK)\b|/work/|/root/|/tmp/|localhost:\d")
+"""Unfinished business, and paths of somebody's machine."""
+
+
+def texts() -> list[Path]:
+    folders = ("gtr", "docs", "examples", "benchmarks")
+    found = [path for name in folders for path in (ROOT / name).rglob("*") if path.suffix in (".py", ".md")]
+    return found + [path for path in ROOT.glob("*") if path.suffix in (".md", ".toml", ".txt", ".cff")]
+
+
+def test_the_project_speaks_of_itself_alone() -> None:
+    for path in texts():
+        for number, line in enumerate(path.read_text().splitlines(), start=1):
+            assert not FORBIDDEN.search(line), f"{path.relative_to(ROOT)}:{number}: {line.strip()}"
+
+
+def test_files_stay_readable() -> None:
+    lengths = {str(file.relative_to(PACKAGE)): len(file.read_text().splitlines()) for file in files()}
+    assert {name: lines for name, lines in lengths.items() if lines > 400} == {}
+
+
+def test_street_fits_on_one_screen() -> None:
+    """The loop body that a newcomer reads first."""
+    tree = ast.parse((PACKAGE / "train.py").read_text())
+    loops = [node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef) and node.name in ("step", "_loop")]
+    assert len(loops) == 2
+    for one in loops:
+        assert (one.end_lineno or 0) - one.lineno <= 45, f"{one.name} no longer fits on a screen"
+
+
+def test_the_readme_tree_names_every_room() -> None:
+    readme = (ROOT / "README.md").read_text()
+    quiet = {"__init__", "__main__"}
+    missing = [room for room in ORDER if room not in quiet and not re.search(rf"\b{room}\b", readme)]
+    assert not missing
+
+
+def test_pins_cover_what_the_package_needs() -> None:
+    pins = {line.split("==")[0] for line in (ROOT / "constraints.txt").read_text().splitlines() if "==" in line}
+    project = (ROOT / "pyproject.toml").read_text()
+    wanted = re.findall(r'^\s+"([a-z0-9-]+)>=', project, flags=re.MULTILINE)
+    assert len(wanted) > 10
+    assert [name for name in wanted if name not in pins] == []
