@@ -64,7 +64,15 @@ ABOVE_ZERO = (
     "corrector.timeout",
     "corrector.probe_seconds",
 )
-SHARES = ("corrector.ask_share", "sft.target", "sft.reading", "sft.corrupt", "ppo.gamma", "ppo.gae_lambda", "ppo.thought_weight")
+SHARES = (
+    "corrector.ask_share",
+    "sft.target",
+    "sft.reading",
+    "sft.corrupt",
+    "ppo.gamma",
+    "ppo.gae_lambda",
+    "ppo.thought_weight",
+)
 """Keys whose value lies in 0..1, both ends allowed."""
 
 SMALLEST_IMAGE = 32

@@ -63,7 +63,7 @@ def show(report: Report) -> None:
         console.print(
             f"${costs.get('usd_per_1000', 0.0):.2f} per 1,000 turns; {costs['corrector/requests']:.0f} requests, "
             f"{costs['corrector/failed']:.0f} failed; {costs['corrector/tokens_in']:.0f} tokens in, "
-            f"{costs['corrector/tokens_out']:.0f} out; {costs.get('corrector/seconds_p50', 0.0):.1f} s a request (median)",
+            f"{costs['corrector/tokens_out']:.0f} out; {costs.get('corrector/seconds_p50', 0.0):.1f} s each (median)",
             highlight=False,
             soft_wrap=True,
         )

@@ -18,7 +18,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import numpy as np
 from PIL import Image as Pictures
 
-from gtr.tasks.reply import parse
+from gtr.tasks.reply import parse, write
 
 TOKENS_OUT = 120
 FAULTS = ("drop", "hang", "429", "500", "truncated", "not_json", "schema", "tool_args", "endless", "huge", "injection")
@@ -128,6 +128,8 @@ class Server:
         if not pictures(body):
             return self.probed(body)
         truth = self.truths[pixels(pictures(body)[0])]
+        if body["messages"][0]["role"] == "user":
+            return self.played(body, truth)
         system = body["messages"][0]["content"]
         if system.startswith("Read the picture and fill in"):
             return {"content": json.dumps(self.arguments(truth))}
@@ -135,6 +137,13 @@ class Server:
             return {"tool_calls": [self.call(body["tools"][0]["function"]["name"], self.arguments(truth))]}
         text = json.dumps(self.answer(body, truth))
         return {"content": text if self.obeys(body) else f"Here is my answer:\n```json\n{text}\n```"}
+
+    def played(self, body, truth):
+        """As an agent: the expert's reply, after a tool call if there are tools."""
+        if self.tools and body.get("tools") and not called(body):
+            return {"tool_calls": [self.call(body["tools"][0]["function"]["name"], self.arguments(truth))]}
+        expert = self.task.expert(truth)
+        return {"content": write(expert.thought, expert.action) if expert else "I give up."}
 
     def obeys(self, body):
         return self.structure != "prompt" and body.get("response_format", {}).get("type") == self.structure

@@ -117,14 +117,14 @@ def test_verdicts_are_overlapped_with_playing(tmp_path, monkeypatch):
     assert spent < one_after_another / 10
 
 
-def small(url, tmp_path, **corrector):
+def small(url, tmp_path, model, **corrector):
     config = build("gtr", task="ezpoints", scale="tiny")
     chosen = {"base_url": url, "structured": "json_schema", "tools": "off", "retries": 1, "timeout": 20.0, **corrector}
     return replace(
         config,
         runs=str(tmp_path),
         sft=replace(config.sft, enabled=False),
-        policy=replace(config.policy, max_new_tokens=12),
+        policy=replace(config.policy, model=str(model), max_new_tokens=12),
         guidance=replace(config.guidance, corrector="chat", stop_early=False),
         corrector=replace(config.corrector, **chosen),
         train=replace(config.train, updates=2, envs=3, turns=3, epochs=1, minibatch=9, eval_episodes=2),
@@ -141,7 +141,7 @@ def curve(run):
 
 
 @pytest.mark.slow
-def test_a_training_run_replays_to_the_same_curve_and_a_resumed_one_pays_once(tmp_path, monkeypatch):
+def test_a_training_run_replays_to_the_same_curve_and_a_resumed_one_pays_once(tmp_path, monkeypatch, build_model):
     import gtr.rollout
     from gtr.train import train
 
@@ -153,7 +153,7 @@ def test_a_training_run_replays_to_the_same_curve_and_a_resumed_one_pays_once(tm
             server.show(seat.prompt.image, seat.truth)
 
         monkeypatch.setattr(gtr.rollout.Table, "_see", seen)
-        config = small(server.url, tmp_path)
+        config = small(server.url, tmp_path, build_model("tiny-llava", "ezpoints"))
         run = train(config)
         asked = len(server.requests)
         assert asked > 0
@@ -175,11 +175,12 @@ def test_a_training_run_replays_to_the_same_curve_and_a_resumed_one_pays_once(tm
 
 
 @pytest.mark.slow
-def test_interrupt_with_requests_in_flight_ends_in_seconds_with_a_checkpoint(tmp_path):
+def test_interrupt_with_requests_in_flight_ends_in_seconds_with_a_checkpoint(tmp_path, build_model):
     task = load(settings(None, "ezpoints"))
     with Server(task, delay=120.0) as server:
         words = "train gtr --task ezpoints --sft.enabled False --guidance.corrector chat --guidance.stop_early False"
         words += f" --corrector.base_url {server.url} --corrector.timeout 100 --train.envs 2 --train.turns 2"
+        words += f" --policy.model {build_model('tiny-llava', 'ezpoints')}"
         words += " --train.minibatch 4 --train.eval_episodes 1 --policy.max_new_tokens 4 --report.probe_turns 0"
         command = [sys.executable, "-m", "gtr", *words.split(), "--runs", str(tmp_path / "runs")]
         running = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
