@@ -49,7 +49,7 @@ class TinyTask:
 
 TINY_TASKS: Mapping[str, TinyTask] = {
     "numberline": TinyTask(sft_target=0.3),
-    "ezpoints": TinyTask(sft_target=0.05, updates=20),
+    "ezpoints": TinyTask(sft_target=0.05, temperature=0.8, updates=20),
     "points24": TinyTask(hands=24, sft_target=0.04, updates=16),
     "blackjack": TinyTask(sft_target=0.3),
 }
@@ -98,7 +98,7 @@ def scale_tiny(task: str) -> Config:
         ),
         sft=SftConfig(enabled=task in TINY_TASKS, target=tiny.sft_target),
         # The critic trains its head alone, and fast: returns of up to 10 would otherwise drown the other gradients.
-        ppo=PPOConfig(clip=0.2, value_clip=0.0, value_gradient="stop"),
+        ppo=PPOConfig(clip=0.2, value_clip=0.0, value_gradient="stop", normalise_floor=1.0),
         train=TrainConfig(
             updates=tiny.updates,
             envs=32,

@@ -25,7 +25,7 @@ from torch import Tensor, nn
 from gtr import __version__, tasks
 from gtr.config import Config
 from gtr.errors import TaskError
-from gtr.evaluate import evaluate_policy
+from gtr.evaluate import Evaluation, evaluate_policy
 from gtr.losses.cloning import cloning_loss
 from gtr.policy import tiny
 from gtr.policy.families import family_of, vision_modules
@@ -40,6 +40,8 @@ EPISODES = 1200
 """Expert episodes that the data come from."""
 READING_CHECK = 25
 """Steps between two measurements of reading."""
+SCREENED = 32
+"""Held-out episodes after which a measurement of competence ends when none was won."""
 OVERSHOOT = 2.5
 """Success, as a multiple of the target, above which SFT goes back to its last measurement and on with smaller steps:
 tiny agents jump from nothing to mastery between two measurements, and RL would have nothing left to show."""
@@ -248,7 +250,7 @@ def teach_replies(
         step += 1
         if step % every and step != sft.max_steps:
             continue
-        found, _ = evaluate_policy(policy, "sft", config, "same", sft.check_episodes, HELD_OUT, greedy=False)
+        found = _competence(policy, config)
         console.print(
             f"replies   step {step:5d}  success {found.success:.2f} (target {sft.target:.2f})  "
             f"perception {found.health.get('thought/perception', float('nan')):.2f}",
@@ -267,6 +269,15 @@ def teach_replies(
             *(success, config.sft.target, step),
         )
     return {"steps": step, "success": success}
+
+
+def _competence(policy: Policy, config: Config) -> Evaluation:
+    """Sampled play on held-out starts; a few of them are enough while none is won."""
+    episodes = config.sft.check_episodes
+    few, _ = evaluate_policy(policy, "sft", config, "same", min(SCREENED, episodes), HELD_OUT, greedy=False)
+    if few.successes == 0:
+        return few
+    return evaluate_policy(policy, "sft", config, "same", episodes, HELD_OUT, greedy=False)[0]
 
 
 def _lesson(policy: Policy, prompt: Prompt, text: str, ended: bool) -> Lesson:
