@@ -113,7 +113,8 @@ def advantages_of(rollout: Rollout, config: Config) -> Advantages:
 def token_weights(turn: Turn, policy: Policy, config: Config) -> list[float]:
     """PPO's weight of each reply token: 1 on the action, lambda on the thought before it.
 
-    A reply in which no action can be found is all thought.
+    The sign that closes the action counts as part of it: where to stop is a choice too, and the only one in an empty
+    action. A reply in which no action can be found is all thought.
     """
     ppo = config.ppo
     spans = policy.offsets(turn.reply.tokens)
@@ -130,8 +131,10 @@ def token_weights(turn: Turn, policy: Policy, config: Config) -> list[float]:
 
 def _action_span(turn: Turn, what: str) -> Span | None:
     span = turn.parsed.action_span
-    if span is None or what == "value":
-        return span
+    if span is None:
+        return None
+    if what == "value":
+        return span[0], span[1] + 1
     return turn.reply.text.rfind('"action"', 0, span[0]), len(turn.reply.text)
 
 

@@ -373,7 +373,8 @@ def test_progress_is_plain_lines_outside_a_terminal(monkeypatch: pytest.MonkeyPa
     out = io.StringIO()
     with Progress(10, already=4, console=Console(file=out, width=200)) as shown:
         now[0] += 20
-        shown.update(5, {"episode/success": 0.25, "thought/perception": math.nan, "guidance/correction": 0.5}, turns=100)
+        values = {"episode/success": 0.25, "thought/perception": math.nan, "guidance/correction": 0.5}
+        shown.update(5, values, turns=100)
         now[0] += 20
         shown.update(6, {"episode/success": 0.75}, turns=100)
     assert out.getvalue().splitlines() == [

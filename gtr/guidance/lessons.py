@@ -20,7 +20,7 @@ def lesson_of(turn: Turn, task: Task, policy: Policy, config: GuidanceConfig) ->
         return None
     if turn.parsed.status is not ReplyStatus.COMPLETE and not config.correct_malformed:
         return None
-    own = turn.parsed.action
+    own = turn.parsed.action or None  # Masking an empty action would mask nothing, and teach to write none.
     with_action = config.clone == "thought_and_action" or own is None
     action = verdict.action if with_action else own
     text = write(verdict.thought, action or "")

@@ -274,6 +274,20 @@ METRICS = (
         "How much the critic knows.",
         "up towards 1",
     ),
+    # -- the panel and the clock ----------------------------------------------------------------------------------
+    Metric(
+        "panel/success",
+        "episodes won / episodes, greedy, on the fixed panel",
+        "The figure to compare: no corrector stops these episodes. Measured every train.eval_every updates.",
+        "up",
+    ),
+    Metric("panel/<metric>", "the metric of that name over the panel's turns", "As in training, but untruncated.", "-"),
+    Metric(
+        "seconds/<stage>",
+        "wall-clock seconds of a stage of the update: generate, step, correct, probe, learn",
+        "Where the time goes.",
+        "down",
+    ),
     # -- the alarm ------------------------------------------------------------------------------------------------
     Metric("alarm/ringing", "1 while the collapse alarm rings, else 0", "See the end of this page.", "0"),
     Metric("alarm/fallen", "number of watched ideas that have fallen", "The alarm rings from two.", "0"),

@@ -2,11 +2,13 @@
 
 import json
 import logging
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from transformers import (
@@ -179,7 +181,10 @@ def _base_of(folder: Path, path: str) -> tuple[str, Path | None]:
     marker = folder / "adapter_config.json"
     if not marker.exists():
         return path, None
-    base = json.loads(marker.read_text()).get("base_model_name_or_path")
+    try:
+        base = json.loads(marker.read_text()).get("base_model_name_or_path")
+    except ValueError as error:
+        raise PolicyError(f"{marker} is damaged: {error}") from error
     if not base:
         raise PolicyError(f"{marker} names no base model; set base_model_name_or_path in it")
     return str(base), folder
@@ -188,13 +193,18 @@ def _base_of(folder: Path, path: str) -> tuple[str, Path | None]:
 def _load_model(path: str, config: PolicyConfig) -> Any:
     dtype = _dtype(config)
     try:
-        model = AutoModelForImageTextToText.from_pretrained(path, dtype=dtype)
-    except (OSError, ValueError, KeyError, RuntimeError) as error:
+        model, loading = AutoModelForImageTextToText.from_pretrained(path, dtype=dtype, output_loading_info=True)
+    except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise PolicyError(
             f"policy.model: cannot load '{path}' as an image-text-to-text model ({reason}). Give a folder with "
             "config.json and *.safetensors, a hub id, or a built-in tiny model such as tiny-llava"
         ) from error
+    if loading["missing_keys"]:
+        raise PolicyError(
+            f"policy.model: the weights in '{path}' lack {len(loading['missing_keys'])} that its config.json asks for, "
+            f"{min(loading['missing_keys'])} among them: they belong to another model, or were not saved whole"
+        )
     # Penalties and cut-offs that a checkpoint brings (Qwen2.5-VL: repetition_penalty 1.05, top_k 1) would shape
     # sampling where scoring cannot see them; only its token ids are kept.
     own = model.generation_config
@@ -218,9 +228,7 @@ def _prepare(model: Any, config: PolicyConfig, adapter: Path | None) -> Any:
     if config.finetune == "lora":
         model = _with_lora(model, config, adapter)
     elif adapter is not None:
-        from peft import PeftModel
-
-        model = PeftModel.from_pretrained(model, adapter).merge_and_unload()
+        model = _adapted(model, adapter, trainable=False).merge_and_unload()
     if config.freeze_vision:
         for module in vision_modules(model, family_of(model.config.model_type)):
             module.requires_grad_(False)
@@ -230,10 +238,10 @@ def _prepare(model: Any, config: PolicyConfig, adapter: Path | None) -> Any:
 
 
 def _with_lora(model: Any, config: PolicyConfig, adapter: Path | None) -> Any:
-    from peft import LoraConfig, PeftModel, get_peft_model
+    from peft import LoraConfig, get_peft_model
 
     if adapter is not None:
-        return PeftModel.from_pretrained(model, adapter, is_trainable=True)
+        return _adapted(model, adapter, trainable=True)
     settings = LoraConfig(
         r=config.lora_rank,
         lora_alpha=config.lora_alpha,
@@ -243,9 +251,23 @@ def _with_lora(model: Any, config: PolicyConfig, adapter: Path | None) -> Any:
     return get_peft_model(model, settings)
 
 
+def _adapted(model: Any, adapter: Path, trainable: bool) -> Any:
+    from peft import PeftModel
+
+    try:
+        with warnings.catch_warnings():
+            # PEFT would go on with random weights in their place.
+            warnings.filterwarnings("error", message="Found missing adapter keys")
+            return PeftModel.from_pretrained(model, adapter, is_trainable=trainable)
+    except (OSError, ValueError, RuntimeError, SafetensorError, UserWarning) as error:
+        raise PolicyError(f"cannot load the LoRA adapter in {adapter} ({str(error).splitlines()[0]})") from error
+
+
 def _load_head(head: ValueHead, path: Path) -> None:
     try:
         head.load_state_dict(load_file(path))
+    except SafetensorError as error:
+        raise PolicyError(f"{path} is damaged: {error}") from error
     except RuntimeError as error:
         raise PolicyError(
             f"{path} holds a value head of another shape; policy.value_hidden must be what it was saved with"
@@ -255,10 +277,14 @@ def _load_head(head: ValueHead, path: Path) -> None:
 def load_processor(path: str | Path, model_config: Any) -> Any:
     """The model's own processor; for Qwen-VL without torchvision, its image processor and tokeniser side by side."""
     try:
-        return AutoProcessor.from_pretrained(path)
+        processor = AutoProcessor.from_pretrained(path)
     except (ImportError, OSError, ValueError) as error:
         if "qwen" not in AutoConfig.for_model(model_config.model_type).model_type:
             raise PolicyError(f"cannot load the processor of '{path}': {error}") from error
+    else:
+        # In an adapter's folder, which holds no config.json, it may find the tokeniser alone.
+        if hasattr(processor, "image_processor"):
+            return processor
     tokenizer = AutoTokenizer.from_pretrained(path)
     image_token = tokenizer.convert_ids_to_tokens(model_config.image_token_id)
     return GridProcessor(AutoImageProcessor.from_pretrained(path, backend="pil"), tokenizer, image_token)
