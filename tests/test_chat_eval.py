@@ -109,3 +109,16 @@ def test_an_api_model_plays_the_panel(agent, monkeypatch):
     assert found.health["corrector/usd"] > 0
     assert (found.health["corrector/tool_calls"] > 0) is ("tool" in agent)
     assert {body["temperature"] for body in server.requests} == {0.0}
+
+
+def test_the_example_of_a_corrector_of_ones_own_is_short_and_found_out(capsys):
+    import runpy
+    from pathlib import Path
+
+    file = Path(__file__).parents[1] / "examples" / "own_corrector.py"
+    assert len(file.read_text().splitlines()) < 40
+    runpy.run_path(str(file), run_name="__main__")
+    lines = dict(line.split(" found ") for line in capsys.readouterr().out.splitlines())
+    said = {name.strip(): rates for name, rates in lines.items()}
+    assert said["right"] == said["wrong step"] == "1.00, mended or unspoilt 1.00"
+    assert said["misread"] != said["right"]
