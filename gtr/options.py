@@ -143,6 +143,8 @@ def parse_eval(arguments: Sequence[str]) -> tuple[EvalOptions, list[Config]]:
         raise ConfigError("--greedy and --sample exclude each other: give one")
     if options.episodes < 1 or options.seed < 0:
         raise ConfigError(f"--episodes {options.episodes} --seed {options.seed}: give 1 or more, and 0 or more")
+    if options.json is not None and not options.json.parent.is_dir():
+        raise ConfigError(f"--json {options.json}: the folder {options.json.parent} does not exist; make it first")
     changed = Overrides(options.overrides.task, options.overrides.policy)
     configs = [_with(own.get(name, base), changed, base) for name in options.agents]
     for config in configs:
