@@ -31,6 +31,8 @@ from gtr.types import Ending, Prompt, Reply, Rollout, Turn
 Split = Literal["same", "new-look", "new-rules"]
 API_AGENTS = ("openai:", "openai+tool:")
 """How agents begin that are asked over a network: openai:MODEL, and openai+tool:MODEL with the task's tools."""
+WIDE = 160
+"""Columns of a table that goes to a file or a pipe."""
 PANEL_SEED = 20_250_308
 """Added to a panel's seed, so that no panel repeats the start states that a run of the same seed trains on."""
 
@@ -290,7 +292,7 @@ def table(evaluations: Sequence[Evaluation]) -> None:
     grid = RichTable(title=f"panel {evaluations[0].panel}" if evaluations else None)
     columns = ("agent", "mode", "success", "95 % interval", "episodes", "return", "length", "legal", "perception")
     for column in (*columns, "start plan"):
-        grid.add_column(column, justify="left" if column in ("agent", "mode") else "right")
+        grid.add_column(column, justify="left" if column in ("agent", "mode") else "right", overflow="fold")
     for e in evaluations:
         low, high = e.interval
         grid.add_row(
@@ -301,7 +303,10 @@ def table(evaluations: Sequence[Evaluation]) -> None:
             str(e.episodes) + (f" (+{e.aborted} aborted)" if e.aborted else ""),
             *(_number(e.health, key) for key in COLUMNS),
         )
-    Console().print(grid)
+    console = Console()
+    if not console.is_terminal:
+        console.width = max(console.width, WIDE)
+    console.print(grid)
 
 
 def _number(values: Mapping[str, float], name: str) -> str:

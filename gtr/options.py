@@ -192,11 +192,18 @@ def parse_eval(arguments: Sequence[str]) -> tuple[EvalOptions, list[Config]]:
         raise ConfigError("--greedy and --sample exclude each other: give one")
     if options.episodes < 1 or options.seed < 0:
         raise ConfigError(f"--episodes {options.episodes} --seed {options.seed}: give 1 or more, and 0 or more")
+    _writable(options.json)
     changed = options.overrides
     configs = [_with(own.get(name, base), changed, base) for name in options.agents]
     for config in configs:
         validate(config)
     return options, configs
+
+
+def _writable(json: Path | None) -> None:
+    """Said before the work, not after it."""
+    if json is not None and not json.parent.is_dir():
+        raise ConfigError(f"--json {json}: the folder {json.parent} does not exist; make it first")
 
 
 def _is_run(name: str) -> bool:
@@ -230,6 +237,7 @@ def parse_corrector_eval(arguments: Sequence[str]) -> tuple[CorrectorEvalOptions
     options = _cli(CorrectorEvalOptions, arguments, default, "corrector-eval")
     if options.thoughts < 1 or options.seed < 0:
         raise ConfigError(f"--thoughts {options.thoughts} --seed {options.seed}: give 1 or more, and 0 or more")
+    _writable(options.json)
     guidance = replace(base.guidance, corrector=options.who)
     config = replace(base, task=options.rooms.task, corrector=options.rooms.corrector, guidance=guidance)
     validate(config)

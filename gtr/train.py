@@ -10,7 +10,6 @@ import logging
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import closing
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +21,7 @@ from accelerate.utils import broadcast_object_list, gather_object, set_seed
 from gtr import checkpoint, tasks
 from gtr.buffer import ThoughtBuffer
 from gtr.config import Config
-from gtr.errors import DivergenceError, GtrError, RunError
+from gtr.errors import DivergenceError, RunError
 from gtr.evaluate import Evaluation, evaluate_policy
 from gtr.guidance import make_corrector
 from gtr.guidance.lessons import lesson_of
@@ -52,14 +51,14 @@ class Run:
         self.policy = load_policy(model, config.policy, config.seed)
         self.policy.network.to(accelerator.device)
         small = sum(p.numel() for p in self.policy.network.parameters()) <= SMALL
-        self.start = frozen_copy(self.policy) if small and config.report.probe_turns else None
+        start = frozen_copy(self.policy) if small and config.report.probe_turns else None
         self.policy.scorer = accelerator.prepare(self.policy.network)
         self.optimizer = make_optimizer(self.policy, config)
         ranks = accelerator.num_processes
         self.corrector = make_corrector(config, self.task, folder.path, accelerator.process_index, ranks)
         self.collector = Collector(self.task, self.policy, self.corrector, config, accelerator.process_index)
         self.thoughts = ThoughtBuffer(config.guidance.memory == "run")
-        self.probe = Probe(self.policy, self.start, self.task, config.report.probe_turns)
+        self.probe = Probe(self.policy, start, self.task, config.report.probe_turns)
         self.alarm = Alarm()
         self.update = START
 
@@ -120,6 +119,10 @@ class Run:
         self.collector.restore(ranks[self.accelerator.process_index])
         self.alarm.restore(state["alarm"])
         self.folder.truncate_to(self.update)
+        if self.probe.start is not None:
+            origin = checkpoint.found(self.folder.checkpoints)[0]
+            self.probe.start = load_policy(origin / "model", self.config.policy, self.config.seed)
+            self.probe.start.network.to(self.accelerator.device)
 
     def close(self) -> None:
         """Drops what the corrector is still being asked."""
@@ -201,20 +204,12 @@ def _open(config: Config, resume: Path | None, accelerator: Accelerator, folder:
     """A run ready for its next update: fresh, or from the folder's last checkpoint."""
     saved = checkpoint.latest(folder.checkpoints) if resume else None
     if saved is not None:
-        first = Run(config, folder, accelerator, saved / "model")
-        origin = checkpoint.found(folder.checkpoints)[0]
-        if first.start is not None:
-            first.start = load_policy(origin / "model", config.policy, config.seed)
-            first.start.network.to(accelerator.device)
-            first.probe = Probe(first.policy, first.start, first.task, config.report.probe_turns)
-        first.restore(saved)
+        run = Run(config, folder, accelerator, saved / "model")
+        run.restore(saved)
     else:
         with accelerator.main_process_first():
             model = initialise(config) if config.sft.enabled else config.policy.model
-        first = Run(config, folder, accelerator, model)
-    for change in folder.write_fingerprint(first.task, str(accelerator.device)):
+        run = Run(config, folder, accelerator, model)
+    for change in folder.write_fingerprint(run.task, str(accelerator.device)):
         log.warning("this machine differs from the one the run started on: %s", change)
-    return first
-
-
-__all__ = ["GtrError", "Run", "replace", "train"]
+    return run
