@@ -10,7 +10,7 @@ STUDY := runs/study
 .PHONY: demo test bench study doctor clean
 
 demo: .venv/installed ## 10-15 minutes on 2 cores: thought collapse and its prevention, as a table and a picture
-	$(GTR) compare rl4vlm gtr --task ezpoints --seeds 1 --out $(DEMO)
+	$(GTR) compare rl4vlm gtr --task points24 --seeds 1 --out $(DEMO)
 
 study: .venv/installed ## about an hour: both point games, three seeds, the ablations
 	$(GTR) compare rl4vlm gtr sft_only no_dagger clone_actions annealed_cloning --task ezpoints --out $(STUDY)/ezpoints

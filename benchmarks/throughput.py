@@ -44,7 +44,7 @@ REFERENCE_TURNS = 48
 def collector(config: Config, policy: Policy, envs: int, turns: int) -> Collector:
     config = replace(config, train=replace(config.train, envs=envs, turns=turns))
     task = tasks.load(config.task)
-    return Collector(task, policy, make_corrector(config.guidance, task), config)
+    return Collector(task, policy, make_corrector(config, task), config)
 
 
 def collect_rate(config: Config, policy: Policy, envs: int, turns: int) -> tuple[float, Rollout]:

@@ -1,10 +1,11 @@
 """Settings that cannot work, found before anything is started: each message names the key, the value and the remedy."""
 
 import math
+import re
 from collections.abc import Iterator
 from typing import Any
 
-from gtr.config import Config
+from gtr.config import Config, CorrectorConfig
 from gtr.config_io import config_from_dict, config_keys, config_to_dict
 from gtr.errors import ConfigError
 
@@ -26,6 +27,10 @@ AT_LEAST_ONE = (
     "train.threads",
     "report.turns_every",
     "report.keep_checkpoints",
+    "corrector.max_tokens",
+    "corrector.tool_rounds",
+    "corrector.in_flight",
+    "corrector.breaker",
 )
 NOT_NEGATIVE = (
     "seed",
@@ -41,6 +46,11 @@ NOT_NEGATIVE = (
     "train.weight_decay",
     "train.eval_every",
     "report.probe_turns",
+    "corrector.temperature",
+    "corrector.requests_per_minute",
+    "corrector.tokens_per_minute",
+    "corrector.retries",
+    "corrector.patience",
 )
 ABOVE_ZERO = (
     "policy.temperature",
@@ -51,8 +61,18 @@ ABOVE_ZERO = (
     "train.lr",
     "train.adam_eps",
     "train.grad_norm",
+    "corrector.timeout",
+    "corrector.probe_seconds",
 )
-SHARES = ("sft.target", "sft.reading", "sft.corrupt", "ppo.gamma", "ppo.gae_lambda", "ppo.thought_weight")
+SHARES = (
+    "corrector.ask_share",
+    "sft.target",
+    "sft.reading",
+    "sft.corrupt",
+    "ppo.gamma",
+    "ppo.gae_lambda",
+    "ppo.thought_weight",
+)
 """Keys whose value lies in 0..1, both ends allowed."""
 
 SMALLEST_IMAGE = 32
@@ -78,6 +98,7 @@ def _problems(config: Config) -> Iterator[str]:
     yield from _ranges(config)
     yield from _task(config)
     yield from _policy(config)
+    yield from _corrector(config.corrector)
     yield from _together(config)
 
 
@@ -119,6 +140,25 @@ def _policy(config: Config) -> Iterator[str]:
         yield f"policy.value_hidden is {policy.value_hidden}: every width must be 1 or more"
     if not all(0 <= beta < 1 for beta in train.adam_betas):
         yield f"train.adam_betas is {train.adam_betas}: give two numbers from 0 to below 1"
+
+
+def _corrector(corrector: CorrectorConfig) -> Iterator[str]:
+    if not corrector.model.strip():
+        yield "corrector.model is empty: give the model's name at the server, for example gpt-4o"
+    if not re.fullmatch("[A-Za-z_][A-Za-z0-9_]*", corrector.key_env) or corrector.key_env.startswith("sk_"):
+        yield (
+            "corrector.key_env must be the *name* of an environment variable, for example OPENAI_API_KEY; what you "
+            "gave is not shown here in case it is the key itself"
+        )
+    if corrector.base_url is not None and not re.fullmatch(r"https?://[^\s/@?]+(/[^\s@?]*)?", corrector.base_url):
+        yield (
+            "corrector.base_url must read like http://localhost:8000/v1, without a name, password or key in it "
+            "(keys come from the environment variable that corrector.key_env names)"
+        )
+    for key in ("budget_usd", "price_in", "price_out"):
+        value = getattr(corrector, key)
+        if value is not None and not value >= 0:
+            yield f"corrector.{key} is {value}: give 0 or more, or None"
 
 
 def _together(config: Config) -> Iterator[str]:

@@ -21,6 +21,7 @@ COMMANDS: Mapping[str, Callable[[Sequence[str]], None]] = {
     "sft": commands.sft,
     "eval": commands.evaluate,
     "compare": commands.compare,
+    "corrector-eval": commands.corrector_eval,
     "tasks": commands.tasks,
     "doctor": commands.doctor,
 }
@@ -48,15 +49,17 @@ def run(arguments: Sequence[str]) -> int:
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             return EXIT_FAILED
         except Exception as error:
-            if not disk_is_full(error):
-                raise
-            return _fail("The disk is full; free some space. ", error, EXIT_FAILED)
+            if disk_is_full(error):
+                return _fail("The disk is full; free some space. ", error, EXIT_FAILED)
+            if is_forbidden(error):
+                return _fail("Error: choose another place with --runs or --out. ", error, EXIT_MISTAKE)
+            raise
     return 0
 
 
 def usage() -> str:
     """What ``gtr --help`` prints."""
-    lines = [f"  gtr {name:8} {(command.__doc__ or '').splitlines()[0]}" for name, command in COMMANDS.items()]
+    lines = [f"  gtr {name:14} {(command.__doc__ or '').splitlines()[0]}" for name, command in COMMANDS.items()]
     return "\n".join(
         [
             "Train vision-language-model agents with reinforcement learning and guided thought.",
@@ -93,6 +96,12 @@ def disk_is_full(error: BaseException) -> bool:
     full = (isinstance(error, OSError) and error.errno in numbers) or "No space left on device" in str(error)
     behind = error.__cause__ or error.__context__
     return full or (behind is not None and disk_is_full(behind))
+
+
+def is_forbidden(error: BaseException) -> bool:
+    """Whether the system refused a place that the user chose."""
+    refused = isinstance(error, PermissionError | NotADirectoryError | FileExistsError)
+    return refused or (isinstance(error, OSError) and error.errno == errno.EROFS)
 
 
 @contextmanager

@@ -57,6 +57,17 @@ def compare(arguments: Sequence[str]) -> None:
     run(chosen, overrides)
 
 
+def corrector_eval(arguments: Sequence[str]) -> None:
+    """                       how good is a corrector, and what does it cost? before a long run is paid for"""
+    chosen, config = options.parse_corrector_eval(arguments)
+    from gtr import corrector_eval as examination
+
+    report = examination.examine(config, chosen.thoughts, chosen.seed, chosen.folder)
+    examination.show(report)
+    if chosen.json is not None:
+        examination.write_json(report, chosen.json)
+
+
 def tasks(arguments: Sequence[str]) -> None:
     """                       the games that come with gtr"""
     options.parse_nothing(arguments, "tasks", "Lists the games that come with gtr.")

@@ -97,8 +97,9 @@ class SftConfig:
 class GuidanceConfig:
     """Guided thought: who corrects, and what is learnt from corrections (paper section 3)."""
 
-    corrector: Literal["none", "oracle"] = "oracle"
-    """none is plain RL (RL4VLM); oracle is the task's own expert: exact and free."""
+    corrector: Literal["none", "oracle", "chat"] = "oracle"
+    """none is plain RL (RL4VLM); oracle is the task's own expert: exact and free; chat is a model behind an
+    OpenAI-compatible API, set by corrector.* (paper: GPT-4o)."""
     memory: Literal["run", "rollout"] = "run"
     """DAgger: lessons of the whole run, or (no_dagger) of the current rollout only."""
     clone: Literal["thought", "thought_and_action"] = "thought"
@@ -116,6 +117,64 @@ class GuidanceConfig:
     forget_target: bool = False
     """Reproduce the code's slip: after an environment's first episode a first thought judged right has no target
     and is stopped."""
+
+
+@dataclass(frozen=True)
+class CorrectorConfig:
+    """A model behind an OpenAI-compatible API: as corrector (guidance.corrector chat), or as an agent in `gtr eval`."""
+
+    model: str = "gpt-4o"
+    """The model's name at that server (paper: GPT-4o)."""
+    base_url: str | None = None
+    """Address of the server up to /v1; None takes the environment's OPENAI_BASE_URL, else OpenAI."""
+    key_env: str = "OPENAI_API_KEY"
+    """Name of the environment variable that holds the key; the key itself is never written anywhere."""
+    temperature: float = 0.4
+    """Sampling temperature (code: 0.4)."""
+    max_tokens: int = 800
+    """Token limit of one answer."""
+    detail: Literal["auto", "low", "high"] = "auto"
+    """Resolution at which the server looks at the picture, where it has a choice."""
+    structured: Literal["auto", "json_schema", "json_object", "prompt"] = "auto"
+    """How answers are kept to their form; auto asks the server once what it can do."""
+    tools: Literal["auto", "call", "prompt", "off"] = "auto"
+    """The task's tools by function calling, by asking for their arguments first (prompt), or not at all (ablation)."""
+    tool_rounds: int = 2
+    """Requests of one question that may call tools."""
+    minimum_edit: bool = False
+    """Tell the corrector to change no more of the thought than it must."""
+    ask: Literal["always", "doubted"] = "always"
+    """Ask about every turn (paper), or only where the task's own free check does not find the thought right."""
+    ask_share: float = 1.0
+    """Share of those turns asked about."""
+    in_flight: int = 16
+    """Requests under way at a time."""
+    requests_per_minute: int = 0
+    """Cap, retries included; 0 sets none."""
+    tokens_per_minute: int = 0
+    """Cap on tokens in and out together; 0 sets none."""
+    timeout: float = 60.0
+    """Seconds that one request may take in all."""
+    retries: int = 5
+    """Further tries after lost connections, timeouts, 429 and 5xx, with growing pauses that honour Retry-After."""
+    breaker: int = 10
+    """Failed requests in a row after which the server counts as down and is only probed."""
+    probe_seconds: float = 15.0
+    """Pause between probes of a server that is down."""
+    patience: float = 600.0
+    """Seconds a server may be down, or tell us to wait, until `when_down` decides."""
+    when_down: Literal["stop", "wait", "continue"] = "stop"
+    """A server that stays down ends the run at its last checkpoint, is waited for, or leaves turns without lessons."""
+    budget_usd: float | None = None
+    """Dollars after which nothing more is asked, earlier spending on this run included; None sets no limit."""
+    at_budget: Literal["continue", "stop"] = "continue"
+    """A spent budget leaves further turns without lessons, or ends the run at its last checkpoint."""
+    price_in: float | None = None
+    """Dollars per million tokens sent; None takes the built-in price table."""
+    price_out: float | None = None
+    """Dollars per million tokens received; None takes the built-in price table."""
+    replay: str | None = None
+    """Run folder whose recorded verdicts are used instead of asking anybody."""
 
 
 @dataclass(frozen=True)
@@ -229,6 +288,7 @@ class Config:
     policy: PolicyConfig = field(default_factory=PolicyConfig)
     sft: SftConfig = field(default_factory=SftConfig)
     guidance: GuidanceConfig = field(default_factory=GuidanceConfig)
+    corrector: CorrectorConfig = field(default_factory=CorrectorConfig)
     ppo: PPOConfig = field(default_factory=PPOConfig)
     train: TrainConfig = field(default_factory=TrainConfig)
     report: ReportConfig = field(default_factory=ReportConfig)

@@ -7,6 +7,7 @@ import hashlib
 import json
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
+from contextlib import closing
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal, final
@@ -28,6 +29,10 @@ from gtr.tasks.task import Task
 from gtr.types import Ending, Prompt, Reply, Rollout, Turn
 
 Split = Literal["same", "new-look", "new-rules"]
+API_AGENTS = ("openai:", "openai+tool:")
+"""How agents begin that are asked over a network: openai:MODEL, and openai+tool:MODEL with the task's tools."""
+WIDE = 160
+"""Columns of a table that goes to a file or a pipe."""
 PANEL_SEED = 20_250_308
 """Added to a panel's seed, so that no panel repeats the start states that a run of the same seed trains on."""
 
@@ -76,6 +81,7 @@ class Agent(ABC):
     """Whatever answers prompts."""
 
     name: str
+    mode: Literal["greedy", "sampled", "scripted"] = "scripted"
 
     @abstractmethod
     def act(self, seats: Sequence[Seat]) -> list[Reply]:
@@ -88,6 +94,7 @@ class PolicyAgent(Agent):
 
     def __init__(self, policy: Policy, name: str, greedy: bool) -> None:
         self.policy, self.name, self.greedy = policy, name, greedy
+        self.mode = "greedy" if greedy else "sampled"
 
     def act(self, seats: Sequence[Seat]) -> list[Reply]:
         return self.policy.generate([seat.prompt for seat in seats], self.greedy)
@@ -196,15 +203,12 @@ def result_of(agent: Agent, panel: Panel, task: Task, episodes: Sequence[Sequenc
     whole = [e for e in episodes if e[-1].ending is not Ending.ABORTED]
     wins = sum(e[-1].success for e in whole)
     interval = wilson(wins, len(whole))
-    mode: Literal["greedy", "sampled", "scripted"] = "scripted"
-    if isinstance(agent, PolicyAgent):
-        mode = "greedy" if agent.greedy else "sampled"
     return Evaluation(
         agent.name,
         task.name,
         panel.split,
         panel.name,
-        mode,
+        agent.mode,
         len(whole),
         len(episodes) - len(whole),
         wins,
@@ -242,9 +246,25 @@ def evaluate(
         if agent == "expert" and not _has_expert(task):
             raise ConfigError(f"task '{task.name}' has no expert: it does not define Task.expert")
         return result_of(player, panel, task, play(player, task, panel, config))
+    if agent.startswith(API_AGENTS):
+        return _evaluate_api(agent, config, split, episodes, seed, greedy)
     torch.set_num_threads(config.train.threads)
     policy = load_agent(agent, config.policy)
     return evaluate_policy(policy, agent, config, split, episodes, seed, greedy)[0]
+
+
+def _evaluate_api(agent: str, config: Config, split: Split, episodes: int, seed: int, greedy: bool) -> Evaluation:
+    """A model behind an OpenAI-compatible API, set by ``config.corrector``."""
+    from gtr.guidance import needs_chat
+
+    with needs_chat(f"agent {agent}"):
+        from gtr.chat_agent import ChatAgent
+    panel = make_panel(config.task, split, episodes, seed)
+    task = tasks.load(panel.task)
+    with closing(ChatAgent(agent, task, config.corrector, greedy)) as player:
+        found = result_of(player, panel, task, play(player, task, panel, config))
+    costs = player.ledger.metrics()
+    return replace(found, health={**found.health, **costs})
 
 
 def _has_expert(task: Task) -> bool:
@@ -272,7 +292,7 @@ def table(evaluations: Sequence[Evaluation]) -> None:
     grid = RichTable(title=f"panel {evaluations[0].panel}" if evaluations else None)
     columns = ("agent", "mode", "success", "95 % interval", "episodes", "return", "length", "legal", "perception")
     for column in (*columns, "start plan"):
-        grid.add_column(column, justify="left" if column in ("agent", "mode") else "right")
+        grid.add_column(column, justify="left" if column in ("agent", "mode") else "right", overflow="fold")
     for e in evaluations:
         low, high = e.interval
         grid.add_row(
@@ -283,7 +303,10 @@ def table(evaluations: Sequence[Evaluation]) -> None:
             str(e.episodes) + (f" (+{e.aborted} aborted)" if e.aborted else ""),
             *(_number(e.health, key) for key in COLUMNS),
         )
-    Console().print(grid)
+    console = Console()
+    if not console.is_terminal:
+        console.width = max(console.width, WIDE)
+    console.print(grid)
 
 
 def _number(values: Mapping[str, float], name: str) -> str:

@@ -8,7 +8,7 @@ from typing import Annotated, Literal, TypeVar
 import tyro
 
 from gtr.checks import validate
-from gtr.config import Config, PolicyConfig, TaskConfig
+from gtr.config import Config, CorrectorConfig, PolicyConfig, TaskConfig
 from gtr.config_io import changed_keys
 from gtr.errors import ConfigError, nearest
 from gtr.presets import METHODS, build
@@ -17,7 +17,27 @@ from gtr.report.folder import read_config
 T = TypeVar("T")
 Split = Literal["same", "new-look", "new-rules"]
 
-MAY_CHANGE = ("train.updates", "train.threads", "train.eval_every", "runs", "report.")
+LIMITS = (
+    "in_flight",
+    "requests_per_minute",
+    "tokens_per_minute",
+    "timeout",
+    "retries",
+    "breaker",
+    "probe_seconds",
+    "patience",
+    "when_down",
+    "budget_usd",
+    "at_budget",
+    "price_in",
+    "price_out",
+    "key_env",
+)
+"""Settings of the corrector that say how much and how fast is asked, not what."""
+MAY_CHANGE = (
+    *("train.updates", "train.threads", "train.eval_every", "runs", "report."),
+    *(f"corrector.{name}" for name in LIMITS),
+)
 """Settings that a resumed run may change: they leave what was learnt so far as it is."""
 
 
@@ -43,6 +63,34 @@ class Overrides:
 
     task: TaskConfig = field(default_factory=TaskConfig)
     policy: PolicyConfig = field(default_factory=PolicyConfig)
+    corrector: CorrectorConfig = field(default_factory=CorrectorConfig)
+
+
+@dataclass(frozen=True)
+class CorrectorRooms:
+    """The rooms of a Config that an examination of a corrector may change."""
+
+    task: TaskConfig = field(default_factory=TaskConfig)
+    corrector: CorrectorConfig = field(default_factory=CorrectorConfig)
+
+
+@dataclass(frozen=True)
+class CorrectorEvalOptions:
+    """Put right and wrong thoughts of known kinds before a corrector: what does it catch, pass, fix and spoil?"""
+
+    task: str = "points24"
+    """The game."""
+    who: Literal["chat", "oracle"] = "chat"
+    """The model that corrector.* names, or the oracle itself (to see that the examination is sound)."""
+    thoughts: int = 40
+    """Thoughts of each kind."""
+    seed: int = 0
+    """Seed of the panel."""
+    folder: Path | None = None
+    """Keep ledger and verdicts here; what was answered once is then not paid for again."""
+    json: Path | None = None
+    """Also write the results to this file."""
+    rooms: Annotated[CorrectorRooms, tyro.conf.arg(name="")] = field(default_factory=CorrectorRooms)
 
 
 @dataclass(frozen=True)
@@ -50,7 +98,8 @@ class EvalOptions:
     """Play a fixed panel of start states, untruncated, and print one row per agent."""
 
     agents: Annotated[tuple[str, ...], tyro.conf.Positional, tyro.conf.arg(metavar="AGENT [AGENT ...]")] = ()
-    """Run folders, models (a local folder, a hub id, tiny-llava, ...), random, or expert."""
+    """Run folders, models (a local folder, a hub id, tiny-llava, ...), random, expert, or a model behind an
+    OpenAI-compatible API: openai:MODEL, and openai+tool:MODEL with the task's tools; set by corrector.*."""
     task: str = "points24"
     """The game; by default that of the first run folder among the agents."""
     scale: Literal["tiny", "7b"] = "tiny"
@@ -137,17 +186,24 @@ def parse_eval(arguments: Sequence[str]) -> tuple[EvalOptions, list[Config]]:
         raise ConfigError("write the agents first: gtr eval AGENT [AGENT ...]: run folders, models, random, expert")
     own = {name: read_config(Path(name)) for name in names if (Path(name) / "config.json").is_file() and _is_run(name)}
     base = _eval_base(arguments, next(iter(own.values()), None))
-    default = EvalOptions(tuple(names), base.task.name, overrides=Overrides(base.task, base.policy))
+    default = EvalOptions(tuple(names), base.task.name, overrides=Overrides(base.task, base.policy, base.corrector))
     options = _cli(EvalOptions, arguments, default, "eval", flags=True)
     if options.greedy and options.sample:
         raise ConfigError("--greedy and --sample exclude each other: give one")
     if options.episodes < 1 or options.seed < 0:
         raise ConfigError(f"--episodes {options.episodes} --seed {options.seed}: give 1 or more, and 0 or more")
-    changed = Overrides(options.overrides.task, options.overrides.policy)
+    _writable(options.json)
+    changed = options.overrides
     configs = [_with(own.get(name, base), changed, base) for name in options.agents]
     for config in configs:
         validate(config)
     return options, configs
+
+
+def _writable(json: Path | None) -> None:
+    """Said before the work, not after it."""
+    if json is not None and not json.parent.is_dir():
+        raise ConfigError(f"--json {json}: the folder {json.parent} does not exist; make it first")
 
 
 def _is_run(name: str) -> bool:
@@ -170,7 +226,22 @@ def _eval_base(arguments: Sequence[str], run: Config | None) -> Config:
 
 def _with(own: Config, changed: Overrides, base: Config) -> Config:
     """An agent's own policy settings, unless the user changed them, on the task all agents share."""
-    return replace(own, task=changed.task, policy=own.policy if changed.policy == base.policy else changed.policy)
+    policy = own.policy if changed.policy == base.policy else changed.policy
+    return replace(own, task=changed.task, policy=policy, corrector=changed.corrector)
+
+
+def parse_corrector_eval(arguments: Sequence[str]) -> tuple[CorrectorEvalOptions, Config]:
+    """The options of ``gtr corrector-eval`` and the settings of the corrector to examine."""
+    base = build("gtr", peek(arguments, "--task") or "points24", "7b")
+    default = CorrectorEvalOptions(base.task.name, rooms=CorrectorRooms(base.task, base.corrector))
+    options = _cli(CorrectorEvalOptions, arguments, default, "corrector-eval")
+    if options.thoughts < 1 or options.seed < 0:
+        raise ConfigError(f"--thoughts {options.thoughts} --seed {options.seed}: give 1 or more, and 0 or more")
+    _writable(options.json)
+    guidance = replace(base.guidance, corrector=options.who)
+    config = replace(base, task=options.rooms.task, corrector=options.rooms.corrector, guidance=guidance)
+    validate(config)
+    return options, config
 
 
 def parse_compare(arguments: Sequence[str]) -> tuple[CompareOptions, list[str]]:

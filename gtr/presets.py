@@ -53,7 +53,7 @@ class TinyTask:
 
 TINY_TASKS: Mapping[str, TinyTask] = {
     "numberline": TinyTask(sft_target=0.3),
-    "ezpoints": TinyTask(sft_target=0.05, temperature=0.8, updates=20),
+    "ezpoints": TinyTask(sft_target=0.05, temperature=0.8, updates=16),
     "points24": TinyTask(hands=24, sft_target=0.04, updates=16),
     "blackjack": TinyTask(sft_target=0.3),
     # One kind of task in small rooms that are easy to see: an agent of this size learns no household.

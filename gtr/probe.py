@@ -18,10 +18,14 @@ BATCH = 64
 
 
 class Probe:
-    """Scores some of each rollout's thoughts under other prompts, other pictures and the agent of the start."""
+    """Scores some of each rollout's thoughts under other prompts, other pictures and the agent of the start.
+
+    Without a `start` the distance to it is not measured.
+    """
 
     def __init__(self, policy: Policy, start: Policy | None, task: Task, turns: int) -> None:
-        self._policy, self._start, self._task, self._count = policy, start, task, turns
+        self.start = start
+        self._policy, self._task, self._count = policy, task, turns
 
     def measure(self, rollout: Rollout, rng: np.random.Generator) -> dict[str, float]:
         """Relevance, image sensitivity, entropy and KL to the start, by metric name; empty when turned off."""
@@ -48,9 +52,9 @@ class Probe:
     def _drift(self, turns: Sequence[Turn]) -> dict[str, float]:
         now = np.concatenate([np.asarray(turn.reply.logprobs) for turn in turns])
         found = {"policy/entropy": float(-now.mean())}
-        if self._start is None:
+        if self.start is None:
             return found
-        scores = self._start.score([t.prompt for t in turns], [t.reply.tokens for t in turns]).logprobs.cpu().numpy()
+        scores = self.start.score([t.prompt for t in turns], [t.reply.tokens for t in turns]).logprobs.cpu().numpy()
         start = np.concatenate([scores[i, : len(t.reply.tokens)] for i, t in enumerate(turns)])
         return {**found, **kl_to_start(now, start)}
 

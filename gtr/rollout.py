@@ -16,7 +16,7 @@ import gymnasium
 import numpy as np
 
 from gtr.config import Config
-from gtr.errors import TaskError
+from gtr.errors import GtrError, TaskError
 from gtr.guidance.corrector import Case, Corrector
 from gtr.policy.policy import Policy
 from gtr.tasks.reply import parse
@@ -57,9 +57,17 @@ class Table:
 
     def begin(self, seat: Seat, start: dict[str, Any], episode: int, played: Sequence[Any] = (), turn: int = 0) -> None:
         """Starts an episode, replaying `played` actions if it had gone on already."""
-        image, info = seat.env.reset(**start)
-        for action in played:
-            image, _, _, _, info = seat.env.step(action)
+        try:
+            image, info = seat.env.reset(**start)
+            for action in played:
+                image, _, _, _, info = seat.env.step(action)
+        except GtrError:
+            raise
+        except Exception as error:
+            raise TaskError(
+                f"the environment of task '{self.task.name}' cannot begin an episode: {error!r}. Run it by itself: "
+                f"task.make_env().reset(**{start!r})"
+            ) from error
         seat.start, seat.played, seat.episode, seat.turn = start, list(played), episode, turn
         self._see(seat, image, info)
 
@@ -141,6 +149,9 @@ class Collector:
         self.corrector = corrector
         self.config = config
         self._rank = rank
+        self._bootstrapped = {Ending.TRUNCATED}
+        if config.ppo.stopped_is == "truncation":
+            self._bootstrapped.add(Ending.STOPPED)
         self.table = Table(task, config.train.envs, config)
         for seat in self.table.seats:
             self._next_episode(seat)
@@ -186,7 +197,7 @@ class Collector:
             elif future is not None:
                 pending[seat.index, t] = future
             rows[seat.index].append(turn)
-            if turn.ending is Ending.TRUNCATED or t == self.config.train.turns - 1:
+            if turn.ending in self._bootstrapped or t == self.config.train.turns - 1:
                 ends[seat.index, t] = seat.prompt
             if turn.ending is not Ending.RUNNING:
                 self._next_episode(seat)

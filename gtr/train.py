@@ -8,7 +8,8 @@
 
 import logging
 import time
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ from accelerate.utils import broadcast_object_list, gather_object, set_seed
 from gtr import checkpoint, tasks
 from gtr.buffer import ThoughtBuffer
 from gtr.config import Config
-from gtr.errors import DivergenceError, GtrError, RunError
+from gtr.errors import DivergenceError, RunError
 from gtr.evaluate import Evaluation, evaluate_policy
 from gtr.guidance import make_corrector
 from gtr.guidance.lessons import lesson_of
@@ -50,13 +51,14 @@ class Run:
         self.policy = load_policy(model, config.policy, config.seed)
         self.policy.network.to(accelerator.device)
         small = sum(p.numel() for p in self.policy.network.parameters()) <= SMALL
-        self.start = frozen_copy(self.policy) if small and config.report.probe_turns else None
+        start = frozen_copy(self.policy) if small and config.report.probe_turns else None
         self.policy.scorer = accelerator.prepare(self.policy.network)
         self.optimizer = make_optimizer(self.policy, config)
-        self.corrector = make_corrector(config.guidance, self.task)
+        ranks = accelerator.num_processes
+        self.corrector = make_corrector(config, self.task, folder.path, accelerator.process_index, ranks)
         self.collector = Collector(self.task, self.policy, self.corrector, config, accelerator.process_index)
         self.thoughts = ThoughtBuffer(config.guidance.memory == "run")
-        self.probe = Probe(self.policy, self.start, self.task, config.report.probe_turns)
+        self.probe = Probe(self.policy, start, self.task, config.report.probe_turns)
         self.alarm = Alarm()
         self.update = START
 
@@ -76,7 +78,7 @@ class Run:
         self.update += 1
         values = {**health(rollout, self.task, self.config.seed), **probed, **losses}
         values |= {f"seconds/{stage}": spent for stage, spent in seconds.items()}
-        values |= dict(self.corrector.metrics()) if self.corrector else {}
+        values |= totals(gather_object([dict(self.corrector.metrics())])) if self.corrector else {}
         alert = self.alarm.observe(self.update, values)
         values |= alert.metrics()
         if alert.ringing:
@@ -117,6 +119,15 @@ class Run:
         self.collector.restore(ranks[self.accelerator.process_index])
         self.alarm.restore(state["alarm"])
         self.folder.truncate_to(self.update)
+        if self.probe.start is not None:
+            origin = checkpoint.found(self.folder.checkpoints)[0]
+            self.probe.start = load_policy(origin / "model", self.config.policy, self.config.seed)
+            self.probe.start.network.to(self.accelerator.device)
+
+    def close(self) -> None:
+        """Drops what the corrector is still being asked."""
+        if self.corrector is not None:
+            self.corrector.close()
 
     def evaluate(self) -> Evaluation:
         """Greedy success on the task's fixed panel, whose starts training never deals; kept with its turns."""
@@ -138,9 +149,16 @@ def train(config: Config, resume: Path | None = None) -> Path:
     accelerator = Accelerator(step_scheduler_with_optimizer=False)
     with _folder(config, resume, accelerator) as folder:
         run = _open(config, resume, accelerator, folder)
-        with Progress(config.train.updates, run.update) as progress:
+        with closing(run), Progress(config.train.updates, run.update) as progress:
             _loop(run, progress)
     return folder.path
+
+
+def totals(ranks: Sequence[Mapping[str, float]]) -> dict[str, float]:
+    """A corrector's metrics over all processes: sums, but of latencies the largest."""
+    names = dict.fromkeys(name for values in ranks for name in values)
+    listed = {name: [values[name] for values in ranks if name in values] for name in names}
+    return {name: max(found) if "/seconds_" in name else sum(found) for name, found in listed.items()}
 
 
 def _loop(run: Run, progress: Progress) -> None:
@@ -186,20 +204,12 @@ def _open(config: Config, resume: Path | None, accelerator: Accelerator, folder:
     """A run ready for its next update: fresh, or from the folder's last checkpoint."""
     saved = checkpoint.latest(folder.checkpoints) if resume else None
     if saved is not None:
-        first = Run(config, folder, accelerator, saved / "model")
-        origin = checkpoint.found(folder.checkpoints)[0]
-        if first.start is not None:
-            first.start = load_policy(origin / "model", config.policy, config.seed)
-            first.start.network.to(accelerator.device)
-            first.probe = Probe(first.policy, first.start, first.task, config.report.probe_turns)
-        first.restore(saved)
+        run = Run(config, folder, accelerator, saved / "model")
+        run.restore(saved)
     else:
         with accelerator.main_process_first():
             model = initialise(config) if config.sft.enabled else config.policy.model
-        first = Run(config, folder, accelerator, model)
-    for change in folder.write_fingerprint(first.task, str(accelerator.device)):
+        run = Run(config, folder, accelerator, model)
+    for change in folder.write_fingerprint(run.task, str(accelerator.device)):
         log.warning("this machine differs from the one the run started on: %s", change)
-    return first
-
-
-__all__ = ["GtrError", "Run", "replace", "train"]
+    return run

@@ -57,6 +57,8 @@ class Judgement(StrEnum):
     """No thought can succeed from this state any more: no lesson."""
     ABSENT = "absent"
     """The corrector gave no usable answer: no lesson, and counted."""
+    SKIPPED = "skipped"
+    """The settings or the budget said not to ask: no lesson, and counted apart."""
 
 
 @dataclass(frozen=True)

@@ -119,6 +119,7 @@ def test_compare_hands_every_other_key_to_all_runs() -> None:
         ("eval", "write the agents first"),
         ("eval random --greedy --sample", "exclude each other"),
         ("eval random --episodes 0", "--episodes 0"),
+        ("eval random --json no/such/folder.json", "no/such does not exist"),
         ("compare", "write the methods first"),
         ("compare gtr gtr", "repeat themselves"),
         ("compare gtr rl4vml", "did you mean 'rl4vlm'"),
@@ -201,6 +202,7 @@ def test_whatever_ends_a_run_is_told_with_the_way_to_go_on(
         (KeyboardInterrupt(), 130, "Stopped."),
         (RunError("runs/x is odd"), 2, "Error: runs/x is odd"),
         (full, 1, "The disk is full; free some space."),
+        (PermissionError(errno.EACCES, "Permission denied", "/forbidden"), 2, "choose another place with --runs"),
         (RuntimeError("I/O error: No space left on device (os error 28)"), 1, "The disk is full"),
     ]:
         found, text = outcome(error, monkeypatch, capsys)

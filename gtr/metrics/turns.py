@@ -3,8 +3,8 @@
 from collections import Counter
 from collections.abc import Iterable, Sequence
 
-from gtr.metrics.diversity import distinct, distinct_per_state, sample, self_bleu2
-from gtr.metrics.thought import Thought, complete, read, reconsiders, written
+from gtr.metrics.diversity import distance, distinct, distinct_per_state, sample, self_bleu2
+from gtr.metrics.thought import WORD, Thought, complete, read, reconsiders, written
 from gtr.tasks.task import Task
 from gtr.types import Ending, Judgement, ReplyStatus, Rollout, Turn
 
@@ -81,13 +81,26 @@ def _guidance(turns: Sequence[Turn]) -> dict[str, float | None]:
     verdicts = [turn.verdict for turn in turns if turn.verdict is not None]
     if not verdicts:
         return {}
-    judged = [verdict for verdict in verdicts if verdict.judgement is not Judgement.ABSENT]
+    asked = [verdict for verdict in verdicts if verdict.judgement is not Judgement.SKIPPED]
+    judged = [verdict for verdict in asked if verdict.judgement is not Judgement.ABSENT]
     return {
         "guidance/correction": share(verdict.judgement is Judgement.WRONG for verdict in judged),
         "guidance/hopeless": share(verdict.judgement is Judgement.HOPELESS for verdict in judged),
-        "guidance/absent": share(verdict.judgement is Judgement.ABSENT for verdict in verdicts),
+        "guidance/absent": share(verdict.judgement is Judgement.ABSENT for verdict in asked),
+        "guidance/skipped": 1 - len(asked) / len(verdicts),
         "guidance/lesson": sum(v.judgement is Judgement.WRONG and v.thought is not None for v in verdicts) / len(turns),
+        "guidance/edit": mean(edit for turn in turns if (edit := _edit(turn)) is not None),
     }
+
+
+def _edit(turn: Turn) -> float | None:
+    """The share of words that a correction changes in a complete thought."""
+    verdict = turn.verdict
+    if verdict is None or verdict.judgement is not Judgement.WRONG or not verdict.thought or not complete(turn):
+        return None
+    before = [word for key in verdict.thought for word in WORD.findall(written(turn.parsed.fields.get(key, "")))]
+    after = [word for value in verdict.thought.values() for word in WORD.findall(written(value))]
+    return distance(before, after) / max(len(before), len(after), 1)
 
 
 def _checks(turns: Sequence[Turn], thoughts: Sequence[Thought]) -> dict[str, float | None]:

@@ -14,6 +14,7 @@ HEADLINES = (
     ("success", "episode/success"),
     ("corrected", "guidance/correction"),
     ("perception", "thought/perception"),
+    ("dollars", "corrector/usd"),
 )
 """Title and metric of the numbers shown beside the bar, where they were measured."""
 

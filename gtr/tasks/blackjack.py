@@ -10,7 +10,7 @@ from gtr.tasks.cards import rank_of
 from gtr.tasks.hands import stated_value
 from gtr.tasks.options import known_options, no_hands
 from gtr.tasks.reply import announced
-from gtr.tasks.task import Task
+from gtr.tasks.task import Briefing, Task
 from gtr.types import Expert, Image, Observation, Parsed, Truth
 
 LONGEST = 8
@@ -136,6 +136,38 @@ class BlackjackTask(Task):
     def implied_action(self, parsed: Parsed, observation: Observation) -> str | None:
         """The move named after the last "next" of the thoughts."""
         return announced(parsed.fields.get("thoughts"), MOVES)
+
+    def briefing(self) -> Briefing:
+        """The rules, the check questions, and the exact best move as a tool."""
+        rules = (
+            "The picture shows the dealer's open card and the player's own cards. The player wants to come closer to "
+            "21 than the dealer, who draws up to 17, without going over. J, Q and K count 10; A counts 1 or 11 and is "
+            "written 1. A right thought states the dealer's card and the player's cards and ends by announcing the "
+            'move with the larger expected reward, in words that end with "next action is hit" or "next action is '
+            'stand".'
+        )
+        questions = {
+            "perception": "Are the dealer's open card and all of the player's cards stated as in the picture?",
+            "step": "Is the announced move the one with the larger expected reward?",
+        }
+        types = {"dealer": int, "player": list[int], "thoughts": str}
+        return Briefing(rules, questions, {key: types[key] for key in self.thought_keys}, "", (self.find_best_move,))
+
+    def find_best_move(self, dealer: int, player: list[int]) -> str:
+        """The move with the larger expected reward, from the dealer's open card and the player's cards; an ace is 1."""
+        if not player or not all(1 <= card <= 10 for card in (dealer, *player)):
+            raise ValueError(f"every card must be a number from 1 to 10, not dealer {dealer}, player {player}")
+        return best_move(player, dealer)
+
+    def objection(self, observation: Observation, thought: Mapping[str, Any]) -> str | None:
+        """Whether the cards and the announced move fit one another."""
+        dealer, player = _stated(thought.get("dealer")), [_stated(card) for card in thought.get("player", ())]
+        if not player or not all(1 <= card <= 10 for card in (dealer, *player)):
+            return f"the cards must be numbers from 1 to 10, not dealer {dealer}, player {player}"
+        due = best_move(player, dealer)
+        if announced(thought.get("thoughts"), MOVES) == due:
+            return None
+        return f'with {player} against {dealer} the thoughts must end with "next action is {due}"'
 
     def goal_key(self, truth: Truth) -> str:
         """The dealer's open card and the player's values in ascending order."""

@@ -15,7 +15,7 @@ from gtr.errors import ConfigError, TaskError
 from gtr.tasks.cards import Table, check_size, style
 from gtr.tasks.options import known_options, no_hands
 from gtr.tasks.reply import announced
-from gtr.tasks.task import Task
+from gtr.tasks.task import Briefing, Task
 from gtr.types import Expert, Image, Observation, Parsed, Truth
 
 MOVES = ("-", "+")
@@ -172,6 +172,30 @@ class NumberLineTask(Task):
     def implied_action(self, parsed: Parsed, observation: Observation) -> str | None:
         """The move named after the last "next" of the thoughts."""
         return announced(parsed.fields.get("thoughts"), MOVES)
+
+    def briefing(self) -> Briefing:
+        """The rules and the check questions."""
+        rules = (
+            "The picture shows a target number and a current number. Each turn the player adds one (+) or subtracts "
+            "one (-); every move must bring the current number closer to the target. A right thought states both "
+            'numbers and ends by announcing the move, in words that end with "next action is +" or "next action is -".'
+        )
+        questions = {
+            "perception": "Are both stated numbers, target and current, those in the picture?",
+            "step": "Does the announced move bring the current number closer to the target?",
+        }
+        types = {key: str if key == "thoughts" else int for key in self.thought_keys}
+        return Briefing(rules, questions, types)
+
+    def objection(self, observation: Observation, thought: Mapping[str, Any]) -> str | None:
+        """Whether the numbers and the announced move fit one another."""
+        goal, current = int(thought.get("target", 0)), int(thought.get("current", 0))
+        if goal == current:
+            return "target and current must differ, or the game would be over"
+        due = "+" if current < goal else "-"
+        if announced(thought.get("thoughts"), MOVES) == due:
+            return None
+        return f'from {current} to {goal} the thoughts must end with "next action is {due}"'
 
     def goal_key(self, truth: Truth) -> str:
         """Target and current."""

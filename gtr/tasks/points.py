@@ -11,14 +11,16 @@ from gtr.config import TaskConfig
 from gtr.tasks.cards import rank_of
 from gtr.tasks.completion import complete
 from gtr.tasks.formulas import BLANK, FormulaError, Symbol, evaluate, tokenise, written
-from gtr.tasks.hands import EZPOINTS, POINTS24, Game, stated_value
+from gtr.tasks.hands import EZPOINTS, POINTS24, Game, largest, stated_value
 from gtr.tasks.options import choice, known_options
 from gtr.tasks.points_env import EZPointsEnv, Points24Env, PointsEnv, action_words
 from gtr.tasks.reply import announced
 from gtr.tasks.solver import solutions
-from gtr.tasks.task import Task
+from gtr.tasks.task import Briefing, Task
 from gtr.types import Expert, Image, Observation, Parsed, Truth
 
+MANY = 40
+"""Formulas that the corrector's tool lists at most."""
 ORDERS = ("shuffled", "sorted")
 """Values of the option ``order``: how the cards of a hand from a hand set lie."""
 
@@ -188,6 +190,65 @@ class PointsTask(Task):
     def implied_action(self, parsed: Parsed, observation: Observation) -> str | None:
         """The symbol named after the last "next" of the thoughts."""
         return announced(parsed.fields.get("thoughts"), self.words)
+
+    def briefing(self) -> Briefing:
+        """The rules, the paper's check questions, and the solver as a tool."""
+        game = self.game
+        faces = "J, Q and K count as 10" if self.config.faces == "ten" else "J, Q and K count as 11, 12 and 13"
+        rules = (
+            f"The player builds a formula worth {game.goal} from the {game.cards} cards in the picture, one symbol a "
+            f"turn, and must use every card exactly once. A counts as 1; {faces}. Symbols: {' '.join(self.words)}. "
+            f"A complete formula is closed by =. Once a symbol is written it stays, so a formula must begin with what "
+            f"is written already. A right thought states the {game.cards} numbers of the cards, a whole formula worth "
+            f"{game.goal} that begins with the current one and ends with =, and ends by announcing the symbol that "
+            f'follows the current formula in it, in words that end with "next symbol is X".'
+        )
+        questions = {
+            "perception": "Do the stated cards match the cards in the picture?",
+            "plan": f"Is the stated formula worth {game.goal}, made of exactly these cards, and does it begin with the "
+            "current formula?",
+            "step": "Is the announced symbol the one that follows the current formula in a correct formula?",
+        }
+        plan = f"a whole formula worth {game.goal} that begins with the current formula"
+        types = {key: list[int] if key == "cards" else str for key in self.thought_keys}
+        return Briefing(rules, questions, types, plan, (self.find_all_correct_formulas,))
+
+    def find_all_correct_formulas(self, cards: list[int], current: str = "") -> list[str]:
+        """All correct formulas for these card numbers that begin with the current formula (which may be empty).
+
+        An empty list means that nothing correct can be reached any more.
+        """
+        highest = largest(self.config.faces)
+        if len(cards) != self.game.cards or not all(1 <= card <= highest for card in cards):
+            raise ValueError(f"cards must be {self.game.cards} numbers from 1 to {highest}, not {cards}")
+        state = Truth({"Numbers": cards, "Formula": tokenise(current)})
+        known = [written(plan) for text in self._known(cards) if (plan := self._working(state, text))]
+        plan = None if known else self._plan(state, None)
+        return known[:MANY] or ([] if plan is None else [written(plan)])
+
+    def _known(self, cards: Sequence[int]) -> tuple[str, ...]:
+        return solutions(cards, self.game.goal, self.game.operators)
+
+    def fits(self, observation: Observation, target: str) -> bool:
+        """Whether the formula so far is the beginning of the kept one."""
+        try:
+            begun, plan = tokenise(observation.words["formula"]), tokenise(target)
+        except FormulaError:
+            return False
+        return plan[: len(begun)] == begun
+
+    def objection(self, observation: Observation, thought: Mapping[str, Any]) -> str | None:
+        """Whether cards, formula and announced symbol fit one another."""
+        formula = observation.words["formula"]
+        cards = [stated_value(card, self.config.faces) for card in thought.get("cards", ())]
+        state = Truth({"Numbers": cards, "Formula": tokenise(formula)})
+        plan = self._working(state, thought.get("formula"))
+        if plan is None:
+            begins = f"begins with {formula!r}" if formula else "uses them all"
+            stated = thought.get("formula")
+            return f"the formula {stated!r} is not one over {cards} that makes {self.game.goal} and {begins}"
+        due, said = str((*plan, "=")[len(_begun(state))]), announced(thought.get("thoughts"), self.words)
+        return None if said == due else f'the thoughts must end with "next symbol is {due}", as the formula says'
 
     def goal_key(self, truth: Truth) -> str:
         """The hand in ascending order and the formula so far."""

@@ -5,7 +5,8 @@ are legal and, optionally, what an expert would think. Everything else in gtr wo
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import gymnasium
@@ -13,6 +14,29 @@ import numpy as np
 
 from gtr.config import TaskConfig
 from gtr.types import Expert, Image, Observation, Parsed, Truth
+
+QUESTIONS: Mapping[str, str] = {
+    "perception": "Is everything that the thought says it sees really in the picture?",
+    "step": "Is the next action that the thought announces a good one in this state?",
+}
+"""The check questions of a task that names none of its own."""
+
+
+@dataclass(frozen=True)
+class Briefing:
+    """What a corrector that is a model is told about a game, in the task's own words (paper section 3.2)."""
+
+    rules: str = ""
+    """The rules, and what makes a thought right. The agent's own prompt is shown to the corrector besides."""
+    questions: Mapping[str, str] = field(default_factory=lambda: QUESTIONS)
+    """The check questions, each answered yes or no; keys as in `Task.check`."""
+    thought: Mapping[str, Any] = field(default_factory=dict)
+    """Types of the thought's values, such as ``list[int]``, where they are not texts."""
+    plan: str = ""
+    """What the plan is that a corrector chooses once per episode and keeps; empty where the game needs none."""
+    tools: Sequence[Callable[..., object]] = ()
+    """Functions the corrector may call. Name, docstring and annotated parameters describe them to it; a `ValueError`
+    that they raise goes back to it as the answer."""
 
 
 class Task(ABC):
@@ -107,6 +131,22 @@ class Task(ABC):
     def describe(self) -> Mapping[str, Any]:
         """What shapes the game beside the settings, for the run's fingerprint, such as versions of an engine."""
         return {}
+
+    # -- words for correctors that are models, optional: the defaults serve any game -----------------------------------
+    def briefing(self) -> Briefing:
+        """Rules, check questions and tools for a corrector that is a model."""
+        return Briefing()
+
+    def fits(self, observation: Observation, target: str) -> bool:
+        """Whether a kept plan can still be followed, as far as the game's words beside the picture tell."""
+        return True
+
+    def objection(self, observation: Observation, thought: Mapping[str, Any]) -> str | None:
+        """What is wrong with a corrected thought by the rules alone, whatever the picture shows; None if nothing is.
+
+        It goes back to the corrector as the reason for which it is asked again.
+        """
+        return None
 
     # -- sampling of start states ---------------------------------------------------------------------------------
     def reset_arguments(self, rng: np.random.Generator) -> dict[str, Any]:

@@ -1,0 +1,37 @@
+"""A corrector of one's own for NumberLine: does the move follow from the numbers? Run: python examples/own_corrector.py
+
+A corrector sees cases and returns one future per case; what it knows and how slowly it answers is its own affair.
+"""
+
+from concurrent.futures import ThreadPoolExecutor
+
+from gtr import tasks
+from gtr.config import TaskConfig
+from gtr.guidance.corrector import Case, Corrector
+from gtr.guidance.trial import samples, trial
+from gtr.types import Judgement, ReplyStatus, Verdict
+
+
+class OwnCorrector(Corrector):
+    """It does not look at the picture, so it catches wrong moves and lets misread numbers pass."""
+
+    def __init__(self):
+        self._pool = ThreadPoolExecutor(4)
+
+    def judge(self, cases):
+        return [self._pool.submit(self._one, case) for case in cases]
+
+    def _one(self, case: Case) -> Verdict:
+        if case.parsed.status is not ReplyStatus.COMPLETE:
+            return Verdict(Judgement.ABSENT)
+        goal, current, said = (case.parsed.fields[key] for key in ("target", "current", "thoughts"))
+        right = f"so the next action is {'+' if goal > current else '-'}"
+        if right in said:
+            return Verdict(Judgement.RIGHT)
+        return Verdict(Judgement.WRONG, {"target": goal, "current": current, "thoughts": right})
+
+
+if __name__ == "__main__":
+    game = tasks.load(TaskConfig("numberline"))
+    for score in trial(OwnCorrector(), game, samples(game, 20, seed=0)):
+        print(f"{score.fault:12} found {score.found.estimate:.2f}, mended or unspoilt {score.mended.estimate:.2f}")

@@ -1,0 +1,66 @@
+"""Any model behind an OpenAI-compatible API as an agent in `gtr eval`, with or without the task's tools."""
+
+import asyncio
+import logging
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import final
+
+from gtr.config import CorrectorConfig
+from gtr.evaluate import Agent
+from gtr.guidance.chat.client import Client, Message
+from gtr.guidance.chat.failures import Broke, Failure
+from gtr.guidance.chat.ledger import Ledger
+from gtr.guidance.chat.prices import price_of
+from gtr.guidance.chat.questions import picture
+from gtr.guidance.chat.toolbox import Toolbox
+from gtr.rollout import Seat
+from gtr.tasks.task import Task
+from gtr.types import Reply
+
+WITH_TOOLS = "openai+tool:"
+PLAIN = "openai:"
+EMPTY = Reply("", (), (), True)
+"""What counts as the reply where none came."""
+log = logging.getLogger(__name__)
+
+
+@final
+class ChatAgent(Agent):
+    """Plays a task from its prompt and picture, as the policy does. `name` is openai:MODEL or openai+tool:MODEL."""
+
+    def __init__(self, name: str, task: Task, config: CorrectorConfig, greedy: bool) -> None:
+        self.name, self.mode = name, "greedy" if greedy else "sampled"
+        kind, _, model = name.partition(":")
+        self._config = replace(config, model=model, temperature=0.0 if greedy else config.temperature)
+        self.ledger = Ledger(None, config.budget_usd)
+        self._runner = asyncio.Runner()
+        self._client = self._runner.run(self._connect())
+        functions = task.briefing().tools if kind + ":" == WITH_TOOLS else ()
+        self._tools = Toolbox(functions, self._config, self._client, self.ledger)
+
+    async def _connect(self) -> Client:
+        return Client(self._config, price_of(self._config), self.ledger)
+
+    def act(self, seats: Sequence[Seat]) -> list[Reply]:
+        return self._runner.run(self._all(seats))
+
+    async def _all(self, seats: Sequence[Seat]) -> list[Reply]:
+        return list(await asyncio.gather(*(self._reply(seat) for seat in seats)))
+
+    async def _reply(self, seat: Seat) -> Reply:
+        text = {"type": "text", "text": seat.prompt.text}
+        messages: list[Message] = [{"role": "user", "content": [text, picture(seat.prompt.image, self._config)]}]
+        try:
+            said = await self._tools.talk(messages) if self._tools.tools else None
+            if said is None:
+                said = (await self._client.ask(messages)).text
+        except (Failure, Broke) as failure:
+            log.warning("no reply for episode %d, turn %d: %r", seat.episode, seat.turn, failure)
+            return EMPTY
+        return Reply(said, (), (), True)
+
+    def close(self) -> None:
+        """Closes the connections."""
+        self._runner.run(self._client.close())
+        self._runner.close()

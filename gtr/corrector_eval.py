@@ -1,0 +1,84 @@
+"""``gtr corrector-eval``: is a corrector good enough, and what does it cost? Before a long run is paid for."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+from gtr import tasks
+from gtr.config import Config
+from gtr.errors import ConfigError
+from gtr.guidance import make_corrector
+from gtr.guidance.trial import Score, samples, trial
+from gtr.stats import Interval
+
+
+@dataclass(frozen=True)
+class Report:
+    """How one corrector did."""
+
+    corrector: str
+    task: str
+    scores: Sequence[Score]
+    costs: Mapping[str, float]
+    """The corrector's metrics, and ``usd_per_1000`` turns."""
+
+
+def examine(config: Config, per_fault: int, seed: int, folder: Path | None = None) -> Report:
+    """Tries the corrector that the settings name on a fixed panel of `per_fault` thoughts of each kind.
+
+    `folder` takes its ledger and verdicts; with it, what was answered once is not paid for again.
+    """
+    task = tasks.load(config.task)
+    put = samples(task, per_fault, seed)
+    corrector = make_corrector(config, task, folder)
+    if corrector is None:
+        raise ConfigError("guidance.corrector is none: there is nothing to examine")
+    try:
+        scores = trial(corrector, task, put)
+        costs = dict(corrector.metrics())
+    finally:
+        corrector.close()
+    asked = len(put) - costs.get("corrector/cache_hits", 0.0)
+    if asked and costs:
+        costs["usd_per_1000"] = 1000 * costs["corrector/usd"] / asked
+    who = config.corrector.model if config.guidance.corrector == "chat" else config.guidance.corrector
+    return Report(who, task.name, scores, costs)
+
+
+def show(report: Report) -> None:
+    """Prints a report as one table and one line of costs."""
+    grid = Table(title=f"{report.corrector} as corrector of {report.task}", caption=CAPTION)
+    for column in ("thoughts", "number", "catch / pass", "fix / unspoilt", "no verdict"):
+        grid.add_column(column, justify="left" if column == "thoughts" else "right")
+    for score in report.scores:
+        grid.add_row(score.fault, str(score.thoughts), _share(score.found), _share(score.mended), str(score.absent))
+    console = Console()
+    console.print(grid)
+    if report.costs:
+        costs = report.costs
+        console.print(
+            f"${costs.get('usd_per_1000', 0.0):.2f} per 1,000 turns; {costs['corrector/requests']:.0f} requests, "
+            f"{costs['corrector/failed']:.0f} failed; {costs['corrector/tokens_in']:.0f} tokens in, "
+            f"{costs['corrector/tokens_out']:.0f} out; {costs.get('corrector/seconds_p50', 0.0):.1f} s each (median)",
+            highlight=False,
+            soft_wrap=True,
+        )
+
+
+CAPTION = (
+    "wrong thoughts: caught (judged wrong) and fixed (the correction passes every check of the oracle); right ones: "
+    "passed (judged right) and unspoilt (no false correction). 95 % Wilson intervals."
+)
+
+
+def _share(value: Interval) -> str:
+    return f"{value.estimate:.2f} ({value.low:.2f}-{value.high:.2f})"
+
+
+def write_json(report: Report, path: Path) -> None:
+    """Writes a report as JSON."""
+    path.write_text(json.dumps(asdict(report), indent=1) + "\n", encoding="utf-8")

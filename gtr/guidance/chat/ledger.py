@@ -1,0 +1,106 @@
+"""What correction costs: every request on a line of its own, totals that survive a restart, a budget that holds."""
+
+import math
+import threading
+import time
+from collections import Counter, deque
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from gtr.guidance.chat.failures import Kind
+from gtr.guidance.chat.lines import Lines
+
+RECENT = 1000
+"""Answered requests over which latency is taken."""
+ANSWERED = "answered"
+
+
+class Ledger:
+    """Totals over a run, resumed parts included. Dollars that a failed request may have cost count as spent.
+
+    A request is first `reserve`d at the most it can cost, so that what is under way can never pass the budget, and
+    then settled by `answered` or `failed`.
+    """
+
+    def __init__(self, file: Path | None, budget: float | None) -> None:
+        self._lines = Lines(file)
+        self._lock = threading.Lock()
+        self._budget = math.inf if budget is None else budget
+        self._reserved = 0.0
+        self._seconds: deque[float] = deque(maxlen=RECENT)
+        self.usd = self.usd_unsure = 0.0
+        self.tokens_in = self.tokens_out = 0
+        self.outcomes: Counter[str] = Counter()
+        self.events: Counter[str] = Counter()
+        for line in self._lines.read():
+            self._add(line)
+
+    def reserve(self, most: float) -> bool:
+        """Sets dollars aside for one request; False when the budget does not hold them."""
+        with self._lock:
+            if self.usd + self.usd_unsure + self._reserved + most > self._budget:
+                return False
+            self._reserved += most
+            return True
+
+    def answered(self, reserved: float, usd: float, tokens_in: int, tokens_out: int, seconds: float) -> None:
+        """Books a request that brought an answer."""
+        record = {"outcome": ANSWERED, "usd": usd, "in": tokens_in, "out": tokens_out, "seconds": round(seconds, 3)}
+        self._book(reserved, record)
+
+    def failed(self, reserved: float, kind: Kind, unsure: float, seconds: float) -> None:
+        """Books a request that brought none; `unsure` is what it may have cost all the same."""
+        self._book(reserved, {"outcome": str(kind), "unsure": unsure, "seconds": round(seconds, 3)})
+
+    def count(self, event: str) -> None:
+        """Notes something that is no request: a cache hit, a repair, a tool call."""
+        with self._lock:
+            self.events[event] += 1
+
+    def _book(self, reserved: float, record: dict[str, Any]) -> None:
+        with self._lock:
+            self._reserved -= reserved
+            self._add(record)
+        self._lines.append({"time": round(time.time(), 3), **record})
+
+    def _add(self, record: Mapping[str, Any]) -> None:
+        self.outcomes[record["outcome"]] += 1
+        self.usd += record.get("usd", 0.0)
+        self.usd_unsure += record.get("unsure", 0.0)
+        self.tokens_in += record.get("in", 0)
+        self.tokens_out += record.get("out", 0)
+        if record["outcome"] == ANSWERED:
+            self._seconds.append(record["seconds"])
+
+    def metrics(self) -> dict[str, float]:
+        """Running totals under their names in `docs/METRICS.md`."""
+        with self._lock:
+            failed = {kind: count for kind, count in self.outcomes.items() if kind != ANSWERED}
+            values = {
+                "usd": self.usd,
+                "usd_unsure": self.usd_unsure,
+                "requests": self.outcomes.total(),
+                "failed": sum(failed.values()),
+                "tokens_in": self.tokens_in,
+                "tokens_out": self.tokens_out,
+                **{f"failed/{kind}": count for kind, count in sorted(failed.items())},
+                **{event: self.events[event] for event in EVENTS},
+            }
+            if self._seconds:
+                ordered = sorted(self._seconds)
+                values |= {"seconds_p50": quantile(ordered, 0.5), "seconds_p95": quantile(ordered, 0.95)}
+        return {f"corrector/{name}": float(value) for name, value in values.items()}
+
+    def close(self) -> None:
+        """Closes the file."""
+        self._lines.close()
+
+
+EVENTS = ("cache_hits", "repairs", "tool_calls", "invalid", "contradictions", "unfunded", "down")
+"""What `Ledger.count` is told about."""
+
+
+def quantile(ordered: list[float], share: float) -> float:
+    """The nearest-rank quantile of ascending numbers."""
+    return ordered[max(0, math.ceil(share * len(ordered)) - 1)]

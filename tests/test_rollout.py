@@ -1,0 +1,320 @@
+"""Collection, turn by turn: how episodes begin, go on, end and break, and what each turn remembers of it."""
+
+import json
+import threading
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from toys import CountEnv, CountTask, Scripted, count_of, say
+
+from gtr import tasks
+from gtr.config import Config
+from gtr.errors import TaskError
+from gtr.guidance import make_corrector
+from gtr.guidance.corrector import Case, Corrector
+from gtr.guidance.oracle import OracleCorrector
+from gtr.policy.policy import Policy
+from gtr.rollout import MAX_ABORTS, Collector
+from gtr.types import Ending, Judgement, Prompt, ReplyStatus, Rollout, Turn, Verdict
+
+Settings = Callable[..., Config]
+
+
+def collector(
+    settings: Settings,
+    answer: Callable[[Prompt, int], str],
+    corrector: Corrector | None = None,
+    task: CountTask | None = None,
+    **dotted: Any,
+) -> Collector:
+    base = {"train.envs": 2, "train.turns": 4, "guidance.stop_early": False}
+    return Collector(task or CountTask(), Scripted(answer), corrector, settings(**{**base, **dotted}))
+
+
+def key(turn: Turn) -> Any:
+    """A turn as something that can be compared, its picture included."""
+    picture = turn.prompt.image.tobytes()
+    return replace(turn, prompt=Prompt(np.zeros(0, np.uint8), turn.prompt.text)).__repr__(), picture
+
+
+def same(a: Rollout, b: Rollout) -> bool:
+    return [key(t) for t in a.flat()] == [key(t) for t in b.flat()]
+
+
+# -- episodes -----------------------------------------------------------------------------------------------------
+def test_every_environment_plays_its_turns_in_order(settings: Settings) -> None:
+    rollout = collector(settings, lambda p, _: say("win" if count_of(p) == 2 else "go")).collect()
+    assert [len(row) for row in rollout.turns] == [4, 4]
+    for env, row in enumerate(rollout.turns):
+        assert [t.env for t in row] == [env] * 4
+        assert [(t.episode, t.index) for t in row] == [(0, 0), (0, 1), (0, 2), (1, 0)]
+        assert [t.reward for t in row] == [1.0, 2.0, 3.0, 1.0]
+        assert [t.ending for t in row] == ["running", "running", "terminated", "running"]
+        assert [t.success for t in row] == [False, False, True, False]
+        assert [t.truth.state["count"] for t in row] == [0, 1, 2, 0], "the truth before the action"
+        assert [count_of(t.prompt) for t in row] == [0, 1, 2, 0]
+        assert all(t.legal and t.parsed.action in ("go", "win") for t in row)
+    assert rollout.flat() == [*rollout.turns[0], *rollout.turns[1]]
+    assert set(rollout.seconds) == {"generate", "step", "correct"}
+
+
+def test_episodes_go_on_in_the_next_rollout(settings: Settings) -> None:
+    one = collector(settings, lambda p, _: say("win" if count_of(p) == 4 else "go"), **{"train.turns": 3})
+    played = [t for _ in range(5) for t in one.collect().turns[1]]
+    assert [(t.episode, t.index) for t in played] == [(i // 5, i % 5) for i in range(15)]
+    starts = [t.truth.state["start"] for t in played]
+    assert len(set(starts)) == 3
+    assert all(len(set(starts[i : i + 5])) == 1 for i in (0, 5, 10))
+
+
+def test_a_turn_limit_truncates_and_the_critic_sees_what_came_next(settings: Settings) -> None:
+    rollout = collector(settings, lambda p, _: say("go"), **{"train.turns": 8, "task.max_turns": 3}).collect()
+    row = rollout.turns[0]
+    assert [t.ending for t in row] == ["running", "running", "truncated"] * 2 + ["running"] * 2
+    assert [t.bootstrap for t in row] == [0, 0, 103.0, 0, 0, 103.0, 0, 102.0]
+    assert not any(t.success for t in row)
+
+
+def test_the_environments_own_limit_truncates_too(settings: Settings) -> None:
+    row = collector(settings, lambda p, _: say("cut" if count_of(p) == 1 else "go")).collect().turns[0]
+    assert [t.ending for t in row] == ["running", "truncated"] * 2
+    assert [t.bootstrap for t in row] == [0, 102.0, 0, 102.0]
+
+
+def test_the_last_turn_of_a_rollout_is_bootstrapped_where_its_episode_goes_on(settings: Settings) -> None:
+    row = collector(settings, lambda p, _: say("go"), **{"train.turns": 2}).collect().turns[0]
+    assert [t.bootstrap for t in row] == [0, 102.0]
+
+
+def test_bootstraps_are_the_critics_values_of_the_next_prompts(
+    settings: Settings, make_policy: Callable[..., Policy]
+) -> None:
+    config = settings(**{"train.turns": 2})
+    policy = make_policy()
+    one = Collector(tasks.load(config.task), policy, None, config)
+    rollout = one.collect()
+    following = one.collect()
+    for row, later in zip(rollout.turns, following.turns, strict=True):
+        if row[-1].ending is Ending.RUNNING:
+            assert row[-1].bootstrap == pytest.approx(later[0].reply.value, abs=1e-5)
+            assert policy.values([later[0].prompt]) == pytest.approx([row[-1].bootstrap], abs=1e-5)
+    assert any(row[-1].ending is Ending.RUNNING for row in rollout.turns)
+
+
+# -- illegal and unreadable ---------------------------------------------------------------------------------------
+@pytest.mark.parametrize("text", ["", "what?", say("fly"), '{"thoughts": "fine"}', '{"thoughts": "f'])
+def test_an_illegal_reply_costs_and_changes_nothing(text: str, settings: Settings) -> None:
+    one = collector(settings, lambda p, call: text if call else say("go"), **{"task.illegal_reward": -0.25})
+    row = one.collect().turns[0]
+    assert [t.truth.state["count"] for t in row] == [0, 1, 1, 1]
+    assert [t.reward for t in row] == [1.0, -0.25, -0.25, -0.25]
+    assert [t.legal for t in row] == [True, False, False, False]
+    assert [t.index for t in row] == [0, 1, 2, 3], "and takes a turn"
+
+
+def test_illegal_replies_too_run_into_the_turn_limit(settings: Settings) -> None:
+    row = collector(settings, lambda p, _: "?", **{"task.max_turns": 2}).collect().turns[0]
+    assert [t.ending for t in row] == ["running", "truncated"] * 2
+
+
+def test_an_illegal_reply_may_play_at_random(settings: Settings) -> None:
+    chosen = {"task.illegal": "random", "train.turns": 40}
+    rows = [collector(settings, lambda p, _: "?", **chosen).collect().turns[0] for _ in range(2)]
+    assert not any(t.legal for t in rows[0])
+    assert {t.ending for t in rows[0]} >= {Ending.RUNNING, Ending.TERMINATED}, "both legal actions are drawn"
+    assert all(t.reward == t.truth.state["count"] + 1 for t in rows[0])
+    assert [t.ending for t in rows[0]] == [t.ending for t in rows[1]], "reproducibly"
+
+
+def test_the_format_reward_is_for_complete_replies_alone(settings: Settings) -> None:
+    texts = [say("go"), say("fly"), "?", '{"thoughts": "fine"}']
+    row = collector(settings, lambda p, call: texts[call], **{"ppo.format_reward": 5.0}).collect().turns[0]
+    assert [t.format_reward for t in row] == [5.0, 5.0, 0.0, 0.0]
+    assert row[0].reward == 1.0, "and stands beside the game's reward"
+    assert [t.parsed.status for t in row] == [
+        ReplyStatus.COMPLETE, ReplyStatus.COMPLETE, ReplyStatus.MALFORMED, ReplyStatus.MISSING_KEY
+    ]  # fmt: skip
+
+
+# -- broken environments ------------------------------------------------------------------------------------------
+def test_an_environment_that_breaks_aborts_its_episode_and_the_run_goes_on(settings: Settings) -> None:
+    one = collector(settings, lambda p, call: say("break" if call == 1 else "go"))
+    broken = one.table.seats[0].env
+    row = one.collect().turns[0]
+    assert [t.ending for t in row] == ["running", "aborted", "running", "running"]
+    assert [(t.episode, t.index) for t in row] == [(0, 0), (0, 1), (1, 0), (1, 1)]
+    assert row[1].reward == 0.0
+    assert not row[1].success
+    assert one.table.seats[0].env is not broken, "a fresh environment takes over"
+
+
+def test_an_environment_that_only_breaks_stops_the_run(settings: Settings) -> None:
+    one = collector(settings, lambda p, _: say("break"), **{"train.turns": MAX_ABORTS})
+    with pytest.raises(TaskError, match=r"task 'count' broke 10 times in a row.*the game broke"):
+        one.collect()
+
+
+def test_breaking_now_and_then_never_stops_the_run(settings: Settings) -> None:
+    one = collector(settings, lambda p, _: say("break" if count_of(p) == 1 else "go"), **{"train.turns": 60})
+    assert [t.ending for t in one.collect().turns[0]] == ["running", "aborted"] * 30
+
+
+def test_an_environment_that_cannot_begin_is_a_tasks_error(settings: Settings) -> None:
+    class Headless(CountEnv):
+        def reset(self, **arguments: Any) -> Any:
+            raise OSError("no display")
+
+    class HeadlessTask(CountTask):
+        def make_env(self) -> CountEnv:
+            return Headless()
+
+    with pytest.raises(TaskError, match=r"'count'.*no display"):
+        collector(settings, lambda p, _: say("go"), task=HeadlessTask())
+
+
+# -- correctors ---------------------------------------------------------------------------------------------------
+def test_leaving_the_plan_stops_the_episode(settings: Settings) -> None:
+    chosen = {"guidance.stop_early": True, "guidance.stop_reward": -7.0}
+    row = collector(settings, lambda p, _: say("go"), OracleCorrector(CountTask()), **chosen).collect().turns[0]
+    assert [t.ending for t in row] == ["running", "stopped"] * 2, "at count 2 the task is off course"
+    assert [t.reward for t in row] == [1.0, -7.0] * 2
+    assert all(t.verdict is not None and t.verdict.judgement is Judgement.RIGHT for t in row)
+
+
+def test_without_early_stopping_verdicts_change_nothing_but_lessons(settings: Settings) -> None:
+    guided = collector(settings, lambda p, _: say("go", "bad"), OracleCorrector(CountTask())).collect()
+    alone = collector(settings, lambda p, _: say("go", "bad")).collect()
+    assert all(t.verdict is not None and t.verdict.judgement is Judgement.WRONG for t in guided.flat())
+    stripped = Rollout([[replace(t, verdict=None) for t in row] for row in guided.turns])
+    assert same(stripped, alone)
+
+
+def test_an_end_state_is_not_stopped_again(settings: Settings) -> None:
+    chosen = {"guidance.stop_early": True}
+    one = collector(settings, lambda p, _: say("win" if count_of(p) else "go"), OracleCorrector(CountTask()), **chosen)
+    row = one.collect().turns[0]
+    assert [t.ending for t in row] == ["running", "terminated"] * 2
+    assert row[1].reward == 2.0
+    assert row[1].success
+
+
+@pytest.mark.parametrize(("seen_as", "bootstrap"), [("termination", 0.0), ("truncation", 102.0)])
+def test_a_stopped_turn_has_a_bootstrap_where_gae_asks_for_it(
+    seen_as: str, bootstrap: float, settings: Settings
+) -> None:
+    chosen = {"guidance.stop_early": True, "ppo.stopped_is": seen_as, "train.turns": 3}
+    row = collector(settings, lambda p, _: say("go"), OracleCorrector(CountTask()), **chosen).collect().turns[0]
+    assert row[1].ending is Ending.STOPPED
+    assert row[1].bootstrap == bootstrap
+
+
+class Slow(Corrector):
+    """Answers nothing until the whole rollout has been played."""
+
+    def __init__(self, release: threading.Event) -> None:
+        self.release, self.asked = release, 0
+
+    def judge(self, cases: Sequence[Case]) -> list["Future[Verdict]"]:
+        futures: list[Future[Verdict]] = [Future() for _ in cases]
+        self.asked += 1
+
+        def answer() -> None:
+            assert self.release.wait(30)
+            for case, future in list(zip(cases, futures, strict=True))[::-1]:
+                note = f"{case.env} {case.episode} {case.index}"
+                future.set_result(Verdict(Judgement.WRONG, {"thoughts": note}, target=note))
+
+        threading.Thread(target=answer, daemon=True).start()
+        return futures
+
+
+def test_a_slow_corrector_does_not_hold_up_the_game(settings: Settings) -> None:
+    """Verdicts that cannot end an episode are waited for once, after the last turn; waiting earlier would hang here."""
+    release = threading.Event()
+
+    def answer(prompt: Prompt, call: int) -> str:
+        if call == 3:
+            release.set()
+        return say("win" if count_of(prompt) == 1 else "go")
+
+    slow = Slow(release)
+    rollout = collector(settings, answer, slow).collect()
+    assert slow.asked == 4
+    for turn in rollout.flat():
+        assert turn.verdict is not None
+        assert turn.verdict.target == f"{turn.env} {turn.episode} {turn.index}", "each turn gets its own verdict"
+
+
+def test_a_slow_corrector_that_may_stop_episodes_is_waited_for(settings: Settings) -> None:
+    release = threading.Event()
+    release.set()
+    rollout = collector(settings, lambda p, _: say("go"), Slow(release), **{"guidance.stop_early": True}).collect()
+    assert [t.ending for t in rollout.turns[0]] == ["running", "stopped"] * 2
+    assert all(t.verdict is not None for t in rollout.flat())
+
+
+# -- reproducibility ----------------------------------------------------------------------------------------------
+@pytest.fixture
+def guided(settings: Settings, make_policy: Callable[..., Policy]) -> Callable[..., Collector]:
+    def make(rank: int = 0, **dotted: Any) -> Collector:
+        small = {"train.turns": 4, "train.envs": 3, "guidance.stop_early": False}
+        config = settings("gtr", "ezpoints", **{**small, **dotted})
+        task = tasks.load(config.task)
+        return Collector(task, make_policy(task="ezpoints"), make_corrector(config.guidance, task), config, rank)
+
+    return make
+
+
+def test_equal_seeds_give_equal_rollouts(guided: Callable[..., Collector]) -> None:
+    rollouts = []
+    for seed in (1, 1, 2):
+        torch.manual_seed(4)
+        rollouts.append(guided(seed=seed).collect())
+    assert same(rollouts[0], rollouts[1])
+    assert not same(rollouts[0], rollouts[2])
+
+
+def test_processes_play_different_episodes(guided: Callable[..., Collector]) -> None:
+    starts = [{str(s.start) for s in guided(rank=rank).table.seats} for rank in (0, 1, 2)]
+    assert all(len(one) == 3 for one in starts)
+    assert len(set.union(*starts)) == 9
+
+
+def test_a_restored_collector_goes_on_exactly(settings: Settings) -> None:
+    """In the middle of episodes, after a break, and with the corrector's memory of a plan."""
+
+    def answer(prompt: Prompt, call: int) -> str:
+        count = count_of(prompt)
+        return ["?", say("go", "bad"), say("go"), say("break" if call == 2 else "go"), say("win")][count % 5]
+
+    def make() -> Collector:
+        chosen = {"task.illegal": "random", "train.turns": 5}
+        return collector(settings, answer, OracleCorrector(CountTask()), **chosen)
+
+    straight, resumed = make(), make()
+    straight.collect()
+    saved = json.dumps(straight.state())
+    resumed.restore(json.loads(saved))
+    resumed.policy.calls = straight.policy.calls
+    assert json.dumps(resumed.state()) == saved
+    for _ in range(4):
+        assert same(straight.collect(), resumed.collect())
+    assert json.dumps(resumed.state()) == json.dumps(straight.state())
+
+
+def test_a_restored_collector_of_a_real_agent_goes_on_exactly(guided: Callable[..., Collector]) -> None:
+    straight, resumed = guided(), guided()
+    torch.manual_seed(1)
+    straight.collect()
+    assert any(seat.turn for seat in straight.table.seats)
+    resumed.restore(json.loads(json.dumps(straight.state())))
+    rollouts = []
+    for one in (straight, resumed):
+        torch.manual_seed(2)
+        rollouts.append(one.collect())
+    assert same(*rollouts)
