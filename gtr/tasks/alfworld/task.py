@@ -40,7 +40,7 @@ from gtr.tasks.alfworld.view import STYLES
 from gtr.tasks.alfworld.workers import Worker
 from gtr.tasks.alfworld.world import SHORT, Kind
 from gtr.tasks.options import choice, known_options, no_hands
-from gtr.tasks.task import Task
+from gtr.tasks.task import Briefing, Task
 from gtr.types import Expert, Image, Observation, Parsed, Truth
 
 OPTIONS = (
@@ -169,6 +169,10 @@ class ALFWorldTask(Task):
             "plan": advice is not None and isinstance(thoughts, str) and advice.goal in thoughts.lower(),
             "step": said is not None and said in self._moves(truth),
         }
+
+    def briefing(self) -> Briefing:
+        """Rules and check questions for a corrector that is a model."""
+        return Briefing(words.RULES, words.QUESTIONS)
 
     def on_course(self, truth: Truth, target: str | None) -> bool:
         """Whether the goal is reached or can still be reached."""

@@ -10,6 +10,21 @@ from gtr.tasks.alfworld.world import Room, State, kind_of
 
 NOTHING = "nothing"
 
+RULES = (
+    "A robot does a household task in a room. The picture shows, at the top, the receptacle in front of it (a green "
+    "tick: open, a red cross: closed) and its hand with what it holds; in the middle what lies in or on that "
+    "receptacle, hatched where a closed door hides it; below, a map of the room. Blue stars mark clean things, flames "
+    "hot ones, snowflakes cool ones, rays a lamp that is on. A thing is cleaned at a sinkbasin, heated with a "
+    "microwave, cooled with a fridge, and looked at under a lamp by switching it on while holding the thing. "
+    "The robot may know only what it has seen: where a thing has not been seen yet, it has to search places that it "
+    "has not looked into."
+)
+QUESTIONS = {
+    "perception": "Does the thought rightly say what is in front of the robot and what is in its hand?",
+    "plan": "Is the step that it names the one that the task needs now?",
+    "step": "Is the action that it announces allowed now, and does it further that step?",
+}
+
 
 def full(shown: Mapping[str, str], commands: Sequence[str], keys: Sequence[str]) -> str:
     """The prompt with everything said (paper: task, history, admissible actions, JSON; RL4VLM adds the text)."""
