@@ -52,7 +52,7 @@ def served(build_model, tmp_path):
 
 
 def _wait(server, port, log):
-    for _ in range(240):
+    for _ in range(600):
         assert server.poll() is None, log.read_text()[-2000:]
         try:
             urllib.request.urlopen(f"http://127.0.0.1:{port}/health", timeout=2)

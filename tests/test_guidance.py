@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from gtr import tasks
-from gtr.config import GuidanceConfig, TaskConfig
+from gtr.config import Config, GuidanceConfig, TaskConfig
 from gtr.guidance import make_corrector
 from gtr.guidance.corrector import Case
 from gtr.guidance.lessons import lesson_of
@@ -182,8 +182,8 @@ def test_the_memory_survives_a_checkpoint() -> None:
 
 def test_settings_choose_the_corrector() -> None:
     task = tasks.load(EZ)
-    assert make_corrector(GuidanceConfig(corrector="none"), task) is None
-    assert isinstance(make_corrector(GuidanceConfig(), task), OracleCorrector)
+    assert make_corrector(Config(guidance=GuidanceConfig(corrector="none")), task) is None
+    assert isinstance(make_corrector(Config(), task), OracleCorrector)
 
 
 # -- lessons ------------------------------------------------------------------------------------------------------

@@ -265,7 +265,7 @@ def guided(settings: Settings, make_policy: Callable[..., Policy]) -> Callable[.
         small = {"train.turns": 4, "train.envs": 3, "guidance.stop_early": False}
         config = settings("gtr", "ezpoints", **{**small, **dotted})
         task = tasks.load(config.task)
-        return Collector(task, make_policy(task="ezpoints"), make_corrector(config.guidance, task), config, rank)
+        return Collector(task, make_policy(task="ezpoints"), make_corrector(config, task), config, rank)
 
     return make
 
