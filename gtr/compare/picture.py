@@ -48,8 +48,10 @@ def draw(results: Sequence[RunResult], title: str, file: Path) -> None:
             _draw_method(axis, runs, metric, index)
     for axis in axes[1]:
         axis.set_xlabel("environment turns")
+    if any(one.collapse is not None for one in results):
+        axes[0, 0].plot([], [], marker="X", ms=10, color="grey", linestyle="none", label="collapse alarm saw this")
     handles, labels = axes[0, 0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside lower center", ncols=min(len(labels), 5), frameon=False, fontsize=12)
+    figure.legend(handles, labels, loc="outside lower center", ncols=min(len(labels), 4), frameon=False, fontsize=12)
     figure.savefig(file, dpi=110)
     pyplot.close(figure)
 
@@ -70,12 +72,11 @@ def _draw_method(axis: Any, runs: Sequence[RunResult], metric: str, index: int) 
 
 
 def _mark_alarms(axis: Any, runs: Sequence[RunResult], metric: str, colour: str) -> None:
-    """A cross where the collapse alarm first rang for a run."""
+    """A cross where the collapse alarm first rang for a run, on the metrics that had fallen then."""
     for run in runs:
-        if run.collapse is not None and run.collapse.turns in run.turns and metric in run.series:
+        if run.collapse is not None and run.collapse.turns in run.turns and metric in run.collapse.seen_by:
             value = run.series[metric][list(run.turns).index(run.collapse.turns)]
             axis.plot([run.collapse.turns], [value], marker="X", ms=10, mec="white", color=colour, linestyle="none")
-            axis.annotate("alarm", (run.collapse.turns, value), (4, 6), textcoords="offset points", color=colour)
 
 
 def curve(runs: Sequence[RunResult], metric: str) -> tuple[list[int], NDArray[np.float64]]:
