@@ -68,7 +68,6 @@ SHARES = (
     "corrector.ask_share",
     "sft.target",
     "sft.reading",
-    "sft.corrupt",
     "ppo.gamma",
     "ppo.gae_lambda",
     "ppo.thought_weight",

@@ -87,8 +87,6 @@ class SftConfig:
     """Replies per optimiser step."""
     lr: float = 2e-3
     """Learning rate at the first step."""
-    corrupt: float = 0.0
-    """Share of expert plans replaced by wrong ones, to start where the paper starts: well-formed but mostly wrong."""
     seed: int = 0
     """Seed of the data and the weights; independent of the run's seed so that runs share one starting agent."""
 

@@ -106,7 +106,7 @@ def scale_tiny(task: str) -> Config:
             temperature=tiny.temperature,
             max_new_tokens=48,
         ),
-        sft=SftConfig(enabled=task in TINY_TASKS, target=tiny.sft_target),
+        sft=SftConfig(enabled=True, target=tiny.sft_target),
         # The critic trains its head alone, and fast: returns of up to 10 would otherwise drown the other gradients.
         ppo=PPOConfig(clip=0.2, value_clip=0.0, value_gradient="stop", normalise_floor=1.0),
         train=TrainConfig(

@@ -11,8 +11,9 @@ import copy
 import hashlib
 import json
 import logging
+import os
 import shutil
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -36,6 +37,8 @@ from gtr.types import Lesson, Prompt, Truth
 
 WARM_UP_IMAGES = 3000
 WARM_UP_BATCH = 64
+SHAPING = ("model", "finetune", "value_hidden", "temperature", "max_new_tokens")
+"""Those settings of the policy that shape the starting agent."""
 EPISODES = 1200
 """Expert episodes that the data come from."""
 READING_CHECK = 25
@@ -46,6 +49,8 @@ OVERSHOOT = 2.5
 """Success, as a multiple of the target, above which SFT goes back to its last measurement and on with smaller steps:
 tiny agents jump from nothing to mastery between two measurements, and RL would have nothing left to show."""
 MAX_REFINEMENTS = 8
+SAMPLES = 64
+"""Start states whose words an untrained tiny model's tokeniser is learnt from."""
 HELD_OUT = 1_000_003
 """Added to the seed of held-out starts."""
 log = logging.getLogger(__name__)
@@ -63,6 +68,16 @@ class Example:
     """The reply up to the end of what it says it sees; empty for tasks that do not say."""
 
 
+def starting_agent(config: Config) -> Path | str:
+    """What `load_policy` loads for a new run: the SFT-initialised agent, a tiny model with random weights, or the
+    model that the settings name."""
+    if config.sft.enabled:
+        return initialise(config)
+    if config.policy.model in tiny.BUILDERS:
+        return _cached(config, _make_random)
+    return config.policy.model
+
+
 def initialise(config: Config) -> Path:
     """The SFT-initialised agent that these settings describe: taken from the cache, or made now.
 
@@ -73,15 +88,19 @@ def initialise(config: Config) -> Path:
         TaskError: the task has no expert.
         PolicyError: the model cannot be read or built.
     """
-    folder = Path(config.runs) / "agents" / agent_name(config)
+    return _cached(config, _make)
+
+
+def _cached(config: Config, make: Callable[[Config, Path], dict[str, Any]]) -> Path:
+    folder = (Path(config.runs) / "agents" / agent_name(config)).resolve()
     if (folder / "competence.json").exists():
         return folder
-    partial = folder.with_name(folder.name + ".partial")
+    partial = folder.with_name(f"{folder.name}.{os.getpid()}.partial")
     shutil.rmtree(partial, ignore_errors=True)
     torch.set_num_threads(config.train.threads)
     with torch.random.fork_rng():
         torch.manual_seed(config.sft.seed)
-        competence = _make(config, partial)
+        competence = make(config, partial)
     (partial / "competence.json").write_text(json.dumps(competence, indent=1) + "\n")
     shutil.rmtree(folder, ignore_errors=True)
     partial.rename(folder)
@@ -90,7 +109,7 @@ def initialise(config: Config) -> Path:
 
 def agent_name(config: Config) -> str:
     """The task's name and a hash of every setting that shapes the starting agent."""
-    policy = {k: v for k, v in asdict(config.policy).items() if k in ("model", "value_hidden", "max_new_tokens")}
+    policy = {k: v for k, v in asdict(config.policy).items() if k in SHAPING}
     made_by = {"task": asdict(config.task), "policy": policy, "sft": asdict(config.sft), "gtr": __version__}
     digest = hashlib.sha256(json.dumps(made_by, sort_keys=True, default=str).encode()).hexdigest()[:10]
     return f"{tasks.load(config.task).name}-{digest}"
@@ -102,15 +121,11 @@ def _make(config: Config, folder: Path) -> dict[str, Any]:
     rng = np.random.default_rng(config.sft.seed)
     examples = expert_examples(task, config, EPISODES, rng)
     fresh = config.policy.model in tiny.BUILDERS
-    source = config.policy.model
     if fresh:
         texts = [e.reply for e in examples] + [e.prompt.text for e in examples]
-        source = str(
-            tiny.build(source, texts, config.task.image_size, config.sft.seed, folder.with_name(folder.name + ".base"))
-        )
-    policy = load_policy(source, replace(config.policy, freeze_vision=False), config.sft.seed)
-    if fresh:
-        shutil.rmtree(source)
+        policy = _built(config, texts, folder)
+    else:
+        policy = load_policy(config.policy.model, replace(config.policy, freeze_vision=False), config.sft.seed)
     measured: dict[str, Any] = {}
     if fresh and task.reading(examples[0].truth) is not None:
         measured["warm_up"] = warm_up(policy, task, config, rng)
@@ -120,6 +135,31 @@ def _make(config: Config, folder: Path) -> dict[str, Any]:
     measured["replies"] = teach_replies(policy, examples, config, rng)
     policy.save(folder)
     return measured
+
+
+def _make_random(config: Config, folder: Path) -> dict[str, Any]:
+    """A tiny model without any training; its tokeniser knows the task's prompts and the shape of its replies."""
+    task = tasks.load(config.task)
+    env = task.make_env()
+    rng = np.random.default_rng(config.sft.seed)
+    texts: list[str] = []
+    for _ in range(SAMPLES):
+        image, info = env.reset(**task.reset_arguments(rng))
+        observation = task.observe(image, info)
+        blank = dict.fromkeys(task.thought_keys, "")
+        texts += [task.prompt(observation), *(write(blank, action) for action in task.actions(observation))]
+    env.close()
+    _built(config, texts, folder).save(folder)
+    return {"untrained": True}
+
+
+def _built(config: Config, texts: Sequence[str], folder: Path) -> Policy:
+    """A tiny model with random weights, all of them trainable, in memory."""
+    base = folder.with_name(folder.name + ".base")
+    tiny.build(config.policy.model, texts, config.task.image_size, config.sft.seed, base)
+    policy = load_policy(base, replace(config.policy, freeze_vision=False, finetune="full"), config.sft.seed)
+    shutil.rmtree(base)
+    return policy
 
 
 def expert_examples(task: Task, config: Config, episodes: int, rng: np.random.Generator) -> list[Example]:
@@ -145,7 +185,7 @@ def expert_examples(task: Task, config: Config, episodes: int, rng: np.random.Ge
     env.close()
     if not examples:
         raise TaskError(
-            f"task '{task.name}' has no expert to learn from: define Task.expert, or set --sft.enabled False"
+            f"task '{task.name}' has no expert to learn from: define Task.expert, or add --sft.enabled False"
         )
     return examples
 

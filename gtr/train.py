@@ -32,7 +32,7 @@ from gtr.probe import Probe, frozen_copy
 from gtr.report.folder import RunFolder
 from gtr.report.progress import Progress
 from gtr.rollout import Collector
-from gtr.sft import initialise
+from gtr.sft import starting_agent
 from gtr.update import advantages_of, learn, make_optimizer
 
 START = 0
@@ -208,7 +208,7 @@ def _open(config: Config, resume: Path | None, accelerator: Accelerator, folder:
         run.restore(saved)
     else:
         with accelerator.main_process_first():
-            model = initialise(config) if config.sft.enabled else config.policy.model
+            model = starting_agent(config)
         run = Run(config, folder, accelerator, model)
     for change in folder.write_fingerprint(run.task, str(accelerator.device)):
         log.warning("this machine differs from the one the run started on: %s", change)
