@@ -41,5 +41,5 @@ clean:
 	touch $@
 
 .venv/installed-dev: .venv/installed
-	$(BIN)/python -m pip install -q $(PIP_ARGS) -c constraints.txt -e '.[dev]'
+	$(BIN)/python -m pip install -q $(PIP_ARGS) -c constraints.txt -e '.[chat,dev]'
 	touch $@

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import final
 
+from gtr.agent import Agent
 from gtr.config import CorrectorConfig
-from gtr.evaluate import Agent
 from gtr.guidance.chat.client import Client, Message
 from gtr.guidance.chat.failures import Broke, Failure
 from gtr.guidance.chat.ledger import Ledger

@@ -5,7 +5,6 @@ Random players, the task's expert and trained policies are agents alike, so that
 
 import hashlib
 import json
-from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from contextlib import closing
 from dataclasses import asdict, dataclass, field, replace
@@ -18,6 +17,7 @@ from rich.console import Console
 from rich.table import Table as RichTable
 
 from gtr import tasks
+from gtr.agent import Agent
 from gtr.config import Config, PolicyConfig, TaskConfig
 from gtr.errors import ConfigError, RunError
 from gtr.metrics import health
@@ -77,17 +77,6 @@ def make_panel(task_config: TaskConfig, split: Split, episodes: int, seed: int) 
 
 
 # -- agents -------------------------------------------------------------------------------------------------------
-class Agent(ABC):
-    """Whatever answers prompts."""
-
-    name: str
-    mode: Literal["greedy", "sampled", "scripted"] = "scripted"
-
-    @abstractmethod
-    def act(self, seats: Sequence[Seat]) -> list[Reply]:
-        """One reply per seat."""
-
-
 @final
 class PolicyAgent(Agent):
     """A vision-language model."""

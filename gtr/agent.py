@@ -1,0 +1,19 @@
+"""What can be evaluated: whatever answers prompts, be it a policy, a script or a model behind an API."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from typing import Literal
+
+from gtr.rollout import Seat
+from gtr.types import Reply
+
+
+class Agent(ABC):
+    """Whatever answers prompts."""
+
+    name: str
+    mode: Literal["greedy", "sampled", "scripted"] = "scripted"
+
+    @abstractmethod
+    def act(self, seats: Sequence[Seat]) -> list[Reply]:
+        """One reply per seat."""
