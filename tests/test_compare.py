@@ -308,7 +308,7 @@ def test_reading_a_run(tmp_path: Path) -> None:
 
 def test_everything_is_written_also_when_all_runs_failed(tmp_path: Path) -> None:
     nothing: dict[str, Any] = {"start": None, "turns": [], "series": {}, "panel": {}}
-    results = [result("gtr", 1, None, **nothing), result("rl4vlm", 1, None, **nothing)]
+    results = [replace(result(method, 1, None), **nothing) for method in ("gtr", "rl4vlm")]
     write(results, rows_of(results), "points24", tmp_path)
     assert np.asarray(Pictures.open(tmp_path / "curves.png")).shape[2] == 4
     record = json.loads((tmp_path / "results.json").read_text(), parse_constant=pytest.fail)
