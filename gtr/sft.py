@@ -102,8 +102,13 @@ def _cached(config: Config, make: Callable[[Config, Path], dict[str, Any]]) -> P
         torch.manual_seed(config.sft.seed)
         competence = make(config, partial)
     (partial / "competence.json").write_text(json.dumps(competence, indent=1) + "\n")
-    shutil.rmtree(folder, ignore_errors=True)
-    partial.rename(folder)
+    try:
+        partial.rename(folder)
+    except OSError:
+        if not (folder / "competence.json").exists():
+            raise
+        # Another process made the same agent meanwhile.
+        shutil.rmtree(partial)
     return folder
 
 

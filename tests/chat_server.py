@@ -109,7 +109,9 @@ class Server:
 
     def completion(self, body, message):
         tokens_in = len(json.dumps([part_text(one) for one in body["messages"]])) // 4 + 255 * len(pictures(body))
-        tokens_out = len(json.dumps(message)) // 4
+        # No server bills more than it was allowed to write, however much it sends.
+        limit = body.get("max_completion_tokens", body.get("max_tokens", 10**9))
+        tokens_out = min(len(json.dumps(message)) // 4, limit)
         with self.lock:
             self.billed_in += tokens_in
             self.billed_out += tokens_out

@@ -2,6 +2,7 @@
 
 import json
 import logging
+import re
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
@@ -22,7 +23,7 @@ from transformers import (
 from transformers.utils import logging as transformers_logging
 
 from gtr.config import PolicyConfig
-from gtr.errors import PolicyError
+from gtr.errors import PolicyError, nearest
 from gtr.policy.families import GridProcessor, family_of, forbidden_ids, vision_modules
 from gtr.policy.network import Network, Scores, ValueHead
 from gtr.policy.prompts import PromptEncoder
@@ -31,6 +32,7 @@ from gtr.types import Prompt, Reply, Span
 
 transformers_logging.disable_progress_bar()
 
+BUILT_IN = ("tiny-llava", "tiny-llava-next", "tiny-qwen2.5-vl")
 VALUE_HEAD = "value_head.safetensors"
 log = logging.getLogger(__name__)
 
@@ -47,7 +49,7 @@ class Policy:
         self.pad_id = _pad_id(self.tokenizer, self.end_ids)
         self.prompts = PromptEncoder(processor, self.pad_id)
         self.scorer: nn.Module = network
-        """What scoring passes go through: the network, or its distributed wrapper."""
+        """What scoring passes with a gradient go through: the network, or its distributed wrapper."""
 
     @property
     def device(self) -> torch.device:
@@ -106,7 +108,9 @@ class Policy:
         reply, mask = self.pad(replies)
         rows = [self.config.temperature] * len(replies) if temperatures is None else list(temperatures)
         heat = torch.tensor(rows, device=self.device)
-        scores = self.scorer(self.inputs(prompts), reply, mask, heat, entropy, value_gradient)
+        # Without a gradient there is nothing to exchange, and processes may differ in how many such passes they make.
+        scorer = self.scorer if torch.is_grad_enabled() else self.network
+        scores = scorer(self.inputs(prompts), reply, mask, heat, entropy, value_gradient)
         assert isinstance(scores, Scores)
         return scores
 
@@ -191,6 +195,11 @@ def _base_of(folder: Path, path: str) -> tuple[str, Path | None]:
 
 
 def _load_model(path: str, config: PolicyConfig) -> Any:
+    if not Path(path).is_dir() and re.fullmatch(r"[\w.-]+/[\w.-]+", path) is None:
+        # Asking a hub for what can only be a mistyped folder costs a minute of retries without a network.
+        raise PolicyError(
+            f"policy.model: '{path}' is no folder here and no hub id (owner/name); {nearest(path, BUILT_IN)}"
+        )
     dtype = _dtype(config)
     try:
         model, loading = AutoModelForImageTextToText.from_pretrained(path, dtype=dtype, output_loading_info=True)
