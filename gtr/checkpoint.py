@@ -4,7 +4,7 @@
       model/                  what `gtr eval` and transformers load: safetensors, processor, value head
       optimizer.safetensors   the optimiser's moments
       state.json              where every episode stands, the corrector's memory, the alarm's
-    lessons/update_00012.jsonl.gz   the thought buffer's growth, one file per update; pictures by name
+    lessons/update_00012.jsonl.gz   the thought buffer's growth, one file per update and process; pictures by name
 
 Random numbers need no saving: every update seeds its own from (seed, rank, update).
 """
@@ -13,6 +13,7 @@ import gzip
 import json
 import re
 import shutil
+import zlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -72,7 +73,9 @@ def read_state(checkpoint: Path) -> dict[str, Any]:
     file = checkpoint / "state.json"
     try:
         state: dict[str, Any] = json.loads(file.read_bytes())
-    except (OSError, ValueError) as error:
+        for key in ("update", "ranks", "alarm"):
+            state[key]
+    except (OSError, ValueError, KeyError, TypeError) as error:
         raise RunError(
             f"{file} cannot be read ({error}); remove {checkpoint} and resume again to go on from the one before"
         ) from error
@@ -115,8 +118,8 @@ def _flat(optimizer: torch.optim.Optimizer) -> dict[str, torch.Tensor]:
 
 
 # -- the thought buffer -------------------------------------------------------------------------------------------
-def save_lessons(run: Path, update: int, lessons: Sequence[Lesson]) -> None:
-    """Writes the lessons of one update, pictures once and losslessly."""
+def save_lessons(run: Path, update: int, lessons: Sequence[Lesson], rank: int = 0) -> None:
+    """Writes the lessons of one update of one process, pictures once and losslessly."""
     images = ImageStore(run / "images")
     lines = [
         encode(
@@ -129,18 +132,29 @@ def save_lessons(run: Path, update: int, lessons: Sequence[Lesson]) -> None:
         )
         for lesson in lessons
     ]
-    (run / "lessons").mkdir(exist_ok=True)
-    write_whole(_lessons_file(run, update), gzip.compress(b"".join(lines), mtime=0))
+    write_whole(_lessons_file(run, update, rank), gzip.compress(b"".join(lines), mtime=0))
 
 
-def load_lessons(run: Path, update: int, buffer: ThoughtBuffer) -> None:
-    """Fills a buffer with what was learnt up to `update`, in order; later files are removed."""
-    for file in sorted((run / "lessons").glob("update_*.jsonl.gz")):
-        number = int(file.name.partition("_")[2].partition(".")[0])
-        if number > update:
-            file.unlink()
-            continue
-        buffer.add(_lesson(run, json.loads(line)) for line in gzip.decompress(file.read_bytes()).splitlines())
+def load_lessons(run: Path, update: int, buffer: ThoughtBuffer, rank: int = 0) -> None:
+    """Fills a buffer with what a process learnt up to `update`, in order; later files are removed.
+
+    Raises:
+        RunError: a file is missing or damaged: the run could not go on as if it had never stopped.
+    """
+    for number in range(1, update + 1):
+        file = _lessons_file(run, number, rank)
+        try:
+            lines = gzip.decompress(file.read_bytes()).splitlines()
+            buffer.add([_lesson(run, json.loads(line)) for line in lines])
+        except (OSError, EOFError, zlib.error, ValueError, KeyError) as error:
+            raise RunError(
+                f"the lessons in {file}, or their pictures, cannot be read ({error}); put them back from a copy, or "
+                f"start a new run"
+            ) from error
+    number = update + 1
+    while (later := _lessons_file(run, number, rank)).exists():
+        later.unlink()
+        number += 1
 
 
 def _lesson(run: Path, record: Mapping[str, Any]) -> Lesson:
@@ -148,5 +162,6 @@ def _lesson(run: Path, record: Mapping[str, Any]) -> Lesson:
     return Lesson(Prompt(image, record["prompt"]), tuple(record["tokens"]), tuple(record["weights"]))
 
 
-def _lessons_file(run: Path, update: int) -> Path:
-    return run / "lessons" / f"update_{update:05d}.jsonl.gz"
+def _lessons_file(run: Path, update: int, rank: int) -> Path:
+    process = f".process{rank}" if rank else ""
+    return run / "lessons" / f"update_{update:05d}{process}.jsonl.gz"

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from gtr.config import Config, CorrectorConfig
-from gtr.config_io import config_from_dict, config_keys, config_to_dict
+from gtr.config_io import changed_keys, config_from_dict, config_keys, config_to_dict
 from gtr.errors import ConfigError
 
 AT_LEAST_ONE = (
@@ -74,6 +74,29 @@ SHARES = (
 )
 """Keys whose value lies in 0..1, both ends allowed."""
 
+LIMITS = (
+    "in_flight",
+    "requests_per_minute",
+    "tokens_per_minute",
+    "timeout",
+    "retries",
+    "breaker",
+    "probe_seconds",
+    "patience",
+    "when_down",
+    "budget_usd",
+    "at_budget",
+    "price_in",
+    "price_out",
+    "key_env",
+)
+"""Settings of the corrector that say how much and how fast is asked, not what."""
+MAY_CHANGE = (
+    *("train.updates", "train.threads", "train.eval_every", "runs", "report."),
+    *(f"corrector.{name}" for name in LIMITS),
+)
+"""Settings that a resumed run may change: they leave what was learnt so far as it is."""
+
 SMALLEST_IMAGE = 32
 SMALLEST_FLOAT = math.ulp(0.0)
 
@@ -83,6 +106,13 @@ def validate(config: Config) -> None:
     config_from_dict(config_to_dict(config))
     for problem in _problems(config):
         raise ConfigError(problem)
+
+
+def check_resume(begun: Config, asked: Config) -> None:
+    """Raises `ConfigError` naming the settings that differ though a run that has begun must keep them."""
+    frozen = [key for key in changed_keys(begun, asked) if not key.startswith(MAY_CHANGE)]
+    if frozen:
+        raise ConfigError(f"{', '.join(frozen)} cannot change in a run that has begun: start a new run instead")
 
 
 def setting(config: Config, key: str) -> Any:

@@ -7,38 +7,14 @@ from typing import Annotated, Literal, TypeVar
 
 import tyro
 
-from gtr.checks import validate
+from gtr.checks import check_resume, validate
 from gtr.config import Config, CorrectorConfig, PolicyConfig, TaskConfig
-from gtr.config_io import changed_keys
 from gtr.errors import ConfigError, nearest
 from gtr.presets import METHODS, build
 from gtr.report.folder import read_config
 
 T = TypeVar("T")
 Split = Literal["same", "new-look", "new-rules"]
-
-LIMITS = (
-    "in_flight",
-    "requests_per_minute",
-    "tokens_per_minute",
-    "timeout",
-    "retries",
-    "breaker",
-    "probe_seconds",
-    "patience",
-    "when_down",
-    "budget_usd",
-    "at_budget",
-    "price_in",
-    "price_out",
-    "key_env",
-)
-"""Settings of the corrector that say how much and how fast is asked, not what."""
-MAY_CHANGE = (
-    *("train.updates", "train.threads", "train.eval_every", "runs", "report."),
-    *(f"corrector.{name}" for name in LIMITS),
-)
-"""Settings that a resumed run may change: they leave what was learnt so far as it is."""
 
 
 @dataclass(frozen=True)
@@ -172,9 +148,7 @@ def _parse_resume(arguments: Sequence[str], folder: Path) -> TrainOptions:
         if peek(arguments, flag) is not None:
             raise ConfigError(f"--resume goes on with the settings of {folder}: leave out {flag}")
     options = _cli(TrainOptions, arguments, TrainOptions(base.preset, base.task.name, "tiny", folder, base), "train")
-    frozen = [key for key in changed_keys(base, options.config) if not key.startswith(MAY_CHANGE)]
-    if frozen:
-        raise ConfigError(f"{', '.join(frozen)} cannot change in a run that has begun: start a new run instead")
+    check_resume(base, options.config)
     validate(options.config)
     return options
 

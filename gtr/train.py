@@ -16,10 +16,12 @@ from typing import Any
 import numpy as np
 import torch
 from accelerate import Accelerator
-from accelerate.utils import broadcast_object_list, gather_object, set_seed
+from accelerate.utils import DistributedDataParallelKwargs, broadcast_object_list, gather_object, set_seed
+from rich.console import Console
 
 from gtr import checkpoint, tasks
 from gtr.buffer import ThoughtBuffer
+from gtr.checks import check_resume
 from gtr.config import Config
 from gtr.errors import DivergenceError, RunError
 from gtr.evaluate import Evaluation, evaluate_policy
@@ -29,7 +31,7 @@ from gtr.metrics import health
 from gtr.metrics.alarm import Alarm
 from gtr.policy.policy import load_policy
 from gtr.probe import Probe, frozen_copy
-from gtr.report.folder import RunFolder
+from gtr.report.folder import RunFolder, read_config
 from gtr.report.progress import Progress
 from gtr.rollout import Collector
 from gtr.sft import starting_agent
@@ -39,6 +41,8 @@ START = 0
 """Number of the checkpoint before the first update."""
 SMALL = 100_000_000
 """Weights up to which a second copy is kept in memory, to measure how far the agent has moved from its start."""
+DISTRIBUTED = DistributedDataParallelKwargs(find_unused_parameters=True)
+"""Vision towers hold layers that no output depends on."""
 log = logging.getLogger(__name__)
 
 
@@ -83,11 +87,10 @@ class Run:
         values |= alert.metrics()
         if alert.ringing:
             log.warning("update %d: %s", self.update, alert.sentence())
-        if self.folder.main:
-            checkpoint.save_lessons(self.folder.path, self.update, lessons)
-            if self.update % self.config.report.turns_every == 0:
-                advantages = advantages_of(rollout, self.config).advantages.flatten().tolist()
-                self.folder.write_turns(self.update, rollout.flat(), advantages)
+        checkpoint.save_lessons(self.folder.path, self.update, lessons, self.accelerator.process_index)
+        if self.folder.main and self.update % self.config.report.turns_every == 0:
+            advantages = advantages_of(rollout, self.config).advantages.flatten().tolist()
+            self.folder.write_turns(self.update, rollout.flat(), advantages)
         return values
 
     def seed(self, update: int) -> np.random.Generator:
@@ -115,7 +118,7 @@ class Run:
             )
         self.update = int(state["update"])
         checkpoint.restore_optimizer(saved, self.optimizer)
-        checkpoint.load_lessons(self.folder.path, self.update, self.thoughts)
+        checkpoint.load_lessons(self.folder.path, self.update, self.thoughts, self.accelerator.process_index)
         self.collector.restore(ranks[self.accelerator.process_index])
         self.alarm.restore(state["alarm"])
         self.folder.truncate_to(self.update)
@@ -146,11 +149,13 @@ def train(config: Config, resume: Path | None = None) -> Path:
         DivergenceError: a loss is not finite; a checkpoint of the last good update stands.
     """
     torch.set_num_threads(config.train.threads)
-    accelerator = Accelerator(step_scheduler_with_optimizer=False)
+    accelerator = Accelerator(step_scheduler_with_optimizer=False, kwargs_handlers=[DISTRIBUTED])
     with _folder(config, resume, accelerator) as folder:
         run = _open(config, resume, accelerator, folder)
-        with closing(run), Progress(config.train.updates, run.update) as progress:
+        silent = None if folder.main else Console(quiet=True)
+        with closing(run), Progress(config.train.updates, run.update, silent) as progress:
             _loop(run, progress)
+    accelerator.end_training()
     return folder.path
 
 
@@ -188,6 +193,7 @@ def _loop(run: Run, progress: Progress) -> None:
 def _folder(config: Config, resume: Path | None, accelerator: Accelerator) -> RunFolder:
     """The run's folder: made or opened by the main process, shared with the others."""
     if resume is not None:
+        check_resume(read_config(resume), config)
         folder = RunFolder.open(resume, accelerator.is_main_process)
         folder.write_config(config)
         return folder
