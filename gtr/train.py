@@ -155,6 +155,8 @@ def train(config: Config, resume: Path | None = None) -> Path:
         silent = None if folder.main else Console(quiet=True)
         with closing(run), Progress(config.train.updates, run.update, silent) as progress:
             _loop(run, progress)
+    # A process that leaves while another still holds the connection makes that one hang or abort.
+    accelerator.wait_for_everyone()
     accelerator.end_training()
     return folder.path
 

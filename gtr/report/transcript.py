@@ -29,7 +29,7 @@ class ImageStore:
             self.path.mkdir(exist_ok=True)
             data = io.BytesIO()
             Pictures.fromarray(image).save(data, format="png", compress_level=3)
-            beside = self.path / f".{name}.part"
+            beside = self.path / f".{name}.{os.getpid()}.part"
             beside.write_bytes(data.getvalue())
             beside.replace(self.path / name)
             self._known.add(name)
