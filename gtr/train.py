@@ -41,6 +41,8 @@ START = 0
 """Number of the checkpoint before the first update."""
 SMALL = 100_000_000
 """Weights up to which a second copy is kept in memory, to measure how far the agent has moved from its start."""
+LEARNING, PROBING = 1, 2
+"""Random numbers of their own: what is learnt must not depend on what is reported."""
 DISTRIBUTED = DistributedDataParallelKwargs(find_unused_parameters=True)
 """Vision towers hold layers that no output depends on."""
 log = logging.getLogger(__name__)
@@ -73,7 +75,7 @@ class Run:
         lessons = [x for t in rollout.flat() if (x := lesson_of(t, self.task, self.policy, self.config.guidance))]
         self.thoughts.add(lessons)
         started = time.perf_counter()
-        probed = self.probe.measure(rollout, rng)
+        probed = self.probe.measure(rollout, self.generator(self.update, PROBING))
         probing = time.perf_counter() - started
         losses = learn(
             rollout, self.thoughts, self.policy, self.optimizer, self.config, self.update, self.accelerator, rng
@@ -95,9 +97,12 @@ class Run:
 
     def seed(self, update: int) -> np.random.Generator:
         """Seeds torch for an update and returns numpy's generator for it: no random state outlives an update."""
-        entropy = [self.config.seed, self.accelerator.process_index, update]
-        set_seed(int(np.random.default_rng(entropy).integers(2**31)))
-        return np.random.default_rng([*entropy, 1])
+        set_seed(int(self.generator(update).integers(2**31)))
+        return self.generator(update, LEARNING)
+
+    def generator(self, *purpose: int) -> np.random.Generator:
+        """Random numbers of this run and process for one purpose."""
+        return np.random.default_rng([self.config.seed, self.accelerator.process_index, *purpose])
 
     def save(self) -> None:
         """Writes a checkpoint of the state between two updates."""

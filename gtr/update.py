@@ -176,7 +176,7 @@ def learn(
     """Runs all epochs of one update and returns what to log.
 
     Raises:
-        DivergenceError: a loss or the gradient is not finite; no step was taken with it.
+        DivergenceError: a loss or the gradient is not finite, and no step was taken with it; or the weights are not.
     """
     batch = batch_of(rollout, policy, config, accelerator)
     rate = learning_rate(config, update)
@@ -188,6 +188,8 @@ def learn(
     for _ in range(config.train.epochs):
         for rows in _chunks(rng.permutation(len(batch.turns)), config.train.minibatch * config.train.accumulation):
             learner.step(rows, rng)
+    if not all(bool(torch.isfinite(p).all()) for p in policy.network.parameters() if p.requires_grad):
+        raise DivergenceError("weights are no longer finite after this update; lower train.lr, or raise train.adam_eps")
     return {
         **totals.means(),
         "update/learning_rate": rate,

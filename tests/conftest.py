@@ -16,11 +16,10 @@ import numpy as np
 import pytest
 import torch
 
-from gtr import presets, tasks
+from gtr import presets, sft, tasks
 from gtr.config import Config
 from gtr.policy import tiny
 from gtr.policy.policy import Policy, load_policy
-from gtr.sft import expert_examples
 from gtr.types import Prompt
 
 torch.set_num_threads(1)
@@ -49,11 +48,39 @@ def build_model(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]
     @cache
     def build(kind: str = "tiny-llava", task: str = "numberline") -> Path:
         config = presets.build("gtr", task)
-        examples = expert_examples(tasks.load(config.task), config, 60, np.random.default_rng(0))
+        examples = sft.expert_examples(tasks.load(config.task), config, 60, np.random.default_rng(0))
         texts = [e.reply for e in examples] + [e.prompt.text for e in examples]
         return tiny.build(kind, texts, IMAGE_SIZE, 0, tmp_path_factory.mktemp("models") / kind)
 
     return build
+
+
+@pytest.fixture(scope="session")
+def speaker(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
+    """``speaker(kind, task)``: a model that writes whole replies but hardly looks; 40 steps of SFT, once a session."""
+
+    @cache
+    def make(kind: str = "tiny-llava", task: str = "numberline") -> Path:
+        config = changed(
+            presets.build("gtr", task),
+            **{
+                "runs": str(tmp_path_factory.mktemp("speakers")),
+                "policy.model": kind,
+                "policy.value_hidden": (16,),
+                "sft.target": 0.4,
+                "sft.reading": 0.0,
+                "sft.max_steps": 40,
+                "sft.check_every": 40,
+                "sft.check_episodes": 2,
+                "sft.batch": 16,
+            },
+        )
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(sft, "EPISODES", 80)
+            patch.setattr(sft, "WARM_UP_IMAGES", 64)
+            return sft.initialise(config)
+
+    return make
 
 
 @pytest.fixture

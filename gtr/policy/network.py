@@ -12,6 +12,8 @@ from torch import Tensor, nn
 from transformers import GenerationConfig, LogitsProcessor, LogitsProcessorList
 from transformers.generation.logits_process import RepetitionPenaltyLogitsProcessor
 
+from gtr.errors import DivergenceError
+
 
 @dataclass(frozen=True)
 class Scores:
@@ -72,7 +74,10 @@ class _Recorder(LogitsProcessor):
     def __call__(self, input_ids: Tensor, scores: Tensor) -> Tensor:
         self.settle(input_ids)
         scores = self._network.allowed(scores.float())
+        first = self._last is None
         self._last = torch.log_softmax(scores / self._temperature, dim=-1)
+        if first and bool(self._last.isnan().any()):
+            raise DivergenceError("the agent's logits are not finite; lower train.lr, or set policy.dtype to float32")
         # The penalty is left out of what is recorded: scoring cannot know it, and the two must agree.
         penalised = self._penalty(input_ids, scores) if self._penalty else scores
         return penalised if self._greedy else penalised / self._temperature

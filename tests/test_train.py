@@ -1,0 +1,314 @@
+"""The whole street on tiny models: every method, equal runs, stops at any moment, and what a run leaves behind."""
+
+import json
+import math
+import shutil
+from collections.abc import Callable
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+import golden
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from gtr import checkpoint
+from gtr import train as street
+from gtr.config import Config
+from gtr.errors import ConfigError, DivergenceError, GtrError, PolicyError, RunError
+from gtr.policy import tiny
+from gtr.policy.policy import load_policy
+from gtr.presets import METHODS
+from gtr.report.folder import RunFolder
+from gtr.train import train
+
+Settings = Callable[..., Config]
+Speaker = Callable[..., Path]
+
+
+@pytest.fixture
+def small(settings: Settings, speaker: Speaker) -> Settings:
+    """Settings of two small updates of an agent whose replies can be read."""
+
+    def make(method: str = "gtr", kind: str = "tiny-llava", **dotted: Any) -> Config:
+        chosen = {"policy.model": str(speaker(kind)), "policy.max_new_tokens": 16}
+        return settings(method, "numberline", kind, **{**chosen, **dotted})
+
+    return make
+
+
+def curve(run: Path) -> list[dict[str, Any]]:
+    """Every update's metrics as written, without those that measure time."""
+    lines = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
+    return [{name: value for name, value in line.items() if not name.startswith("seconds/")} for line in lines]
+
+
+def weights(run: Path, update: int) -> dict[str, bytes]:
+    model = run / "checkpoints" / f"update_{update:05d}" / "model"
+    return {file.name: file.read_bytes() for file in model.glob("*.safetensors")}
+
+
+# -- what a run is ------------------------------------------------------------------------------------------------
+def test_a_run_leaves_a_folder_that_explains_itself(small: Settings) -> None:
+    config = small(**{"train.updates": 4, "train.eval_every": 3, "report.turns_every": 2, "report.keep_checkpoints": 1})
+    run = train(config)
+    folder = RunFolder.open(run, main=False)
+    assert folder.config == config
+    assert [line["update"] for line in curve(run)] == [1, 2, 3, 4]
+    assert [path.name for path in checkpoint.found(run / "checkpoints")] == ["update_00000", "update_00004"]
+    assert folder.updates_with_turns() == [2, 4]
+    assert len(folder.read_turns(4)) == 4 * 3
+    assert folder.evaluated_updates() == [0, 3, 4]
+    assert len(list((run / "lessons").iterdir())) == 4
+    assert [("panel/success" in line) for line in curve(run)] == [False, False, True, True]
+    assert curve(run)[3]["panel/success"] == folder.read_evaluation(4)["success"]
+
+
+def test_what_an_update_logs(small: Settings) -> None:
+    lines = curve(train(small()))
+    for line in lines:
+        assert line["update/sampling_gap"] < 1e-4
+        assert line["reply/complete"] > 0.5, "or this test would say little"
+        assert line["loss/cloning"] > 0
+        assert all(math.isfinite(line[name]) for name in line if name.startswith(("loss/", "update/", "policy/")))
+    assert lines[0]["policy/kl_start"] == pytest.approx(0.0, abs=1e-6)
+    assert lines[1]["policy/kl_start"] > 1e-6
+    assert lines[1]["update/lessons"] > lines[0]["update/lessons"] > 0
+    assert lines[0]["update/learning_rate"] > lines[1]["update/learning_rate"]
+
+
+def test_equal_runs_give_equal_curves(small: Settings) -> None:
+    runs = [train(small(seed=seed)) for seed in (1, 1, 2)]
+    assert len({run.name for run in runs}) == 3, "a run never overwrites another"
+    assert curve(runs[0]) == curve(runs[1])
+    assert weights(runs[0], 2) == weights(runs[1], 2)
+    assert curve(runs[0]) != curve(runs[2])
+    assert weights(runs[0], 2) != weights(runs[0], 0)
+
+
+def test_probes_and_reports_change_nothing_that_is_learnt(small: Settings) -> None:
+    watched = train(small(**{"report.probe_turns": 3, "train.eval_every": 1, "train.eval_episodes": 3}))
+    alone = train(small(**{"report.probe_turns": 0, "train.eval_every": 0, "report.turns_every": 9}))
+    kept = [{k: v for k, v in line.items() if k.startswith(("loss/", "episode/"))} for line in curve(watched)]
+    assert kept == [{k: v for k, v in line.items() if k.startswith(("loss/", "episode/"))} for line in curve(alone)]
+    assert weights(watched, 2) == weights(alone, 2)
+
+
+def test_losses_are_those_of_the_golden_series(tmp_path: Path) -> None:
+    """Kept in tests/data; after a change that is meant to change them: python tests/golden.py."""
+    found, kept = golden.series(tmp_path), json.loads(golden.SERIES.read_text())
+    assert found.keys() == kept.keys()
+    for name, values in kept.items():
+        assert found[name] == pytest.approx(values, rel=1e-3, abs=1e-5), name
+
+
+# -- every method, every class of model ---------------------------------------------------------------------------
+@pytest.mark.parametrize("method", METHODS)
+def test_every_method_trains(method: str, small: Settings) -> None:
+    run = train(small(method, **{"train.updates": 1}))
+    (line,) = curve(run)
+    assert line["episode/return"] is not None
+    ppo = method != "sft_only"
+    cloned = method not in ("rl4vlm", "no_thought")
+    assert (line["loss/value"] > 0) is ppo
+    assert (line["loss/policy"] != 0) is ppo
+    assert (line["loss/cloning"] > 0) is cloned
+    assert (line["update/lessons"] > 0) is cloned
+    before, after = (load_file(run / f"checkpoints/update_0000{i}/model/model.safetensors") for i in (0, 1))
+    moved = {name for name in before if not torch.equal(before[name], after[name])}
+    assert moved
+    assert not any("vision" in name for name in moved), "frozen in the tiny presets"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", [kind for kind in tiny.BUILDERS if kind != "tiny-llava"])
+def test_every_class_of_model_trains(kind: str, small: Settings) -> None:
+    run = train(small("gtr", kind, **{"train.updates": 1, "policy.freeze_vision": False}))
+    (line,) = curve(run)
+    assert line["update/sampling_gap"] < 1e-4
+    assert line["reply/complete"] > 0.5
+    before, after = (load_file(run / f"checkpoints/update_0000{i}/model/model.safetensors") for i in (0, 1))
+    moved = {name for name in before if not torch.equal(before[name], after[name])}
+    assert any("vision" in name or "visual" in name for name in moved)
+    assert any("layers.3" in name for name in moved)
+
+
+@pytest.mark.slow
+def test_a_tiny_model_needs_no_sft(settings: Settings) -> None:
+    for kind in tiny.BUILDERS:
+        line = curve(train(settings(**{"policy.model": kind, "train.updates": 1, "name": kind})))[0]
+        assert line["update/sampling_gap"] < 1e-4
+
+
+# -- stopping and going on ----------------------------------------------------------------------------------------
+class Stop(BaseException):
+    """Power off."""
+
+
+def interrupt(patch: pytest.MonkeyPatch, owner: Any, name: str, call: int, after: bool) -> None:
+    """Stops the process before or after the `call`-th call of a function."""
+    real, calls = getattr(owner, name), []
+
+    def stopping(*arguments: Any, **named: Any) -> Any:
+        calls.append(1)
+        if len(calls) == call and not after:
+            raise Stop
+        result = real(*arguments, **named)
+        if len(calls) == call and after:
+            raise Stop
+        return result
+
+    patch.setattr(owner, name, stopping)
+
+
+MOMENTS = {
+    "while the first checkpoint is written": (checkpoint, "save_file", 1, False),
+    "before the first panel is played": (street, "evaluate_policy", 1, False),
+    "in the first rollout": (street, "lesson_of", 5, False),
+    "in the second update": (street, "learn", 2, False),
+    "between lessons and metrics": (checkpoint, "save_lessons", 2, True),
+    "between metrics and checkpoint": (RunFolder, "write_metrics", 2, True),
+    "while the second checkpoint is written": (checkpoint, "save_file", 3, True),
+    "right after a checkpoint": (checkpoint, "save", 2, True),
+    "after the last checkpoint": (checkpoint, "save", 4, True),
+}
+
+QUICK = ("in the second update", "between metrics and checkpoint")
+
+
+@pytest.fixture(scope="module")
+def uninterrupted() -> dict[str, tuple[Any, Any]]:
+    return {}
+
+
+def straight(name: str, config: Config, known: dict[str, tuple[Any, Any]]) -> tuple[Any, Any]:
+    """The curve and the last weights of a run that was never stopped; once per kind of run."""
+    if name not in known:
+        run = train(config)
+        known[name] = curve(run), weights(run, config.train.updates)
+    return known[name]
+
+
+THREE = {"train.updates": 3, "train.eval_every": 2, "train.accumulation": 2, "train.minibatch": 3}
+
+
+@pytest.mark.parametrize("moment", [pytest.param(m, marks=() if m in QUICK else pytest.mark.slow) for m in MOMENTS])
+def test_a_run_stopped_at_any_moment_goes_on_exactly(
+    moment: str, small: Settings, monkeypatch: pytest.MonkeyPatch, uninterrupted: dict[str, tuple[Any, Any]]
+) -> None:
+    config = small(**THREE, name="broken")
+    wanted = straight("gtr", small(**THREE, name="straight"), uninterrupted)
+    with monkeypatch.context() as patch:
+        interrupt(patch, *MOMENTS[moment])
+        with pytest.raises(Stop):
+            train(config)
+    broken = Path(config.runs) / "broken"
+    assert train(config, resume=broken) == broken
+    assert (curve(broken), weights(broken, 3)) == wanted
+    assert RunFolder.open(broken, main=False).evaluated_updates() == [0, 2, 3]
+
+
+OTHERS: dict[str, tuple[str, str, dict[str, Any]]] = {
+    "lora": ("gtr", "tiny-llava", {"policy.finetune": "lora", "policy.lora_rank": 4, "policy.lora_dropout": 0.1}),
+    "lora of qwen": ("gtr", "tiny-qwen2.5-vl", {"policy.finetune": "lora", "policy.lora_rank": 4}),
+    "without dagger": ("no_dagger", "tiny-llava", {}),
+    "fading guidance": ("annealed_cloning", "tiny-llava", {}),
+    "the reference's choices": ("reference", "tiny-llava", {}),
+    "llava-next": ("gtr", "tiny-llava-next", {}),
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", OTHERS)
+def test_every_kind_of_run_goes_on_exactly(name: str, small: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    method, kind, chosen = OTHERS[name]
+    config = small(method, kind, **{**THREE, **chosen}, name="broken")
+    run = train(small(method, kind, **{**THREE, **chosen}, name="straight"))
+    with monkeypatch.context() as patch:
+        interrupt(patch, RunFolder, "write_metrics", 2, True)
+        with pytest.raises(Stop):
+            train(config)
+    broken = train(config, resume=Path(config.runs) / "broken")
+    assert curve(broken) == curve(run)
+    assert weights(broken, 3) == weights(run, 3)
+    assert ("adapter_model.safetensors" in weights(run, 3)) is name.startswith("lora")
+
+
+def test_a_finished_run_has_nothing_left_to_do(small: Settings) -> None:
+    config = small()
+    run = train(config)
+    before = curve(run), weights(run, 2)
+    assert train(config, resume=run) == run
+    assert (curve(run), weights(run, 2)) == before
+
+
+def test_a_run_can_be_made_longer(small: Settings) -> None:
+    run = train(small(**{"train.updates": 1}))
+    train(small(**{"train.updates": 2}), resume=run)
+    assert [line["update"] for line in curve(run)] == [1, 2]
+    assert RunFolder.open(run, main=False).config.train.updates == 2
+
+
+# -- mistakes and misfortunes -------------------------------------------------------------------------------------
+@pytest.mark.parametrize("rate", [1e12, 1e25])
+def test_a_diverging_run_stops_and_keeps_its_last_good_update(rate: float, small: Settings) -> None:
+    config = small(**{"train.updates": 3, "train.lr": rate, "train.lr_final": 1.0, "name": "wild"})
+    with pytest.raises(DivergenceError, match=r"train\.lr") as caught:
+        train(config)
+    run = Path(config.runs) / "wild"
+    assert "train --resume" in "".join(caught.value.__notes__)
+    saved = checkpoint.latest(run / "checkpoints")
+    assert saved is not None
+    assert all(torch.isfinite(value).all() for value in load_file(saved / "model" / "model.safetensors").values())
+    load_policy(saved / "model", config.policy)
+
+
+@pytest.mark.parametrize(
+    ("key", "value"), [("train.envs", 5), ("policy.temperature", 0.5), ("seed", 7), ("ppo.clip", 0.3)]
+)
+def test_a_run_goes_on_with_its_own_settings_only(key: str, value: Any, small: Settings) -> None:
+    run = train(small(**{"train.updates": 1}))
+    before = (run / "config.json").read_bytes()
+    with pytest.raises(ConfigError, match=f"{key} cannot change"):
+        train(small(**{"train.updates": 2, key: value}), resume=run)
+    assert (run / "config.json").read_bytes() == before, "nothing is overwritten"
+
+
+def test_a_run_that_does_not_exist(small: Settings, tmp_path: Path) -> None:
+    with pytest.raises(RunError, match="not a run folder"):
+        train(small(), resume=tmp_path / "nowhere")
+
+
+def test_a_model_that_does_not_exist_leaves_a_message(small: Settings) -> None:
+    with pytest.raises(PolicyError, match=r"policy\.model.*no-such-folder"):
+        train(small(**{"policy.model": "./no-such-folder"}))
+
+
+DAMAGED = (
+    "checkpoints/update_00002/model/model.safetensors",
+    "checkpoints/update_00002/model/value_head.safetensors",
+    "checkpoints/update_00002/model/config.json",
+    "checkpoints/update_00002/optimizer.safetensors",
+    "checkpoints/update_00002/state.json",
+    "lessons/update_00001.jsonl.gz",
+    "config.json",
+)
+
+
+def test_damage_is_named_and_nothing_is_lost(small: Settings, tmp_path: Path) -> None:
+    whole = train(small(**{"train.updates": 2}))
+    longer = small(**{"train.updates": 3})
+    for number, (file, cut) in enumerate(product(DAMAGED, (True, False))):
+        if file.endswith("value_head.safetensors") and not cut:
+            continue  # A model without a critic is given a new one.
+        run = tmp_path / str(number)
+        shutil.copytree(whole, run)
+        content = (run / file).read_bytes()
+        (run / file).unlink()
+        if cut:
+            (run / file).write_bytes(content[: len(content) // 2])
+        with pytest.raises(GtrError) as caught:
+            train(longer, resume=run)
+        assert str(run) in str(caught.value), file
+        assert (run / "metrics.jsonl").read_bytes() == (whole / "metrics.jsonl").read_bytes()
