@@ -7,7 +7,6 @@ os.environ.setdefault("ACCELERATE_USE_CPU", "true")
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from small import IMAGE_SIZE, changed, draw_pictures, opinionated_head
 
 from gtr import presets, sft, tasks
 from gtr.config import Config
@@ -24,21 +24,9 @@ from gtr.types import Prompt
 
 torch.set_num_threads(1)
 
-IMAGE_SIZE = 96
 KINDS = tuple(tiny.BUILDERS)
 
 Settings = Callable[..., Config]
-
-
-def changed(config: Config, **settings: Any) -> Config:
-    """A config with dotted settings replaced: ``changed(config, **{"train.lr": 1e-3})``."""
-    for key, value in settings.items():
-        room, dot, name = key.rpartition(".")
-        if dot:
-            config = replace(config, **{room: replace(getattr(config, room), **{name: value})})
-        else:
-            config = replace(config, **{name: value})
-    return config
 
 
 @pytest.fixture(scope="session")
@@ -118,12 +106,7 @@ def make_policy(build_model: Callable[..., Path], settings: Settings) -> Callabl
 
     def make(kind: str = "tiny-llava", task: str = "numberline", **dotted: Any) -> Policy:
         config = settings("gtr", task, kind, **dotted)
-        policy = load_policy(config.policy.model, config.policy, 0)
-        generator = torch.Generator().manual_seed(5)
-        with torch.no_grad():
-            for parameter in policy.network.value_head.parameters():
-                parameter.copy_(torch.randn(parameter.shape, generator=generator) * 0.3)
-        return policy
+        return opinionated_head(load_policy(config.policy.model, config.policy, 0))
 
     return make
 
@@ -131,8 +114,7 @@ def make_policy(build_model: Callable[..., Path], settings: Settings) -> Callabl
 @pytest.fixture
 def pictures() -> list[np.ndarray]:
     """Eight different pictures."""
-    rng = np.random.default_rng(3)
-    return [rng.integers(0, 256, (IMAGE_SIZE, IMAGE_SIZE, 3), dtype=np.uint8) for _ in range(8)]
+    return draw_pictures()
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ import json
 import tempfile
 from pathlib import Path
 
-from conftest import changed
+from small import changed
 
 from gtr import presets
 from gtr.config import Config

@@ -1,0 +1,91 @@
+"""What each process does in test_processes.py, by itself or beside another one (torchrun --nproc-per-node 2):
+
+    two_processes.py train OUT              two small updates
+    two_processes.py gradient OUT MODEL     one step of plain descent on this process's share of a fixed rollout
+
+Every process writes its weights, and what it saw, to OUT.
+"""
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import golden
+import numpy as np
+import torch
+from accelerate import Accelerator
+from safetensors.torch import save_file
+from small import changed, draw_pictures, opinionated_head
+from test_update import WHOLE, Bench, descent
+
+from gtr import presets
+from gtr import train as street
+from gtr.buffer import ThoughtBuffer
+from gtr.policy.policy import Policy, load_policy
+from gtr.train import DISTRIBUTED, Run
+from gtr.types import Lesson, Rollout
+from gtr.update import learn
+
+torch.set_num_threads(1)
+
+
+def write(out: Path, accelerator: Accelerator, policy: Policy, seen: dict[str, Any]) -> None:
+    rank = accelerator.process_index
+    seen |= {"processes": accelerator.num_processes, "rank": rank}
+    (out / f"{rank}.json").write_text(json.dumps(seen))
+    state = policy.network.state_dict()
+    save_file({name: value.contiguous().clone() for name, value in state.items()}, out / f"{rank}.safetensors")
+
+
+def train(out: Path, resume: Path | None = None) -> None:
+    config = changed(golden.config(out / "runs"), **{"train.updates": 2, "report.probe_turns": 4, "train.envs": 3})
+    runs: list[Run] = []
+    build, seen = street._open, {}
+
+    def keep(*arguments: Any) -> Run:
+        runs.append(build(*arguments))
+        seen["starts"] = [str(seat.start) for seat in runs[0].collector.table.seats]
+        seen["main"] = runs[0].folder.main
+        return runs[0]
+
+    street._open = keep
+    seen["folder"] = str(street.train(config, resume))
+    seen["lessons"] = [list(lesson.tokens) for lesson in runs[0].thoughts.lessons]
+    write(out, runs[0].accelerator, runs[0].policy, seen)
+
+
+class Fixed(ThoughtBuffer):
+    """Draws the same lessons whatever is asked."""
+
+    def __init__(self, lessons: list[Lesson]) -> None:
+        super().__init__()
+        self.lessons = lessons
+
+    def sample(self, count: int, rng: np.random.Generator) -> list[Lesson]:
+        assert count == len(self.lessons)
+        return self.lessons
+
+
+def gradient(out: Path, model: Path) -> None:
+    chosen = {**WHOLE, "ppo.thought_weight": 0.3, "policy.value_hidden": (16,), "train.minibatch": 2}
+    config = changed(presets.build("gtr", "numberline"), **chosen)
+    policy = opinionated_head(load_policy(model, config.policy, 0))
+    bench = Bench(policy, draw_pictures())
+    accelerator = Accelerator(kwargs_handlers=[DISTRIBUTED])
+    rows, drawn = [bench.turns[:6], bench.turns[6:]], [bench.buffer.lessons[:1] * 6, bench.buffer.lessons[1:2] * 6]
+    if accelerator.num_processes == 2:
+        rows, drawn = ([one[accelerator.process_index]] for one in (rows, drawn))
+    config = changed(config, **{"train.accumulation": 3 * len(rows)})
+    policy.scorer = accelerator.prepare(policy.network)
+    lessons = Fixed([lesson for part in drawn for lesson in part])
+    rng = np.random.default_rng(0)
+    learn(Rollout(rows), lessons, policy, descent(policy), config, 0, accelerator, rng)
+    moved = {name: float((value - bench.start[name]).norm()) for name, value in policy.network.state_dict().items()}
+    write(out, accelerator, policy, {"moved": moved})
+    accelerator.wait_for_everyone()
+    accelerator.end_training()
+
+
+if __name__ == "__main__":
+    {"train": train, "gradient": gradient}[sys.argv[1]](*(Path(word) for word in sys.argv[2:]))
