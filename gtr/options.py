@@ -22,7 +22,7 @@ class TrainOptions:
     """Train an agent: `gtr train PRESET`, or go on with a run: `gtr train --resume RUN_FOLDER`."""
 
     method: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="PRESET")] = "gtr"
-    """gtr, reference, rl4vlm, sft_only, no_dagger, clone_actions, annealed_cloning or no_thought."""
+    """gtr, reference, rl4vlm, sft_only, no_dagger, clone_actions, annealed_cloning, judge_reward or no_thought."""
     task: str = "points24"
     """The game, which chooses the preset's defaults: numberline, ezpoints, points24, blackjack, or the import path of
     a Task of yours (package.module:Class, file.py:Class)."""
@@ -56,8 +56,9 @@ class CorrectorEvalOptions:
 
     task: str = "points24"
     """The game."""
-    who: Literal["chat", "oracle"] = "chat"
-    """The model that corrector.* names, or the oracle itself (to see that the examination is sound)."""
+    who: Literal["chat", "local", "oracle"] = "chat"
+    """The model that corrector.* names, behind an API or loaded here, or the oracle itself (to see that the examination
+    is sound)."""
     thoughts: int = 40
     """Thoughts of each kind."""
     seed: int = 0

@@ -71,6 +71,7 @@ def turn_record(turn: Turn, image: str, advantage: float | None) -> dict[str, An
         "legal": turn.legal,
         "reward": turn.reward,
         "format_reward": turn.format_reward,
+        "judge_reward": turn.judge_reward,
         "value": turn.reply.value,
         "bootstrap": turn.bootstrap,
         "advantage": advantage,
@@ -90,4 +91,5 @@ def verdict_record(verdict: Verdict) -> Mapping[str, Any]:
         "answers": plain(verdict.answers),
         "target": verdict.target,
         "stop": verdict.stop,
+        "score": verdict.score,
     }
