@@ -7,6 +7,7 @@ from abc import abstractmethod
 from collections.abc import Coroutine, Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -34,6 +35,8 @@ class ModelGuide(Corrector):
 
     def __init__(self, config: Config, task: Task, folder: Path | None = None, rank: int = 0, ranks: int = 1) -> None:
         self._task = task
+        if config.guidance.corrector == "local":
+            config = _without_a_server(config)
         own = None if folder is None else folder / "corrector"
         budget = config.corrector.budget_usd
         file = None if own is None else own / f"requests-{rank}.jsonl"
@@ -104,6 +107,13 @@ class ModelGuide(Corrector):
     @abstractmethod
     def _begun(self, cases: Sequence[Case]) -> Sequence[Work]:
         """What is to be done about each case. Called in the order in which cases came."""
+
+
+def _without_a_server(config: Config) -> Config:
+    """A local model is held to a form by words alone, and fills in tools' arguments when it is asked to."""
+    asked = config.corrector
+    tools = "prompt" if asked.tools == "auto" else asked.tools
+    return replace(config, corrector=replace(asked, structured="prompt", tools=tools))
 
 
 def journal_of(replay: str | None, folder: Path | None, name: str) -> Journal:

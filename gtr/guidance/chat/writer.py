@@ -82,9 +82,22 @@ class Writer:
 
     def _encode(self, chat: Sequence[Message]) -> Encoded:
         pictures = [_opened(part) for message in chat for part in _parts(message) if part["type"] == "image_url"]
-        text = self._templated([{"role": one["role"], "content": _for_template(one)} for one in chat])
-        made = self._model.processor(images=pictures, text=text, return_tensors="pt")
+        text = self._templated([{"role": one["role"], "content": self._for_template(one)} for one in chat])
+        made = self._model.processor(images=pictures or None, text=text, return_tensors="pt")
         return {name: value for name, value in made.items() if isinstance(value, Tensor)}
+
+    def _for_template(self, message: Message) -> list[dict[str, Any]]:
+        """Always a list of parts: many templates walk over a text's letters instead, and write nothing."""
+        return [
+            {"type": "text", "text": self._harmless(part["text"])} if part["type"] == "text" else {"type": "image"}
+            for part in _parts(message)
+        ]
+
+    def _harmless(self, text: str) -> str:
+        """The text with special tokens spelt apart: an agent can write the letters of an image placeholder."""
+        for token in self._model.tokenizer.all_special_tokens:
+            text = text.replace(token, f"{token[0]} {token[1:]}")
+        return text
 
     def _templated(self, chat: Sequence[Message]) -> str:
         """The chat as the model's template writes it; for templates without a system role the user says it all."""
@@ -111,8 +124,8 @@ def _loaded(config: CorrectorConfig) -> Policy:
     except (RuntimeError, AssertionError) as error:
         reason = str(error).splitlines()[0]
         raise CorrectorError(f"corrector.device {config.device} cannot be used ({reason}): give auto or cpu") from None
-    dtype = "float32" if device.type == "cpu" else "auto"
-    model = load_policy(config.model, PolicyConfig(model=config.model, dtype=dtype))
+    settings = PolicyConfig(model=config.model, dtype="float32" if device.type == "cpu" else "auto")
+    model = load_policy(config.model, settings)
     model.network.requires_grad_(False).eval().to(device)
     return model
 
@@ -122,12 +135,9 @@ def _parts(message: Message) -> Sequence[Mapping[str, Any]]:
     return [{"type": "text", "text": content}] if isinstance(content, str) else content
 
 
-def _for_template(message: Message) -> list[dict[str, Any]]:
-    """Always a list of parts: many templates walk over a text's letters instead, and write nothing."""
-    return [dict(part) if part["type"] == "text" else {"type": "image"} for part in _parts(message)]
-
-
 def _without_system(chat: Sequence[Message]) -> list[Message]:
+    if chat[0]["role"] != "system":
+        return list(chat)
     system, user, *rest = chat
     both = [*system["content"], {"type": "text", "text": "\n\n"}, *user["content"]]
     return [{"role": "user", "content": both}, *rest]
