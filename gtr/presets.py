@@ -80,6 +80,7 @@ def scale_7b(task: str) -> Config:
             temperature=0.2,
             max_new_tokens=256,
         ),
+        sft=SftConfig(lr=2e-4),
         ppo=PPOConfig(clip=0.1, value_clip=0.1),
         train=TrainConfig(
             updates=paper.updates,
