@@ -12,7 +12,7 @@ class TaskConfig:
     """Which game is played, how it looks, and how it is described to the agent."""
 
     name: str = "points24"
-    """numberline, ezpoints, points24, blackjack, or a Task of yours: package.module:Class or file.py:Class."""
+    """numberline, ezpoints, points24, blackjack, alfworld, or your Task: package.module:Class or file.py:Class."""
     prompt: Literal["paper", "compact"] = "paper"
     """Full rules (paper), or a few words, for tiny models whose time goes into tokens."""
     thought: bool = True

@@ -124,13 +124,13 @@ def _make(config: Config, folder: Path) -> dict[str, Any]:
     """All stages; returns what was measured."""
     task = tasks.load(config.task)
     rng = np.random.default_rng(config.sft.seed)
-    examples = expert_examples(task, config, EPISODES, rng)
     fresh = config.policy.model in tiny.BUILDERS
+    if not fresh:
+        policy = load_policy(config.policy.model, replace(config.policy, freeze_vision=False), config.sft.seed)
+    examples = expert_examples(task, config, EPISODES, rng)
     if fresh:
         texts = [e.reply for e in examples] + [e.prompt.text for e in examples]
         policy = _built(config, texts, folder)
-    else:
-        policy = load_policy(config.policy.model, replace(config.policy, freeze_vision=False), config.sft.seed)
     measured: dict[str, Any] = {}
     if fresh and task.reading(examples[0].truth) is not None:
         measured["warm_up"] = warm_up(policy, task, config, rng)

@@ -55,6 +55,7 @@ ROWS = [
 
 def by_hand(row: Sequence[Turn], gamma: float, lam: float, stopped: str, bonus: bool) -> list[float]:
     """Every advantage as its own sum of discounted surprises, episode by episode: no recursion."""
+    cut = {Ending.TRUNCATED, Ending.ABORTED} | ({Ending.STOPPED} if stopped == "truncation" else set())
     found = []
     for t in range(len(row)):
         total, weight = 0.0, 1.0
@@ -62,9 +63,7 @@ def by_hand(row: Sequence[Turn], gamma: float, lam: float, stopped: str, bonus: 
             turn = row[k]
             if turn.ending is Ending.RUNNING:
                 after = row[k + 1].reply.value if k + 1 < len(row) else turn.bootstrap
-            elif turn.ending in (Ending.TRUNCATED, Ending.ABORTED):
-                after = turn.bootstrap
-            elif turn.ending is Ending.STOPPED and stopped == "truncation":
+            elif turn.ending in cut:
                 after = turn.bootstrap
             else:
                 after = 0.0

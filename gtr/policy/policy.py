@@ -2,7 +2,6 @@
 
 import json
 import logging
-import re
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
@@ -23,8 +22,9 @@ from transformers import (
 )
 from transformers.utils import logging as transformers_logging
 
+from gtr.checks import check_model
 from gtr.config import PolicyConfig
-from gtr.errors import PolicyError, nearest
+from gtr.errors import PolicyError
 from gtr.policy.families import GridProcessor, check_usable, family_of, forbidden_ids, vision_modules
 from gtr.policy.network import Network, Scores, ValueHead
 from gtr.policy.prompts import PromptEncoder
@@ -33,7 +33,6 @@ from gtr.types import Prompt, Reply, Span
 
 transformers_logging.disable_progress_bar()
 
-BUILT_IN = ("tiny-llava", "tiny-llava-next", "tiny-qwen2.5-vl")
 VALUE_HEAD = "value_head.safetensors"
 log = logging.getLogger(__name__)
 
@@ -202,11 +201,7 @@ def _base_of(folder: Path, path: str) -> tuple[str, Path | None]:
 
 
 def _load_model(path: str, dtype: torch.dtype) -> Any:
-    if not Path(path).is_dir() and re.fullmatch(r"[\w.-]+/[\w.-]+", path) is None:
-        # Asking a hub for what can only be a mistyped folder costs a minute of retries without a network.
-        raise PolicyError(
-            f"policy.model: '{path}' is no folder here and no hub id (owner/name); {nearest(path, BUILT_IN)}"
-        )
+    check_model(path)
     try:
         model, loading = AutoModelForImageTextToText.from_pretrained(path, dtype=dtype, output_loading_info=True)
     except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
