@@ -7,6 +7,7 @@
 """
 
 import logging
+import os
 import time
 from contextlib import closing
 from pathlib import Path
@@ -164,7 +165,7 @@ def train(config: Config, resume: Path | None = None) -> Path:
     torch.set_num_threads(config.train.threads)
     # Precision is the network's own affair: sampling does not pass through what Accelerate would wrap.
     accelerator = Accelerator(mixed_precision="no", step_scheduler_with_optimizer=False, kwargs_handlers=[DISTRIBUTED])
-    check_launch(accelerator.distributed_type)
+    check_launch(accelerator.distributed_type, accelerator.num_processes)
     with _folder(config, resume, accelerator) as folder:
         run = _open(config, resume, accelerator, folder)
         silent = None if folder.main else Console(quiet=True)
@@ -176,8 +177,14 @@ def train(config: Config, resume: Path | None = None) -> Path:
     return folder.path
 
 
-def check_launch(kind: DistributedType) -> None:
-    """RunError for a way of running in which sampling would not work."""
+def check_launch(kind: DistributedType, processes: int) -> None:
+    """RunError where sampling would not work, or where processes do not know of one another."""
+    started = int(os.environ.get("WORLD_SIZE", "1"))
+    if started != processes:
+        raise RunError(
+            f"{started} processes were started, but each would train by itself; on CPUs, set ACCELERATE_USE_CPU=true "
+            "in the environment"
+        )
     if kind in SHARDED:
         raise RunError(
             f"the launcher asks for {kind.value}; gtr runs on one device or by DDP, every process with all weights: "

@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 from accelerate import PartialState
+from accelerate.utils import parse_flag_from_env
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
@@ -161,7 +162,8 @@ def load_policy(
         PolicyError: nothing is there, it is no image-text model, or its processor cannot be loaded.
     """
     folder = Path(path)
-    device = device or PartialState().device
+    # As an Accelerator would start it, which takes over what it finds: without the flag, one process of several.
+    device = device or PartialState(cpu=parse_flag_from_env("ACCELERATE_USE_CPU")).device
     base, adapter = _base_of(folder, str(path))
     weights, mixed = _precision(config, device)
     model = _load_model(base, weights)

@@ -34,6 +34,7 @@ from gtr.tasks.task import Task
 from gtr.types import Turn
 
 TURNS_FILE = re.compile(r"update_(\d+)\.jsonl\.gz")
+CHECKPOINT = re.compile(r"update_(\d+)")
 EVALUATION_FILE = re.compile(r"update_(\d+)\.json")
 
 
@@ -119,6 +120,8 @@ class RunFolder:
         except (RunError, OSError) as error:
             return str(error)
         done, total = (lines[-1]["update"] if lines else 0), self.config.train.updates
+        saved = [int(match[1]) for path in self.checkpoints.iterdir() if (match := CHECKPOINT.fullmatch(path.name))]
+        done = min(done, max(saved, default=done))
         return f"{self.path} stands after update {done} of {total}; go on with: gtr train --resume {self.path}"
 
     # -- writing --------------------------------------------------------------------------------------------------
