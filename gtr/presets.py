@@ -122,7 +122,7 @@ def scale_tiny(task: str) -> Config:
             lr_final=tiny.lr / 10,
             value_lr=2e-3,
             grad_norm=0.5,
-            eval_every=5,
+            eval_every=4,
         ),
     )
 
