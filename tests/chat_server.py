@@ -38,7 +38,8 @@ class Server:
         self.billed_in = self.billed_out = self.now = self.most_at_once = 0
         self.starts = []
         self.lock = threading.Lock()
-        self.down = False
+        self.down, self.dies_after = False, None
+        """Whether it answers nothing but errors, at once or after so many requests."""
         self.ending = threading.Event()
 
     def show(self, image, truth):
@@ -84,7 +85,8 @@ class Server:
             self.keys.add(http.headers.get("Authorization"))
             # Nothing but real questions fails at random, or else the server's abilities would be misjudged.
             risky = pictures(body) and self._random.random() < self.fault_share
-            fault = "500" if self.down else self._random.choice(self.faults) if risky else None
+            dead = self.down or (self.dies_after is not None and len(self.requests) > self.dies_after)
+            fault = "500" if dead else self._random.choice(self.faults) if risky else None
         try:
             self.ending.wait(self.delay)
             if fault is not None:

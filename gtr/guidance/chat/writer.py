@@ -124,9 +124,9 @@ def _loaded(config: CorrectorConfig) -> Policy:
     except (RuntimeError, AssertionError) as error:
         reason = str(error).splitlines()[0]
         raise CorrectorError(f"corrector.device {config.device} cannot be used ({reason}): give auto or cpu") from None
-    settings = PolicyConfig(model=config.model, dtype="float32" if device.type == "cpu" else "auto")
-    model = load_policy(config.model, settings)
-    model.network.requires_grad_(False).eval().to(device)
+    settings = PolicyConfig(model=config.model, dtype="float32" if device.type == "cpu" else "bfloat16")
+    model = load_policy(config.model, settings, device=device)
+    model.network.requires_grad_(False).eval()
     return model
 
 
