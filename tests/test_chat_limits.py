@@ -107,8 +107,9 @@ def test_a_server_that_only_says_slow_down_is_down_in_the_end(tmp_path):
 
 def test_turns_of_a_game_without_plans_do_not_wait_for_one_another(tmp_path):
     task = load(settings(None, "numberline"))
-    cases = [case_of(task, misread, seed=seed, index=seed) for seed in range(6)]
-    with Server(task, delay=0.5) as server:
+    every = (case_of(task, misread, seed=seed, index=seed) for seed in range(40))
+    cases = list({case.text: case for case in every}.values())[:6]
+    with Server(task, delay=1.0) as server:
         for case in cases:
             server.show(case.prompt.image, case.truth)
         corrector = make_corrector(settings(server.url, "numberline", structured="prompt"), task, tmp_path)

@@ -65,8 +65,7 @@ def test_comparisons_say_who_is_better_whoever_is_named_first(tmp_path):
     kinds = [right, misread, misread, right, right, "no JSON at all", right, misread, right]
     seeds = (seed for seed in count() if task.expert(case_of(task, "", seed=seed).truth))
     cases = [case_of(task, kind, next(seeds), env, index=env // 4) for env, kind in enumerate(kinds)]
-    firsts = [match.first.env for match in matches(cases)]
-    assert firsts != sorted(firsts), "who is named first changes"
+    assert [match.first.env for match in matches(cases)] == [0, 3, 6, 7], "now the left one, now the right one"
     with Server(task) as server:
         config = judging(server.url, "compare", structured="json_schema")
         judge = make_corrector(config, task, tmp_path)
@@ -127,7 +126,8 @@ def test_scores_enter_the_reward_and_nothing_is_cloned(judge, tmp_path, monkeypa
         advantages_of(rollout, config).advantages, advantages_of(replace(rollout, turns=moved), config).advantages
     )
     assert not torch.equal(advantages_of(rollout, config).advantages, advantages_of(plain, config).advantages)
-    assert found["episode/return"] == health(plain, task, 0)["episode/return"]
+    same = {name: value for name, value in health(plain, task, 0).items() if name != "guidance/judge_reward"}
+    assert same.items() <= found.items(), "rewards and returns that are reported stay the game's own"
 
 
 def test_settings_that_cannot_work_are_named():
