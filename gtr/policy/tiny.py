@@ -9,7 +9,6 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
-import torch
 from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import (
     CLIPImageProcessorPil,
@@ -29,6 +28,7 @@ from transformers import (
 )
 
 from gtr.errors import PolicyError, nearest
+from gtr.policy.seeded import seeded
 
 VOCABULARY = 382
 IMAGE, PAD, BOS, EOS = "<image>", "<pad>", "<s>", "</s>"
@@ -221,8 +221,7 @@ def build(kind: str, texts: Iterable[str], image_size: int, seed: int, folder: P
         raise PolicyError(f"policy.model: no built-in model '{kind}'; {nearest(kind, BUILDERS)}")
     if image_size % PATCH:
         raise PolicyError(f"task.image_size is {image_size}; {kind} needs a multiple of {PATCH}, for example 96")
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
+    with seeded(seed):
         model, processor = BUILDERS[kind](texts, image_size)
     folder.mkdir(parents=True, exist_ok=True)
     model.generation_config.update(**_ids(processor.tokenizer))
