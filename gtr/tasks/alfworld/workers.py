@@ -11,8 +11,9 @@ import os
 import signal
 import sys
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from multiprocessing.connection import Connection
+from types import ModuleType
 from typing import Any
 
 from gtr.errors import TaskError
@@ -147,9 +148,21 @@ def _spawn(make: Make) -> tuple[Any, Connection]:
     context.set_forkserver_preload([__name__, "textworld.envs.pddl.pddl", "numpy"])
     mine, theirs = context.Pipe()
     process = context.Process(target=serve, args=(theirs, make), daemon=True)
-    process.start()
+    with _no_program():
+        process.start()
     theirs.close()
     return process, mine
+
+
+@contextlib.contextmanager
+def _no_program() -> Iterator[None]:
+    """Hides the program that is running: a worker needs nothing of it, and would run a plain script a second time."""
+    program = sys.modules["__main__"]
+    sys.modules["__main__"] = ModuleType("__main__")
+    try:
+        yield
+    finally:
+        sys.modules["__main__"] = program
 
 
 def _end(process: Any, pipe: Connection | None) -> int | None:
