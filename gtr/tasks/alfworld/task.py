@@ -26,6 +26,7 @@ workers  on, off                         play each game in a process of its own
 
 import functools
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from gtr.config import TaskConfig
@@ -41,7 +42,7 @@ from gtr.tasks.alfworld.memory import everything
 from gtr.tasks.alfworld.thor import Thor
 from gtr.tasks.alfworld.view import STYLES
 from gtr.tasks.alfworld.workers import THOR_LOAD_SECONDS, THOR_STEP_SECONDS, Worker
-from gtr.tasks.alfworld.world import SHORT, Kind
+from gtr.tasks.alfworld.world import SHORT, SHORT_OF, Kind
 from gtr.tasks.options import choice, known_options, no_hands
 from gtr.tasks.task import Briefing, Task
 from gtr.types import Expert, Image, Observation, Parsed, Truth
@@ -109,6 +110,22 @@ class ALFWorldTask(Task):
     def describe(self) -> Mapping[str, Any]:
         """What shapes the games beside the settings: versions, number of games, and the grammar of the first."""
         return {**package.versions(), "games": len(self.library), "grammar": self.library.game(0).words}
+
+    def progress(self, info: Mapping[str, Any]) -> float:
+        """The goal-condition rate."""
+        return float(info["conditions"])
+
+    def group(self, truth: Truth) -> str:
+        """The kind of task, by its short name."""
+        return SHORT_OF[Kind(truth.state["kind"])]
+
+    def under(self, split: str) -> TaskConfig:
+        """``seen`` and ``unseen`` are ALFWorld's own splits; a household has no rules to change."""
+        if split in ("seen", "unseen"):
+            return replace(self.config, options={**self.config.options, "split": split})
+        if split == "new-rules":
+            raise ConfigError("--split new-rules: alfworld has the splits same, new-look, seen and unseen")
+        return super().under(split)
 
     # -- words ----------------------------------------------------------------------------------------------------
     def prompt(self, observation: Observation) -> str:
