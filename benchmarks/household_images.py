@@ -112,7 +112,7 @@ class Probe(nn.Module):
 
 
 def _layer(wide_in: int, wide_out: int, stride: int) -> list[nn.Module]:
-    return [nn.Conv2d(wide_in, wide_out, 5 if stride == 2 else 3, stride, 2 if stride == 2 else 1), nn.BatchNorm2d(wide_out), nn.ReLU()]
+    return [nn.Conv2d(wide_in, wide_out, 2 * stride + 1, stride, stride), nn.BatchNorm2d(wide_out), nn.ReLU()]
 
 
 def train(known: Views, steps: int) -> Probe:
