@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from gtr.metrics.alarm import WATCHED
-from gtr.metrics.table import describe
+from gtr.metrics.table import METRICS, describe
 from gtr.show.history import History, read_history, rounded
 from gtr.show.pair import questions, thought_pair
 from gtr.show.run import Run
@@ -15,7 +15,7 @@ from gtr.show.story import story
 def overview(runs: Sequence[Run]) -> dict[str, Any]:
     """The story, the runs with their curves, and the meaning of every metric that occurs."""
     histories = [read_history(run) for run in runs]
-    names = sorted({name for one in histories for name in one.series})
+    names = sorted({name for one in histories for name in one.series}, key=_place)
     return {
         "title": title(runs),
         "story": story(histories),
@@ -78,8 +78,19 @@ def _name(path: Path) -> str:
     return path.resolve().name
 
 
+def _place(name: str) -> tuple[int, str]:
+    """Where a metric stands in the table, those that are not in it last."""
+    row = describe(_own(name))
+    return (len(METRICS) if row is None else METRICS.index(row), name)
+
+
+def _own(name: str) -> str:
+    """The metric that is measured: ``panel/thought/plan`` is thought/plan on the panel."""
+    return name.removeprefix("panel/") if name != "panel/success" else name
+
+
 def _metric(name: str) -> dict[str, str] | None:
     """Formula, meaning, health and source of a metric, from the one table that defines it."""
-    own = name.removeprefix("panel/") if name.startswith("panel/") and name != "panel/success" else name
+    own = _own(name)
     row = describe(own)
     return None if row is None else {**vars(row), "on": "the fixed panel" if own != name else ""}

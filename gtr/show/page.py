@@ -49,25 +49,32 @@ def chart_library() -> str:
 def served() -> str:
     """The page that the server sends; everything else it links."""
     head = f'<link rel="stylesheet" href="page/{STYLE}">'
-    scripts = '<script src="charts.js" defer></script>\n<script type="module" src="page/main.js"></script>'
+    scripts = '<script type="module" src="page/main.js"></script>'
     return _filled(own("index.html"), {"policy": "", "style": head, "scripts": scripts})
 
 
 def single(data: Mapping[str, Any], title: str) -> str:
     """The page with everything inside: opens from a disk, loads nothing, and runs no script but its own."""
-    packed = base64.b64encode(gzip.compress(json.dumps(data, separators=(",", ":")).encode(), mtime=0)).decode()
-    library = _closed(chart_library())
+    library = chart_library()
     script = _closed(bundle())
+    text = json.dumps(data, separators=(",", ":"))
     policy = f"default-src 'none'; script-src {_hash(library)} {_hash(script)}; img-src data:; {NOTHING_ELSE}"
     parts = {
         "policy": f'<meta http-equiv="Content-Security-Policy" content="{policy}">',
         "style": f"<style>{own(STYLE)}</style>",
-        "scripts": (
-            f'<script type="text/plain" id="packed-data">{packed}</script>\n'
-            f'<script>{library}</script>\n<script type="module">{script}</script>'
+        "scripts": "\n".join(
+            [
+                f'<script type="text/plain" id="packed-data">{_packed(text)}</script>',
+                f'<script type="text/plain" id="packed-charts">{_packed(library)}</script>',
+                f'<script type="module">{script}</script>',
+            ]
         ),
     }
     return _filled(own("index.html").replace("<title>gtr show", f"<title>{escape(title)} - gtr"), parts)
+
+
+def _packed(text: str) -> str:
+    return base64.b64encode(gzip.compress(text.encode(), mtime=0)).decode()
 
 
 def bundle(first: str = SCRIPT) -> str:

@@ -100,6 +100,8 @@ class Run:
         return set(_listed(self.path / "images"))
 
     def _record(self, file: Path) -> dict[str, Any]:
+        if not (self.path / file).exists():
+            return {}
         record, trouble = read_record(self.path / file)
         self.note(str(file), trouble)
         return record

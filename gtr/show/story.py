@@ -15,8 +15,10 @@ WHAT = (
     "Thought collapse is what happens when an agent is rewarded for outcomes alone: it goes on writing thoughts, but "
     "they stop saying what the picture shows, and its plans stop working."
 )
-DECAY = 0.05
-"""Fall of a share, from the start to the end, that counts as decay where the alarm did not ring."""
+DECAY = 0.1
+"""Fall of a share, from the start to the end, that counts as decay where the alarm did not ring: its own margin."""
+STEADY = 0.015
+"""Change that is not worth a word."""
 SEEING, PLANNING = "thought/perception", "thought/start_plan"
 
 
@@ -38,7 +40,7 @@ class Change:
     def words(self) -> str:
         """``fell from 97 % to 44 %``."""
         start, end = percent(self.start), percent(self.end)
-        if start == end:
+        if abs(self.start - self.end) < STEADY:
             return f"stayed at {end}"
         return f"{'fell' if self.start > self.end else 'rose'} from {start} to {end}"
 

@@ -1,4 +1,5 @@
 // Curves over training: one line per method, its mean over seeds, with the band from the worst seed to the best.
+import { unpacked } from "./data.js";
 import { chartText, h, plain, short } from "./text.js";
 
 const SYMBOLS = ["circle", "square", "diamond", "triangle-up", "cross", "star", "pentagon", "hexagon"];
@@ -120,7 +121,7 @@ function isShare(traces) {
 }
 
 /** Layout shared by all charts. */
-export function layout(extra = {}) {
+function layout(extra = {}) {
   const text = colour("ink");
   const axis = { gridcolor: colour("line"), zeroline: false, linecolor: colour("line"), fixedrange: true, automargin: true };
   return {
@@ -138,16 +139,50 @@ export function layout(extra = {}) {
   };
 }
 
-export const QUIET = { displayModeBar: false, responsive: true };
+/** Ticks at whole updates, a handful of them. */
+export function updateAxis(xs, title) {
+  const span = xs.length ? Math.max(...xs) - Math.min(...xs) : 1;
+  const step = [1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000].find((one) => span / one <= 8) ?? 10000;
+  return { title: { text: title, standoff: 6 }, dtick: step, tick0: 0 };
+}
 
-/** Draws when the place is about to be seen, and again when the colours of the system change. */
-export function whenSeen(place, draw) {
+let charts = null;
+
+/** The chart library, fetched or unpacked when the first chart is to be drawn: the page's words come before it. */
+export function chartLibrary() {
+  charts ??= new Promise((resolve, reject) => {
+    const packed = document.getElementById("packed-charts");
+    const script = document.createElement("script");
+    const ready = () => resolve(window.Plotly);
+    script.addEventListener("error", () => reject(new Error("the chart library cannot be loaded")));
+    if (packed) {
+      unpacked(packed.textContent).then((text) => {
+        script.textContent = text;
+        document.head.append(script);
+        ready();
+      }, reject);
+    } else {
+      script.addEventListener("load", ready);
+      script.src = "charts.js";
+      document.head.append(script);
+    }
+  });
+  return charts;
+}
+
+/** Draws a chart once the library is there. */
+export async function draw(place, traces, extra) {
+  const library = await chartLibrary();
+  await library.react(place, traces, layout(extra), { displayModeBar: false, responsive: true });
+}
+
+/** Paints when the place is about to be seen. */
+export function whenSeen(place, paint) {
   const watcher = new IntersectionObserver(
     (entries) => {
       if (entries.some((entry) => entry.isIntersecting)) {
         watcher.disconnect();
-        place.redraw = draw;
-        draw();
+        paint();
       }
     },
     { rootMargin: "200px" },
@@ -156,12 +191,13 @@ export function whenSeen(place, draw) {
 }
 
 /** A card with a metric's curves, and what it means one click away. */
-export function curveCard(metric, title, methods, meaning, unit) {
-  const place = h("div", { class: "chart", role: "img", "aria-label": spoken(metric, title, methods) });
+export function curveCard(metric, title, methods, meaning, unit, height) {
+  const place = h("div", { class: "chart", style: `min-height:${height}px`, role: "img", "aria-label": spoken(metric, title, methods) });
   whenSeen(place, () => {
     const traces = tracesOf(metric, methods);
     const yaxis = isShare(traces) ? { range: [-0.03, 1.05] } : {};
-    window.Plotly.react(place, traces, layout({ xaxis: { title: { text: unit, standoff: 6 } }, yaxis }), QUIET);
+    const xs = traces.flatMap((trace) => trace.x);
+    draw(place, traces, { height, xaxis: updateAxis(xs, unit), yaxis });
   });
   return h("figure", { class: "card" }, h("figcaption", {}, title), place, explained(metric, meaning));
 }

@@ -223,8 +223,10 @@ async function start() {
   app.head();
   await app.show();
   performance.mark("gtr-first-view");
+  document.body.dataset.state = "shown";
   await readEpisodes();
   performance.mark("gtr-all-read");
+  document.body.dataset.state = "read";
   if (!app.data.exported) {
     await follow().catch(() => {});
     keepFollowing();

@@ -22,9 +22,9 @@ export function overviewView(app) {
   const methods = methodsOf(runs).filter((method) => !app.hidden.has(method.name));
   return [
     h("section", { class: "story", "aria-labelledby": "headline" }, h("h2", { id: "headline" }, story.headline), h("p", { class: "what" }, story.what), h("ul", { class: "fates" }, story.sentences.map((one) => fate(app, one)))),
-    pair ? pairFigure(app, pair) : noPair(runs),
     legend(app),
     h("section", { "aria-label": "The telling curves", class: "cards telling" }, telling(app, methods)),
+    pair ? pairFigure(app, pair) : noPair(runs),
     ...groups(app, methods),
   ];
 }
@@ -39,11 +39,10 @@ function pairFigure(app, pair) {
   const image = h("img", { class: "pixels", src: app.data.image(pair.run, pair.image), alt: "The picture that the agent sees", width: 192, height: 192 });
   image.addEventListener("error", () => image.replaceWith(missingPicture()));
   const cells = pair.cells.map((cell) => pairCell(app, cell, pair.questions));
-  const chosen = pair.alike === pair.of ? "all alike" : `${pair.alike} alike, the first of them shown`;
   return h(
     "figure",
     { class: "pair" },
-    h("figcaption", {}, h("h3", {}, "The same picture, before and after training"), h("p", { class: "quiet" }, `Start state ${pair.number + 1} of the panel, greedy play. Chosen because it shows the difference best (of ${pair.of}: ${chosen}); the Compare view has them all.`)),
+    h("figcaption", {}, h("h3", {}, "The same picture, before and after training"), h("p", { class: "quiet" }, `Start state ${pair.number + 1} of the ${pair.of} on the fixed panel, played greedily. It is one of the ${pair.alike} that show the difference most clearly; the Compare view has the others too.`)),
     h("div", { class: "pair-body" }, h("div", { class: "pair-image" }, image), h("div", { class: "pair-cells" }, cells)),
   );
 }
@@ -69,11 +68,13 @@ function thoughtLines(cell) {
   return h("dl", { class: "thought" }, fields.map(([key, value]) => h("div", {}, h("dt", {}, visible(key)), h("dd", {}, visible(worded(value))))));
 }
 
-/** The task's own checks of a thought: sign, word and question, so that no colour is needed. */
+const PASSED = { perception: ["sees truly", "sees wrongly"], plan: ["plan works", "plan fails"], step: ["next step right", "next step wrong"] };
+
+/** The task's own checks of a thought: sign, words and question, so that no colour is needed. */
 export function checkList(checks, questions = {}) {
   const answers = Object.entries(checks ?? {});
   if (!answers.length) return h("p", { class: "quiet" }, "not judged");
-  return h("ul", { class: "checks" }, answers.map(([name, passed]) => h("li", { class: passed ? "right" : "wrong", title: questions[name] ?? null }, `${passed ? "✓" : "✗"} ${name} ${passed ? "right" : "wrong"}`)));
+  return h("ul", { class: "checks" }, answers.map(([name, passed]) => h("li", { class: passed ? "right" : "wrong", title: questions[name] ?? null }, `${passed ? "✓" : "✗"} ${(PASSED[name] ?? [`${name} right`, `${name} wrong`])[passed ? 0 : 1]}`)));
 }
 
 export function missingPicture() {
@@ -101,19 +102,19 @@ function legend(app) {
 
 function telling(app, methods) {
   const success = app.overview.runs.some((run) => run.panel.length > 1) ? ["panel/success", "Games won on the fixed panel"] : ["episode/success", "Games won in training"];
-  return [...TELLING, success].filter(([metric]) => metric === "panel/success" || app.overview.metrics[metric]).map(([metric, title]) => card(app, metric, title, methods));
+  return [...TELLING, success].filter(([metric]) => metric === "panel/success" || app.overview.metrics[metric]).map(([metric, title]) => card(app, metric, title, methods, 175));
 }
 
-function card(app, metric, title, methods) {
+function card(app, metric, title, methods, height = 220) {
   const turns = [...new Set(app.overview.runs.map((run) => run.turns_per_update))];
   const unit = turns.length === 1 ? `update (${counted(turns[0], "turn")} each)` : "update";
-  return curveCard(metric, title, methods, app.overview.metrics[metric] ?? null, unit);
+  return curveCard(metric, title, methods, app.overview.metrics[metric] ?? null, unit, height);
 }
 
 function groups(app, methods) {
-  const left = new Set([...Object.keys(app.overview.metrics)]);
+  const left = new Set([...Object.keys(app.overview.metrics)]); // In the order of the table that defines them.
   return GROUPS.map(([title, prefixes], index) => {
-    const mine = [...left].filter((metric) => prefixes.some((prefix) => metric.startsWith(prefix)));
+    const mine = prefixes.flatMap((prefix) => [...left].filter((metric) => metric.startsWith(prefix)));
     mine.forEach((metric) => left.delete(metric));
     if (!mine.length) return null;
     const body = h("div", { class: "cards" });
