@@ -233,8 +233,8 @@ from gtr.report import RunFolder
 def work(_):
     with RunFolder.open(sys.argv[1]) as folder:
         folder.write_metrics(4, {"success": 1.0})
-        print("working", flush=True)
         try:
+            print("working", flush=True)
             time.sleep(60)
         finally:
             print("cleaning", flush=True)
