@@ -3,7 +3,6 @@
 import base64
 import gzip
 import hashlib
-import json
 import re
 from collections.abc import Mapping
 from html import escape
@@ -13,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from gtr.errors import RunError
+from gtr.report.files import encode
 
 STYLE, SCRIPT = "style.css", "main.js"
 IMPORT = re.compile(r'^import \{([^}]*)\} from "\./([\w-]+)\.js";$', re.MULTILINE)
@@ -57,7 +57,7 @@ def single(data: Mapping[str, Any], title: str) -> str:
     """The page with everything inside: opens from a disk, loads nothing, and runs no script but its own."""
     library = chart_library()
     script = _closed(bundle())
-    text = json.dumps(data, separators=(",", ":"))
+    text = encode(data).decode()
     policy = f"default-src 'none'; script-src {_hash(library)} {_hash(script)}; img-src data:; {NOTHING_ELSE}"
     parts = {
         "policy": f'<meta http-equiv="Content-Security-Policy" content="{policy}">',

@@ -47,6 +47,8 @@ def read_turns(file: Path) -> Lines:
     except OSError as error:
         return Lines([], f"{file.name} cannot be read ({error})")
     try:
+        if not raw:
+            raise EOFError("it is empty")
         return _parsed(file.name, gzip.decompress(raw))
     except (OSError, EOFError, zlib.error) as error:
         found = _parsed(file.name, _unpacked(raw), whole=False)

@@ -6,18 +6,21 @@ import socket
 import webbrowser
 from collections.abc import Sequence
 from ipaddress import ip_address
+from typing import Any
 
 import uvicorn
 from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.middleware.gzip import GZipMiddleware
 from starlette.middleware.trustedhost import TrustedHostMiddleware
 from starlette.requests import Request
-from starlette.responses import FileResponse, HTMLResponse, JSONResponse, PlainTextResponse, Response
+from starlette.responses import FileResponse, HTMLResponse, PlainTextResponse, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from gtr.errors import RunError
+from gtr.report.files import encode
 from gtr.show import page
 from gtr.show.run import Run
 from gtr.show.source import Source
@@ -53,27 +56,27 @@ def make_app(runs: Sequence[Run], hosts: Sequence[str] = LOCAL) -> Starlette:
     source = Source(runs)
 
     def overview(request: Request) -> Response:
-        return JSONResponse(source.overview())
+        return _json(source.overview())
 
     def version(request: Request) -> Response:
-        return JSONResponse({"version": source.version()})
+        return _json({"version": source.version()})
 
     def parts(request: Request) -> Response:
-        return JSONResponse(source.parts(_run(request), int(request.path_params["after"])))
+        return _json(source.parts(_run(request), int(request.path_params["after"])))
 
     def turns(request: Request) -> Response:
         at = request.path_params
-        return JSONResponse(source.turns(_run(request), at["update"], at["env"], at["episode"]))
+        return _json(source.turns(_run(request), at["update"], at["env"], at["episode"]))
 
     def panel(request: Request) -> Response:
-        return JSONResponse(source.panel(_run(request), request.path_params["update"]))
+        return _json(source.panel(_run(request), request.path_params["update"]))
 
     def play(request: Request) -> Response:
         at = request.path_params
-        return JSONResponse(source.play(_run(request), at["update"], at["episode"]))
+        return _json(source.play(_run(request), at["update"], at["episode"]))
 
     def probe(request: Request) -> Response:
-        return JSONResponse(source.probe(_run(request), request.path_params["update"]))
+        return _json(source.probe(_run(request), request.path_params["update"]))
 
     def image(request: Request) -> Response:
         name = request.path_params["name"]
@@ -89,7 +92,10 @@ def make_app(runs: Sequence[Run], hosts: Sequence[str] = LOCAL) -> Starlette:
         return Response(page.own(name), media_type=KINDS[name[name.rindex(".") :]])
 
     def _run(request: Request) -> int:
-        return min(int(request.path_params["run"]), len(runs) - 1)
+        index = int(request.path_params["run"])
+        if index >= len(runs):
+            raise HTTPException(404, "there is no such run")
+        return index
 
     at_update = "{run:int}/{update:int}"
     routes = [
@@ -109,6 +115,11 @@ def make_app(runs: Sequence[Run], hosts: Sequence[str] = LOCAL) -> Starlette:
     return Starlette(
         routes=routes, middleware=[Middleware(Guarded), trusted, Middleware(GZipMiddleware, compresslevel=4)]
     )
+
+
+def _json(value: Any) -> Response:
+    """Strict JSON, whatever a damaged file or half a surrogate pair brought in."""
+    return Response(encode(value), media_type="application/json")
 
 
 def serve(runs: Sequence[Run], host: str, port: int, browser: bool) -> None:

@@ -63,8 +63,7 @@ export class Episodes {
     );
     const key = filters.sort;
     const sign = filters.down === "yes" ? -1 : 1;
-    const early = (a, b) => a.run - b.run || a.update - b.update || a.env - b.env || a.episode - b.episode;
-    return rows.sort((a, b) => sign * (a[key] - b[key]) || early(a, b));
+    return rows.sort((a, b) => sign * (a[key] - b[key])); // Stable: equal ones stay in the order of play.
   }
 }
 
