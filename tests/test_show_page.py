@@ -253,8 +253,7 @@ def test_what_a_model_wrote_never_runs(page: Page, tmp_path: Path) -> None:
             for view in VIEWS:
                 visit(page, place, view)
                 page.wait_for_timeout(300)
-                for summary in page.locator("main summary").all():
-                    summary.click()
+                page.evaluate("document.querySelectorAll('main details').forEach((one) => (one.open = true))")
                 if view == "collapse":
                     page.locator(".chart .main-svg").first.wait_for()
                     page.locator(".chart .nsewdrag").first.hover()
@@ -317,6 +316,7 @@ def test_a_run_that_still_trains_is_followed(page: Page, tmp_path: Path) -> None
             show_cases.write_update(folder, 4, "next 2", guided=True)
         page.wait_for_selector("text=24 of 24 episodes", timeout=15_000)
         assert page.locator("#status").inner_text() == "following gtr-seed1: update 4 of 30"
+        page.goto("about:blank")
 
 
 def test_damage_is_said_and_the_rest_is_shown(browser: Any, tmp_path: Path) -> None:
@@ -351,6 +351,7 @@ def test_a_run_that_has_only_begun_says_what_to_expect(page: Page, tmp_path: Pat
         }.items():
             visit(page, found, view)
             assert words in page.locator("main").inner_text()
+        page.goto("about:blank")
 
 
 # -- every width --------------------------------------------------------------------------------------------------
