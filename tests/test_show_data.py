@@ -321,7 +321,7 @@ def test_the_server_guards_what_it_serves(comparison: Path) -> None:
         assert fetch(f"{address}image/0/..%2f..%2fconfig.json")[0] == 404
         assert fetch(f"{address}image/0/config.json")[0] == 404
         assert fetch(f"{address}page/..%2f__init__.py")[0] == 404
-        assert fetch(f"{address}api/turns/0/99/0/0")[2] == b"[]"
+        assert fetch(f"{address}api/turns/0/99/0/0")[2] == b"[]\n"
         assert fetch(f"{address}api/panel/9/0")[0] == 404
         picture = next((comparison / "runs" / "gtr-seed1" / "images").iterdir())
         assert fetch(f"{address}image/0/{picture.name}")[2] == picture.read_bytes()
