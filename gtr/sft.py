@@ -31,6 +31,7 @@ from gtr.losses.cloning import cloning_loss
 from gtr.policy import tiny
 from gtr.policy.families import vision_modules
 from gtr.policy.policy import Policy, load_policy
+from gtr.policy.seeded import seeded
 from gtr.tasks.reply import write
 from gtr.tasks.task import Task
 from gtr.types import Lesson, Prompt, Truth
@@ -98,8 +99,7 @@ def _cached(config: Config, make: Callable[[Config, Path], dict[str, Any]]) -> P
     partial = folder.with_name(f"{folder.name}.{os.getpid()}.partial")
     shutil.rmtree(partial, ignore_errors=True)
     torch.set_num_threads(config.train.threads)
-    with torch.random.fork_rng():
-        torch.manual_seed(config.sft.seed)
+    with seeded(config.sft.seed):
         competence = make(config, partial)
     (partial / "competence.json").write_text(json.dumps(competence, indent=1) + "\n")
     try:
@@ -204,8 +204,8 @@ def _reading_part(task: Task, thought: Any) -> str:
 # -- stage 1 ------------------------------------------------------------------------------------------------------
 def warm_up(policy: Policy, task: Task, config: Config, rng: np.random.Generator) -> dict[str, float]:
     """Trains vision tower and projector to classify `Task.reading` until held-out pictures are read exactly."""
-    images, labels = _readings(task, WARM_UP_IMAGES, rng)
-    held, truths = _readings(task, 256, np.random.default_rng([config.sft.seed, HELD_OUT]))
+    images, labels = _readings(task, WARM_UP_IMAGES, config, rng)
+    held, truths = _readings(task, 256, config, np.random.default_rng([config.sft.seed, HELD_OUT]))
     classes = int(labels.max()) + 1
     with torch.no_grad():
         width = _features(policy, images[:1]).shape[1]
@@ -231,14 +231,22 @@ def warm_up(policy: Policy, task: Task, config: Config, rng: np.random.Generator
     return {"steps": step, "exact": exact}
 
 
-def _readings(task: Task, count: int, rng: np.random.Generator) -> tuple[list[Prompt], Tensor]:
+def _readings(task: Task, count: int, config: Config, rng: np.random.Generator) -> tuple[list[Prompt], Tensor]:
+    """Pictures of start states and what they show; of expert episodes where all starts show the same."""
     env = task.make_env()
     prompts, labels = [], []
     for _ in range(count):
         image, info = env.reset(**task.reset_arguments(rng))
         prompts.append(Prompt(np.asarray(image), ""))
         labels.append(task.reading(task.truth(info)))
+        if len(labels) == SAMPLES and len(set(labels)) == 1:
+            break
     env.close()
+    if len(set(labels)) == 1:
+        examples = expert_examples(task, config, max(1, count // 10), rng)
+        chosen = [examples[i] for i in rng.permutation(len(examples))[:count]]
+        prompts = [Prompt(example.prompt.image, "") for example in chosen]
+        labels = [task.reading(example.truth) for example in chosen]
     return prompts, torch.tensor(labels)
 
 
