@@ -160,7 +160,7 @@ def test_a_run_whose_server_dies_goes_on_pays_once_and_replays_to_the_same_curve
             train(config)
         (run,) = tmp_path.glob("*/checkpoints")
         run = run.parent
-        assert f"stands after update 1 of 2; go on with: gtr train --resume {run}" in stopped.value.__notes__
+        assert f"{run} stands after update 1 of 2; go on with: gtr train --resume {run}" in stopped.value.__notes__
         answered = len(journal(run))
         assert answered >= 10
         server.dies_after = None
