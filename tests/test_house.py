@@ -50,6 +50,7 @@ ORDER = (
     "train",
     "options",
     "compare",
+    "play",
     "doctor",
     "commands",
     "cli",
@@ -57,7 +58,10 @@ ORDER = (
 )
 """The rooms: each may import those before it, and itself. A file named with its folder is a room of its own."""
 
-LIGHT = ("errors", "config", "config_io", "checks", "presets", "types", "stats", "tasks", "options", "commands", "cli")
+LIGHT = (
+    *("errors", "config", "config_io", "checks", "presets", "types", "stats", "tasks", "rollout"),
+    *("options", "play", "commands", "cli"),
+)
 """Rooms that must not bring torch along."""
 
 HEAVY = ("torch", "transformers", "peft", "accelerate")
