@@ -156,6 +156,7 @@ def train(config: Config, resume: Path | None = None) -> Path:
     torch.set_num_threads(config.train.threads)
     accelerator = Accelerator(step_scheduler_with_optimizer=False, kwargs_handlers=[DISTRIBUTED])
     with _folder(config, resume, accelerator) as folder:
+        folder.connect()
         run = _open(config, resume, accelerator, folder)
         silent = None if folder.main else Console(quiet=True)
         with closing(run), Progress(config.train.updates, run.update, silent) as progress:
