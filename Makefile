@@ -5,14 +5,12 @@ PIP_ARGS ?=
 BIN := .venv/bin
 GTR := OMP_NUM_THREADS=1 $(BIN)/gtr
 DEMO := runs/demo
-# Hotter and faster than the preset: outcome-only PPO then collapses within a few minutes.
-HOT := --policy.temperature 1.0 --train.lr 3e-4 --train.lr-final 3e-5 --train.eval-every 4
 STUDY := runs/study
 
 .PHONY: demo test bench study doctor clean
 
 demo: .venv/installed ## 10-15 minutes on 2 cores: thought collapse and its prevention, as a table and a picture
-	$(GTR) compare rl4vlm gtr --task points24 --seeds 1 --out $(DEMO) $(HOT)
+	$(GTR) compare rl4vlm gtr --task points24 --seeds 1 --out $(DEMO)
 
 study: .venv/installed ## about an hour: both point games, three seeds, the ablations
 	$(GTR) compare rl4vlm gtr sft_only no_dagger clone_actions annealed_cloning --task ezpoints --out $(STUDY)/ezpoints

@@ -3,11 +3,12 @@
 import math
 import re
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 from gtr.config import Config, CorrectorConfig
 from gtr.config_io import changed_keys, config_from_dict, config_keys, config_to_dict
-from gtr.errors import ConfigError
+from gtr.errors import ConfigError, PolicyError, nearest
 
 AT_LEAST_ONE = (
     "policy.lora_rank",
@@ -74,6 +75,8 @@ SHARES = (
 )
 """Keys whose value lies in 0..1, both ends allowed."""
 
+BUILT_IN_MODELS = ("tiny-llava", "tiny-llava-next", "tiny-qwen2.5-vl")
+
 LIMITS = (
     "in_flight",
     "requests_per_minute",
@@ -113,6 +116,14 @@ def check_resume(begun: Config, asked: Config) -> None:
     frozen = [key for key in changed_keys(begun, asked) if not key.startswith(MAY_CHANGE)]
     if frozen:
         raise ConfigError(f"{', '.join(frozen)} cannot change in a run that has begun: start a new run instead")
+
+
+def check_model(model: str) -> None:
+    """PolicyError for what can be no model: asking a hub for a mistyped folder costs a minute without a network."""
+    known = model in BUILT_IN_MODELS or Path(model).is_dir() or re.fullmatch(r"\w[\w.-]*/[\w.-]+", model)
+    if not known:
+        hint = nearest(model, BUILT_IN_MODELS)
+        raise PolicyError(f"policy.model: '{model}' is no folder here and no hub id (owner/name). {hint}")
 
 
 def setting(config: Config, key: str) -> Any:

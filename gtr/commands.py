@@ -19,6 +19,7 @@ def version() -> str:
 def train(arguments: Sequence[str]) -> None:
     """PRESET ...             train an agent, or go on with --resume RUN_FOLDER"""
     chosen = options.parse_train(arguments)
+    options.check_begin(chosen)
     from gtr.train import train as run
 
     folder = run(chosen.config, chosen.resume)
@@ -28,6 +29,7 @@ def train(arguments: Sequence[str]) -> None:
 def sft(arguments: Sequence[str]) -> None:
     """PRESET ...             make the agent that training starts from, and print where it is"""
     chosen = options.parse_train(arguments, command="sft")
+    options.check_begin(chosen)
     from gtr.sft import initialise
 
     print(initialise(chosen.config))

@@ -12,7 +12,7 @@ class TaskConfig:
     """Which game is played, how it looks, and how it is described to the agent."""
 
     name: str = "points24"
-    """numberline, ezpoints, points24, blackjack, or a Task of yours: package.module:Class or file.py:Class."""
+    """numberline, ezpoints, points24, blackjack, alfworld, or your Task: package.module:Class or file.py:Class."""
     prompt: Literal["paper", "compact"] = "paper"
     """Full rules (paper), or a few words, for tiny models whose time goes into tokens."""
     thought: bool = True
@@ -50,11 +50,14 @@ class PolicyConfig:
     lora_alpha: int = 256
     """Scale of the LoRA adapters (code: 256)."""
     lora_dropout: float = 0.05
-    """Dropout before the LoRA adapters (code: 0.05)."""
+    """Dropout before the LoRA adapters in SFT (code: 0.05); off in RL, where samples and scores must be of one
+    distribution."""
     freeze_vision: bool = False
     """Keep the vision tower as it is."""
-    dtype: Literal["auto", "float32", "bfloat16"] = "auto"
-    """Weights' type; auto is bfloat16 on GPUs that have it and float32 elsewhere (bf16 is 80 times slower on CPUs)."""
+    dtype: Literal["auto", "float32", "bfloat16", "mixed"] = "auto"
+    """Weights' type; mixed computes in bfloat16 from float32 weights. auto is, on GPUs that have it, bfloat16 under
+    LoRA (adapters in float32) and mixed where every weight is trained; else float32 (bf16 is 80 times slower on
+    CPUs)."""
     gradient_checkpointing: bool = False
     """Trade time for memory in updates."""
     value_hidden: tuple[int, ...] = (1024, 512)

@@ -7,7 +7,8 @@ from typing import Annotated, Literal, TypeVar
 
 import tyro
 
-from gtr.checks import check_resume, validate
+from gtr import tasks
+from gtr.checks import check_model, check_resume, validate
 from gtr.config import Config, CorrectorConfig, PolicyConfig, TaskConfig
 from gtr.errors import ConfigError, nearest
 from gtr.presets import METHODS, TASKS, build
@@ -27,8 +28,8 @@ class TrainOptions:
     method: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="PRESET")] = "gtr"
     """gtr, reference, rl4vlm, sft_only, no_dagger, clone_actions, annealed_cloning or no_thought."""
     task: str = "points24"
-    """The game, which chooses the preset's defaults: numberline, ezpoints, points24, blackjack, or the import path of
-    a Task of yours (package.module:Class, file.py:Class)."""
+    """The game, which chooses the preset's defaults: numberline, ezpoints, points24, blackjack, alfworld, or the
+    import path of a Task of yours (package.module:Class, file.py:Class)."""
     scale: Literal["tiny", "7b"] = "tiny"
     """A tiny agent on CPU cores, or the paper's settings on a large GPU."""
     resume: Path | None = None
@@ -170,6 +171,13 @@ def parse_train(arguments: Sequence[str], command: str = "train") -> TrainOption
     return options
 
 
+def check_begin(options: TrainOptions) -> None:
+    """Raises `GtrError` for a task or a model that is not there, before anything heavy is imported or written."""
+    tasks.load(options.config.task)
+    if options.resume is None:
+        check_model(options.config.policy.model)
+
+
 def _parse_resume(arguments: Sequence[str], folder: Path) -> TrainOptions:
     base = read_config(folder)
     if not arguments[0].startswith("-"):
@@ -281,7 +289,7 @@ def parse_compare(arguments: Sequence[str]) -> tuple[CompareOptions, list[str]]:
         if peek(overrides, flag) is not None:
             raise ConfigError(f"{flag} is set by the comparison itself: leave it out (seeds are given by --seeds)")
     for method in options.methods:
-        parse_train(train_words(options, method, overrides))
+        check_begin(parse_train(train_words(options, method, overrides)))
     return options, overrides
 
 

@@ -3,18 +3,45 @@
 Measured on a subsample of a rollout's turns; `gtr.metrics` holds the formulas.
 """
 
-import copy
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from gtr.metrics import image_sensitivity, kl_to_start, relevance
 from gtr.policy.policy import Policy
 from gtr.tasks.task import Task
 from gtr.types import Prompt, Rollout, Turn
 
-BATCH = 64
+BATCH = 32
+"""Thoughts scored at a time."""
+
+
+class Origin:
+    """The agent as it was, to measure how far it has moved: a copy, in the CPU's memory, of all weights that learn."""
+
+    def __init__(self, policy: Policy) -> None:
+        weights = policy.network.model.named_parameters()
+        self._then = {name: p.detach().to("cpu", copy=True) for name, p in weights if p.requires_grad}
+
+    @contextmanager
+    def instead(self, policy: Policy) -> Iterator[None]:
+        """Within, the policy is the agent as it was."""
+        weights = dict(policy.network.model.named_parameters())
+        now = {name: weights[name].detach().clone() for name in self._then}
+        try:
+            _put(weights, self._then)
+            yield
+        finally:
+            _put(weights, now)
+
+
+def _put(weights: Mapping[str, Tensor], values: Mapping[str, Tensor]) -> None:
+    with torch.no_grad():
+        for name, value in values.items():
+            weights[name].copy_(value)
 
 
 class Probe:
@@ -23,12 +50,12 @@ class Probe:
     Without a `start` the distance to it is not measured.
     """
 
-    def __init__(self, policy: Policy, start: Policy | None, task: Task, turns: int) -> None:
+    def __init__(self, policy: Policy, start: Origin | None, task: Task, turns: int) -> None:
         self.start = start
         self._policy, self._task, self._count = policy, task, turns
 
     def measure(self, rollout: Rollout, rng: np.random.Generator) -> dict[str, float]:
-        """Relevance, image sensitivity, entropy and KL to the start, by metric name; empty when turned off."""
+        """Relevance, image sensitivity and KL to the start, by metric name; empty when turned off."""
         turns = [turn for turn in rollout.flat() if turn.parsed.action_span is not None]
         if self._count < 2 or len(turns) < 2:
             return {}
@@ -50,13 +77,14 @@ class Probe:
         return image_sensitivity(right, self._thought_scores(swapped))
 
     def _drift(self, turns: Sequence[Turn]) -> dict[str, float]:
-        now = np.concatenate([np.asarray(turn.reply.logprobs) for turn in turns])
-        found = {"policy/entropy": float(-now.mean())}
         if self.start is None:
-            return found
-        scores = self.start.score([t.prompt for t in turns], [t.reply.tokens for t in turns]).logprobs.cpu().numpy()
-        start = np.concatenate([scores[i, : len(t.reply.tokens)] for i, t in enumerate(turns)])
-        return {**found, **kl_to_start(now, start)}
+            return {}
+        now = np.concatenate([np.asarray(turn.reply.logprobs) for turn in turns])
+        with self.start.instead(self._policy):
+            scores = self._policy.score([t.prompt for t in turns], [t.reply.tokens for t in turns])
+        then = scores.logprobs.cpu().numpy()
+        start = np.concatenate([then[i, : len(t.reply.tokens)] for i, t in enumerate(turns)])
+        return kl_to_start(now, start)
 
     def _thought_scores(self, pairs: Sequence[tuple[Turn, Prompt]]) -> np.ndarray:
         """Mean log-probability per token of each turn's thought under a prompt."""
@@ -81,9 +109,3 @@ def _other_image(i: int, turns: Sequence[Turn]) -> np.ndarray:
     own = turns[i].prompt.image
     others = [turns[(i + k) % len(turns)].prompt.image for k in range(1, len(turns))]
     return next((image for image in others if not np.array_equal(image, own)), own)
-
-
-def frozen_copy(policy: Policy) -> Policy:
-    """The policy as it is now, for good."""
-    hooks_free = copy.deepcopy(policy.network).requires_grad_(False)
-    return Policy(hooks_free, policy.processor, policy.config, policy.end_ids)

@@ -142,6 +142,12 @@ class Table:
             seat.env.close()
 
 
+def cut_short(config: Config) -> set[Ending]:
+    """Endings after which value may follow, so that GAE bootstraps. A broken environment says nothing of the turn."""
+    stopped = {Ending.STOPPED} if config.ppo.stopped_is == "truncation" else set()
+    return {Ending.TRUNCATED, Ending.ABORTED} | stopped
+
+
 class Collector:
     """Collects rollouts. Everything random is drawn from (seed, rank, environment, episode), never a shared stream."""
 
@@ -153,9 +159,7 @@ class Collector:
         self.corrector = corrector
         self.config = config
         self._rank = rank
-        self._bootstrapped = {Ending.TRUNCATED}
-        if config.ppo.stopped_is == "truncation":
-            self._bootstrapped.add(Ending.STOPPED)
+        self._bootstrapped = cut_short(config)
         self.table = Table(task, config.train.envs, config)
         for seat in self.table.seats:
             self._next_episode(seat)
@@ -225,12 +229,12 @@ class Collector:
 
     def _bootstrap(self, rows: list[list[Turn]], ends: Mapping[tuple[int, int], Prompt]) -> None:
         """Fills in the critic's value of the observations that follow truncated and last turns."""
-        places = list(ends)
-        if not places:
-            return
-        values = self.policy.values([ends[place] for place in places])
-        for (env, t), value in zip(places, values, strict=True):
-            rows[env][t] = replace(rows[env][t], bootstrap=value)
+        places, together = list(ends), len(self.table.seats)
+        for first in range(0, len(places), together):
+            part = places[first : first + together]
+            values = self.policy.values([ends[place] for place in part])
+            for (env, t), value in zip(part, values, strict=True):
+                rows[env][t] = replace(rows[env][t], bootstrap=value)
 
     def _next_episode(self, seat: Seat) -> None:
         seat.episode += 1

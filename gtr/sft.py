@@ -29,7 +29,7 @@ from gtr.errors import TaskError
 from gtr.evaluate import Evaluation, evaluate_policy
 from gtr.losses.cloning import cloning_loss
 from gtr.policy import tiny
-from gtr.policy.families import family_of, vision_modules
+from gtr.policy.families import vision_modules
 from gtr.policy.policy import Policy, load_policy
 from gtr.tasks.reply import write
 from gtr.tasks.task import Task
@@ -124,13 +124,13 @@ def _make(config: Config, folder: Path) -> dict[str, Any]:
     """All stages; returns what was measured."""
     task = tasks.load(config.task)
     rng = np.random.default_rng(config.sft.seed)
-    examples = expert_examples(task, config, EPISODES, rng)
     fresh = config.policy.model in tiny.BUILDERS
+    if not fresh:
+        policy = load_policy(config.policy.model, replace(config.policy, freeze_vision=False), config.sft.seed)
+    examples = expert_examples(task, config, EPISODES, rng)
     if fresh:
         texts = [e.reply for e in examples] + [e.prompt.text for e in examples]
         policy = _built(config, texts, folder)
-    else:
-        policy = load_policy(config.policy.model, replace(config.policy, freeze_vision=False), config.sft.seed)
     measured: dict[str, Any] = {}
     if fresh and task.reading(examples[0].truth) is not None:
         measured["warm_up"] = warm_up(policy, task, config, rng)
@@ -253,8 +253,7 @@ def _features(policy: Policy, prompts: Sequence[Prompt]) -> Tensor:
 
 
 def _freeze_vision(policy: Policy) -> None:
-    model = policy.network.model
-    for module in vision_modules(model, family_of(model.config.model_type)):  # type: ignore[union-attr, arg-type]
+    for module in vision_modules(policy.network.model):
         module.requires_grad_(False)
 
 
@@ -337,21 +336,24 @@ class _Trainer:
     WARM_UP_STEPS = 20
 
     def __init__(self, policy: Policy, config: Config) -> None:
-        self._policy, self._steps = policy, 0
+        self._policy, self._steps, self._part = policy, 0, config.train.minibatch
         self._parameters = [p for p in policy.network.model.parameters() if p.requires_grad]
         self._optimizer = torch.optim.AdamW(self._parameters, lr=config.sft.lr, betas=(0.9, 0.98), weight_decay=0.01)
         self._rate = config.sft.lr
-        self._kept: tuple[dict[str, Tensor], dict[str, Any]] = ({}, {})
+        self._kept: tuple[list[Tensor], dict[str, Any]] = ([], {})
 
     def remember(self) -> None:
         """Keeps weights and moments as they are now, to come back to."""
-        self._kept = copy.deepcopy((self._policy.network.model.state_dict(), self._optimizer.state_dict()))
+        weights = [p.detach().clone() for p in self._parameters]
+        self._kept = weights, copy.deepcopy(self._optimizer.state_dict())
 
     def go_back(self) -> None:
         """Returns to what was kept last, with half the learning rate."""
-        weights, moments = copy.deepcopy(self._kept)
-        self._policy.network.model.load_state_dict(weights)
-        self._optimizer.load_state_dict(moments)
+        weights, moments = self._kept
+        with torch.no_grad():
+            for parameter, kept in zip(self._parameters, weights, strict=True):
+                parameter.copy_(kept)
+        self._optimizer.load_state_dict(copy.deepcopy(moments))
         self._rate /= 2
 
     def step(self, lessons: Sequence[Lesson]) -> None:
@@ -359,12 +361,13 @@ class _Trainer:
         for group in self._optimizer.param_groups:
             group["lr"] = self._rate * min(1.0, self._steps / self.WARM_UP_STEPS)
         self._policy.network.train()
-        scores = self._policy.score(
-            [x.prompt for x in lessons], [x.tokens for x in lessons], temperatures=[1.0] * len(lessons)
-        )
-        _, mask = self._policy.pad([x.tokens for x in lessons])
-        loss = cloning_loss(scores.logprobs, mask.float(), normaliser=float(mask.sum()))
         self._optimizer.zero_grad()
-        loss.backward()  # type: ignore[no-untyped-call]
+        count = float(sum(len(lesson.tokens) for lesson in lessons))
+        for first in range(0, len(lessons), self._part):
+            part = lessons[first : first + self._part]
+            replies = [lesson.tokens for lesson in part]
+            scores = self._policy.score([x.prompt for x in part], replies, temperatures=[1.0] * len(part))
+            _, mask = self._policy.pad(replies)
+            cloning_loss(scores.logprobs, mask.float(), normaliser=count).backward()  # type: ignore[no-untyped-call]
         nn.utils.clip_grad_norm_(self._parameters, 1.0)
         self._optimizer.step()

@@ -7,8 +7,8 @@
 """
 
 import logging
+import os
 import time
-from collections.abc import Mapping, Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,13 @@ from typing import Any
 import numpy as np
 import torch
 from accelerate import Accelerator
-from accelerate.utils import DistributedDataParallelKwargs, broadcast_object_list, gather_object, set_seed
+from accelerate.utils import (
+    DistributedDataParallelKwargs,
+    DistributedType,
+    broadcast_object_list,
+    gather_object,
+    set_seed,
+)
 from rich.console import Console
 
 from gtr import checkpoint, tasks
@@ -29,8 +35,9 @@ from gtr.guidance import make_corrector
 from gtr.guidance.lessons import lesson_of
 from gtr.metrics import health
 from gtr.metrics.alarm import Alarm
+from gtr.metrics.pool import pooled
 from gtr.policy.policy import load_policy
-from gtr.probe import Probe, frozen_copy
+from gtr.probe import Origin, Probe
 from gtr.report.folder import RunFolder, read_config
 from gtr.report.progress import Progress
 from gtr.rollout import Collector
@@ -39,12 +46,14 @@ from gtr.update import advantages_of, learn, make_optimizer
 
 START = 0
 """Number of the checkpoint before the first update."""
-SMALL = 100_000_000
-"""Weights up to which a second copy is kept in memory, to measure how far the agent has moved from its start."""
+COPIED = 1_000_000_000
+"""Weights that learn, up to which a second copy is kept to measure how far the agent has moved (4 GB as float32)."""
 LEARNING, PROBING = 1, 2
 """Random numbers of their own: what is learnt must not depend on what is reported."""
 DISTRIBUTED = DistributedDataParallelKwargs(find_unused_parameters=True)
 """Vision towers hold layers that no output depends on."""
+SHARDED = (DistributedType.FSDP, DistributedType.DEEPSPEED, DistributedType.MEGATRON_LM)
+"""Ways to run in which no process holds all weights."""
 log = logging.getLogger(__name__)
 
 
@@ -55,9 +64,8 @@ class Run:
         self.config, self.folder, self.accelerator = config, folder, accelerator
         self.task = tasks.load(config.task)
         self.policy = load_policy(model, config.policy, config.seed)
-        self.policy.network.to(accelerator.device)
-        small = sum(p.numel() for p in self.policy.network.parameters()) <= SMALL
-        start = frozen_copy(self.policy) if small and config.report.probe_turns else None
+        few = sum(p.numel() for p in self.policy.network.model.parameters() if p.requires_grad) <= COPIED
+        start = Origin(self.policy) if few and config.report.probe_turns else None
         self.policy.scorer = accelerator.prepare(self.policy.network)
         self.optimizer = make_optimizer(self.policy, config)
         ranks = accelerator.num_processes
@@ -84,7 +92,8 @@ class Run:
         self.update += 1
         values = {**health(rollout, self.task, self.config.seed), **probed, **losses}
         values |= {f"seconds/{stage}": spent for stage, spent in seconds.items()}
-        values |= totals(gather_object([dict(self.corrector.metrics())])) if self.corrector else {}
+        values |= self.corrector.metrics() if self.corrector else {}
+        values = pooled(gather_object([values]))
         alert = self.alarm.observe(self.update, values)
         values |= alert.metrics()
         if alert.ringing:
@@ -129,8 +138,8 @@ class Run:
         self.folder.truncate_to(self.update)
         if self.probe.start is not None:
             origin = checkpoint.found(self.folder.checkpoints)[0]
-            self.probe.start = load_policy(origin / "model", self.config.policy, self.config.seed)
-            self.probe.start.network.to(self.accelerator.device)
+            begun = load_policy(origin / "model", self.config.policy, self.config.seed, torch.device("cpu"))
+            self.probe.start = Origin(begun)
 
     def close(self) -> None:
         """Drops what the corrector is still being asked."""
@@ -154,7 +163,9 @@ def train(config: Config, resume: Path | None = None) -> Path:
         DivergenceError: a loss is not finite; a checkpoint of the last good update stands.
     """
     torch.set_num_threads(config.train.threads)
-    accelerator = Accelerator(step_scheduler_with_optimizer=False, kwargs_handlers=[DISTRIBUTED])
+    # Precision is the network's own affair: sampling does not pass through what Accelerate would wrap.
+    accelerator = Accelerator(mixed_precision="no", step_scheduler_with_optimizer=False, kwargs_handlers=[DISTRIBUTED])
+    check_launch(accelerator.distributed_type, accelerator.num_processes)
     with _folder(config, resume, accelerator) as folder:
         folder.connect()
         run = _open(config, resume, accelerator, folder)
@@ -167,11 +178,20 @@ def train(config: Config, resume: Path | None = None) -> Path:
     return folder.path
 
 
-def totals(ranks: Sequence[Mapping[str, float]]) -> dict[str, float]:
-    """A corrector's metrics over all processes: sums, but of latencies the largest."""
-    names = dict.fromkeys(name for values in ranks for name in values)
-    listed = {name: [values[name] for values in ranks if name in values] for name in names}
-    return {name: max(found) if "/seconds_" in name else sum(found) for name, found in listed.items()}
+def check_launch(kind: DistributedType, processes: int) -> None:
+    """RunError where sampling would not work, or where processes do not know of one another."""
+    started = int(os.environ.get("WORLD_SIZE", "1"))
+    if started != processes:
+        raise RunError(
+            f"{started} processes were started, but each would train by itself; on CPUs, set ACCELERATE_USE_CPU=true "
+            "in the environment"
+        )
+    if kind in SHARDED:
+        raise RunError(
+            f"the launcher asks for {kind.value}; gtr runs on one device or by DDP, every process with all weights: "
+            "launch it with torchrun or `accelerate launch --multi_gpu`, and use --policy.finetune lora and "
+            "--policy.gradient-checkpointing True where memory is short"
+        )
 
 
 def _loop(run: Run, progress: Progress) -> None:

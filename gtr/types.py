@@ -33,7 +33,7 @@ class Ending(StrEnum):
     STOPPED = "stopped"
     """The corrector ended the episode early."""
     ABORTED = "aborted"
-    """The environment broke; counted neither as success nor as failure."""
+    """The environment broke; counted neither as success nor as failure, and GAE bootstraps."""
 
 
 class ReplyStatus(StrEnum):

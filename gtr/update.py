@@ -24,6 +24,7 @@ from gtr.losses.ppo import entropy_bonus, policy_normaliser, ppo_loss, value_los
 from gtr.losses.returns import Advantages, explained_variance, gae, normalise
 from gtr.policy.policy import Policy
 from gtr.policy.tokens import touching
+from gtr.rollout import cut_short
 from gtr.types import Ending, Lesson, Rollout, Span, Turn
 
 
@@ -94,7 +95,7 @@ def advantages_of(rollout: Rollout, config: Config) -> Advantages:
 
     early = ppo.format_reward_in == "reward"
     rewards = table([[t.reward + (t.format_reward if early else 0.0) for t in row] for row in rows])
-    cut = {Ending.TRUNCATED} | ({Ending.STOPPED} if ppo.stopped_is == "truncation" else set())
+    cut = cut_short(config)
     result = gae(
         rewards,
         table([[t.reply.value for t in row] for row in rows]),
@@ -182,7 +183,7 @@ def learn(
     rate = learning_rate(config, update)
     for group in optimizer.param_groups:
         group["lr"] = rate * group["scale"]
-    policy.network.train()
+    policy.network.learning()
     totals = _Totals()
     learner = _Learner(batch, buffer, policy, optimizer, config, cloning_weight(config, update), accelerator, totals)
     for _ in range(config.train.epochs):

@@ -12,7 +12,7 @@ from transformers import AutoModelForImageTextToText
 
 from gtr.errors import GtrError, PolicyError
 from gtr.policy import tiny
-from gtr.policy.families import family_of, vision_modules
+from gtr.policy.families import vision_modules
 from gtr.policy.policy import VALUE_HEAD, Policy, load_policy
 from gtr.types import Prompt
 
@@ -76,7 +76,7 @@ def test_lora_starts_as_its_base_and_trains_adapters_alone(make_policy: MakePoli
 def test_freezing_keeps_the_vision_tower_and_only_it(kind: str, make_policy: MakePolicy) -> None:
     policy = make_policy(kind, **{"policy.freeze_vision": True})
     model = policy.network.model
-    towers = vision_modules(model, family_of(model.config.model_type))
+    towers = vision_modules(model)
     frozen = {id(p) for module in towers for p in module.parameters()}
     assert frozen
     assert all(p.requires_grad is (id(p) not in frozen) for p in model.parameters())

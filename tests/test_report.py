@@ -289,6 +289,8 @@ def test_whatever_ends_a_run_says_how_to_go_on(tmp_path: Path) -> None:
     with pytest.raises(KeyboardInterrupt) as stop, folder:
         raise KeyboardInterrupt
     assert stop.value.__notes__ == [f"{path} stands after update 3 of 30; go on with: gtr train --resume {path}"]
+    (path / "checkpoints" / "update_00002").mkdir()
+    assert "stands after update 2 of 30" in RunFolder.open(path, main=False).standing(), "where it would go on"
 
 
 def test_folders_that_are_no_runs(tmp_path: Path) -> None:

@@ -150,6 +150,7 @@ def test_an_environment_that_breaks_aborts_its_episode_and_the_run_goes_on(setti
     assert [(t.episode, t.index) for t in row] == [(0, 0), (0, 1), (1, 0), (1, 1)]
     assert row[1].reward == 0.0
     assert not row[1].success
+    assert row[1].bootstrap == row[1].reply.value, "the state it broke in is all that is known of what follows"
     assert one.table.seats[0].env is not broken, "a fresh environment takes over"
 
 

@@ -11,9 +11,11 @@ from typing import Any
 import golden
 import pytest
 import torch
+from accelerate.utils import DistributedType
 from safetensors.torch import load_file
+from small import changed
 
-from gtr import checkpoint
+from gtr import checkpoint, options
 from gtr import train as street
 from gtr.config import Config
 from gtr.errors import ConfigError, DivergenceError, GtrError, PolicyError, RunError
@@ -132,6 +134,38 @@ def test_every_class_of_model_trains(kind: str, small: Settings) -> None:
     moved = {name for name in before if not torch.equal(before[name], after[name])}
     assert any("vision" in name or "visual" in name for name in moved)
     assert any("layers.3" in name for name in moved)
+
+
+@pytest.mark.slow
+def test_the_papers_settings_run_on_a_tiny_model(build_model: Callable[..., Path], tmp_path: Path) -> None:
+    """As a 7B run is started: its prompts and pictures, LoRA on every linear layer with dropout, passes of one turn."""
+    model = build_model("tiny-llava-next", "points24")
+    words = f"gtr --task points24 --scale 7b --policy.model {model} --runs {tmp_path} --policy.max-new-tokens 8"
+    words += " --train.updates 2 --train.envs 2 --train.turns 2 --train.epochs 2 --train.eval-episodes 2"
+    config = options.parse_train([*words.split(), "--train.lr", "1e-3", "--report.probe-turns", "2"]).config
+    run = train(changed(config, **{"train.lr_final": 1e-3, "task.max_turns": 3}))
+    lines = curve(run)
+    assert len(lines) == 2
+    assert all(line["update/sampling_gap"] < 1e-4 for line in lines), "dropout would show here"
+    (before,), (after,) = ([m for n, m in weights(run, i).items() if n == "adapter_model.safetensors"] for i in (0, 2))
+    adapters = load_file(run / "checkpoints/update_00002/model/adapter_model.safetensors")
+    assert before != after
+    assert {"vision_tower", "language_model", "multi_modal_projector"} <= {n.split(".")[3] for n in adapters}
+    assert not any("lm_head" in name for name in adapters)
+
+
+@pytest.mark.parametrize("kind", [DistributedType.FSDP, DistributedType.DEEPSPEED])
+def test_sharded_weights_are_refused(kind: DistributedType) -> None:
+    with pytest.raises(RunError, match=f"asks for {kind.value}.*torchrun"):
+        street.check_launch(kind, 1)
+    street.check_launch(DistributedType.MULTI_GPU, 1)
+
+
+def test_processes_that_do_not_know_of_one_another_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    street.check_launch(DistributedType.MULTI_CPU, 2)
+    with pytest.raises(RunError, match="ACCELERATE_USE_CPU=true"):
+        street.check_launch(DistributedType.NO, 1)
 
 
 @pytest.mark.slow
@@ -283,6 +317,7 @@ def test_a_run_that_does_not_exist(small: Settings, tmp_path: Path) -> None:
 def test_a_model_that_does_not_exist_leaves_a_message(small: Settings) -> None:
     with pytest.raises(PolicyError, match=r"policy\.model.*no-such-folder"):
         train(small(**{"policy.model": "./no-such-folder"}))
+    assert not list(Path(small().runs).glob("*")), "nor a folder with nothing in it"
 
 
 DAMAGED = (

@@ -47,7 +47,7 @@ ROWS = [
     [
         plain_turn(0.0, 0.3, "truncated", 0.9),
         plain_turn(1.0, -0.2, "stopped", 0.8, bonus=5.0),
-        plain_turn(0.0, 0.6, "aborted", 9.0),
+        plain_turn(0.0, 0.6, "aborted", 0.6),
         plain_turn(3.0, 0.1, "terminated", 9.0),
     ],
 ]
@@ -55,6 +55,7 @@ ROWS = [
 
 def by_hand(row: Sequence[Turn], gamma: float, lam: float, stopped: str, bonus: bool) -> list[float]:
     """Every advantage as its own sum of discounted surprises, episode by episode: no recursion."""
+    cut = {Ending.TRUNCATED, Ending.ABORTED} | ({Ending.STOPPED} if stopped == "truncation" else set())
     found = []
     for t in range(len(row)):
         total, weight = 0.0, 1.0
@@ -62,7 +63,7 @@ def by_hand(row: Sequence[Turn], gamma: float, lam: float, stopped: str, bonus: 
             turn = row[k]
             if turn.ending is Ending.RUNNING:
                 after = row[k + 1].reply.value if k + 1 < len(row) else turn.bootstrap
-            elif turn.ending is Ending.TRUNCATED or (turn.ending is Ending.STOPPED and stopped == "truncation"):
+            elif turn.ending in cut:
                 after = turn.bootstrap
             else:
                 after = 0.0

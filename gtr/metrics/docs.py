@@ -13,8 +13,9 @@ HEAD = """# Metrics
 Generated from `gtr/metrics/table.py` by `python -m gtr.metrics.docs`; edit there.
 
 Everything a run logs about its agent, under the names used in `metrics.jsonl` and TensorBoard. Unless a formula says
-otherwise it is taken over the turns of one rollout. A metric is absent from an update where it could not be measured.
-A thought is *judged* where its reply is complete and the task can answer questions about it (`Task.check`).
+otherwise it is taken over the turns of one rollout, those of all processes. A metric is absent from an update where it
+could not be measured. A thought is *judged* where its reply is complete and the task can answer questions about it
+(`Task.check`).
 """
 
 

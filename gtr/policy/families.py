@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from inspect import signature
 from typing import Any
 
 import torch
@@ -19,30 +20,60 @@ class Family:
 
     own_positions: bool = False
     """The model derives positions from token ids and image grids; passing `position_ids` would break them."""
+    reply_type: int = 0
+    """The `token_type_ids` of a reply's tokens, where the model has such: 1 where 0 marks a prefix whose tokens see
+    one another both ways, so that a reply read as 0 would see its own future."""
     vision: tuple[str, ...] = ("vision_tower", "visual", "vision_model")
     """Names of submodules that hold the vision tower."""
 
 
 FAMILIES: dict[str, Family] = {
+    "gemma3": Family(),
+    "glm4v": Family(own_positions=True),
+    "idefics3": Family(),
+    "internvl": Family(),
     "llava": Family(),
     "llava_next": Family(),
     "llava_onevision": Family(),
-    "qwen2_vl": Family(own_positions=True),
+    "mistral3": Family(),
+    "paligemma": Family(own_positions=True, reply_type=1),
     "qwen2_5_vl": Family(own_positions=True),
+    "qwen2_vl": Family(own_positions=True),
     "qwen3_vl": Family(own_positions=True),
-    "paligemma": Family(own_positions=True),
+    "smolvlm": Family(),
 }
-"""By `config.model_type`; families that are not listed take the defaults."""
+"""By `config.model_type`. Of each, a small model has been seen to score its own samples alike (a test)."""
 
 
-def family_of(model_type: str) -> Family:
-    """The row of the table for a model type."""
-    return FAMILIES.get(model_type, Family())
+def family_of(model: nn.Module) -> Family:
+    """The row of the table for a loaded model; families that are not listed take the defaults, and positions of their
+    own if they can make them."""
+    kind = str(model.config.model_type)  # type: ignore[union-attr]
+    own = any(callable(getattr(module, "get_rope_index", None)) for module in model.modules())
+    return FAMILIES.get(kind, Family(own_positions=own))
 
 
-def vision_modules(model: nn.Module, family: Family) -> list[nn.Module]:
-    """The vision tower's modules of a loaded model; empty if it has none under a known name."""
-    return [module for name, module in model.named_modules() if name.rsplit(".", 1)[-1] in family.vision]
+def check_usable(model: nn.Module, path: str) -> None:
+    """PolicyError for a model that does not write its reply as a continuation of the prompt."""
+    kind = str(model.config.model_type)  # type: ignore[union-attr]
+    decoder = "logits_to_keep" in signature(model.forward).parameters
+    if getattr(model.config, "is_encoder_decoder", False) or not decoder:
+        raise PolicyError(
+            f"policy.model: '{path}' is of type {kind}, which does not continue a prompt token by token as a decoder "
+            f"does; give a model of another type, for example {', '.join(FAMILIES)}"
+        )
+
+
+def vision_modules(model: nn.Module) -> list[nn.Module]:
+    """The vision tower's modules of a loaded model; PolicyError if it has none under a known name."""
+    names = family_of(model).vision
+    found = [module for name, module in model.named_modules() if name.rsplit(".", 1)[-1] in names]
+    if not found:
+        raise PolicyError(
+            f"policy.freeze_vision: this model has no part named {', '.join(names)}; set it to False, or name the "
+            "vision tower of its family in gtr/policy/families.py"
+        )
+    return found
 
 
 def forbidden_ids(model_config: Any, tokenizer: Any, end_ids: Sequence[int], vocabulary: int) -> list[int]:
@@ -52,7 +83,7 @@ def forbidden_ids(model_config: Any, tokenizer: Any, end_ids: Sequence[int], voc
     """
     ids = set(tokenizer.all_special_ids)
     ids |= {i for i, token in tokenizer.added_tokens_decoder.items() if token.special}
-    for key in ("image_token", "video_token", "vision_start_token", "vision_end_token"):
+    for key in ("image_token", "video_token", "vision_start_token", "vision_end_token", "boi_token", "eoi_token"):
         value = getattr(model_config, f"{key}_id", getattr(model_config, f"{key}_index", None))
         if value is not None:
             ids.add(int(value))

@@ -1,6 +1,7 @@
 """The trainable network: a Hugging Face image-text model and a value head, with sampling and scoring in one place.
 
-Both use one distribution per token: softmax of ``logits / temperature`` with forbidden tokens at minus infinity.
+Both use one distribution per token: softmax of ``logits / temperature`` with forbidden tokens at minus infinity. Both
+compute in the same precision.
 """
 
 from collections.abc import Mapping, Sequence
@@ -13,6 +14,7 @@ from transformers import GenerationConfig, LogitsProcessor, LogitsProcessorList
 from transformers.generation.logits_process import RepetitionPenaltyLogitsProcessor
 
 from gtr.errors import DivergenceError
+from gtr.policy.families import Family
 
 
 @dataclass(frozen=True)
@@ -58,7 +60,8 @@ class ValueHead(nn.Module):
         self.layers = nn.Sequential(*layers, last)
 
     def forward(self, hidden: Tensor) -> Tensor:
-        out: Tensor = self.layers(hidden.float())
+        with torch.autocast(hidden.device.type, enabled=False):
+            out: Tensor = self.layers(hidden.float())
         return out.squeeze(-1)
 
 
@@ -92,13 +95,21 @@ class Network(nn.Module):
     """A policy and its critic as one module, so that distributed wrappers see a single forward pass."""
 
     def __init__(
-        self, model: nn.Module, value_head: ValueHead, forbidden: Sequence[int], own_positions: bool, pad_id: int
+        self,
+        model: nn.Module,
+        value_head: ValueHead,
+        forbidden: Sequence[int],
+        family: Family,
+        pad_id: int,
+        mixed: bool = False,
     ) -> None:
         super().__init__()
         self.model = model
         self.value_head = value_head
-        self._own_positions = own_positions
+        self._family = family
         self._pad_id = pad_id
+        self._mixed = mixed
+        """Compute in bfloat16 from weights in float32."""
         self.register_buffer("_forbidden", torch.tensor(sorted(forbidden), dtype=torch.long), persistent=False)
         self._hidden: Tensor | None = None
         head: nn.Module = self.model.get_output_embeddings()  # type: ignore[operator]
@@ -107,6 +118,16 @@ class Network(nn.Module):
     def _keep_hidden(self, _module: nn.Module, inputs: tuple[Tensor, ...]) -> None:
         """Keeps the hidden states that enter the output layer: the value head reads them without a second pass."""
         self._hidden = inputs[0]
+
+    def learning(self) -> None:
+        """Training mode, but without dropout, under which the samples' distribution would not be the scored one."""
+        self.train()
+        for module in self.modules():
+            if isinstance(module, nn.Dropout):
+                module.eval()
+
+    def _precision(self) -> torch.autocast:
+        return torch.autocast(next(self.parameters()).device.type, torch.bfloat16, enabled=self._mixed)
 
     def allowed(self, logits: Tensor) -> Tensor:
         """Logits with forbidden tokens at minus infinity."""
@@ -133,13 +154,13 @@ class Network(nn.Module):
         """
         length = reply.shape[1]
         inputs = dict(prompt)
+        types = torch.full_like(reply, self._family.reply_type)
+        tails = {"input_ids": reply, "attention_mask": mask, "token_type_ids": types}
         kinds = {n: t for n, t in prompt.items() if t.dim() == 2 and t.shape == prompt["input_ids"].shape}
         for name, value in kinds.items():
-            tail = {"input_ids": reply, "attention_mask": mask}.get(name, torch.zeros_like(reply))
+            tail = tails.get(name, torch.zeros_like(reply))
             inputs[name] = torch.cat([value, tail.to(value.dtype)], dim=1)
-        if not self._own_positions:
-            inputs["position_ids"] = (inputs["attention_mask"].cumsum(1) - 1).clamp(min=0)
-        logits = self.model(**inputs, logits_to_keep=length + 1, use_cache=False).logits
+        logits = self._run(inputs, length + 1)
         assert self._hidden is not None, "the output layer was not reached"
         hidden = self._hidden if value_gradient else self._hidden.detach()
         values = self._values(hidden, -(length + 1))
@@ -153,6 +174,14 @@ class Network(nn.Module):
             entropies = -terms.sum(-1).masked_fill(~keep, 0.0)
         return Scores(chosen, entropies, values)
 
+    def _run(self, inputs: dict[str, Tensor], keep: int) -> Tensor:
+        """(n, keep, vocabulary) the logits of the last `keep` positions."""
+        if not self._family.own_positions:
+            inputs["position_ids"] = (inputs["attention_mask"].cumsum(1) - 1).clamp(min=0)
+        with self._precision():
+            logits: Tensor = self.model(**inputs, logits_to_keep=keep, use_cache=False).logits
+        return logits
+
     def _values(self, hidden: Tensor | None, position: int) -> Tensor:
         assert hidden is not None, "the output layer was not reached"
         return self.value_head(hidden[:, position])  # type: ignore[no-any-return]
@@ -161,9 +190,7 @@ class Network(nn.Module):
     def values(self, prompt: Mapping[str, Tensor]) -> Tensor:
         """(n,) the critic's estimates for prompts alone."""
         inputs = dict(prompt)
-        if not self._own_positions:
-            inputs["position_ids"] = (inputs["attention_mask"].cumsum(1) - 1).clamp(min=0)
-        self.model(**inputs, logits_to_keep=1, use_cache=False)
+        self._run(inputs, 1)
         return self._values(self._hidden, -1)
 
     @torch.no_grad()
@@ -180,17 +207,18 @@ class Network(nn.Module):
         recorder = _Recorder(self, temperature, repetition_penalty, greedy)
         first = _FirstHidden(self)
         settings: dict[str, Any] = {} if greedy else {"temperature": 1.0, "top_k": 0, "top_p": 1.0}
-        out: Tensor = self.model.generate(  # type: ignore[operator]
-            **prompt,
-            logits_processor=LogitsProcessorList([first, recorder]),
-            generation_config=GenerationConfig(
-                do_sample=not greedy,
-                max_new_tokens=max_new_tokens,
-                eos_token_id=list(end_ids),
-                pad_token_id=self._pad_id,
-                **settings,
-            ),
-        )
+        with self._precision():
+            out: Tensor = self.model.generate(  # type: ignore[operator]
+                **prompt,
+                logits_processor=LogitsProcessorList([first, recorder]),
+                generation_config=GenerationConfig(
+                    do_sample=not greedy,
+                    max_new_tokens=max_new_tokens,
+                    eos_token_id=list(end_ids),
+                    pad_token_id=self._pad_id,
+                    **settings,
+                ),
+            )
         recorder.settle(out)
         tokens = out[:, prompt["input_ids"].shape[1] :]
         assert first.value is not None

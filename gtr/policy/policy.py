@@ -2,13 +2,14 @@
 
 import json
 import logging
-import re
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
+from accelerate import PartialState
+from accelerate.utils import parse_flag_from_env
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
@@ -22,9 +23,10 @@ from transformers import (
 )
 from transformers.utils import logging as transformers_logging
 
+from gtr.checks import check_model
 from gtr.config import PolicyConfig
-from gtr.errors import PolicyError, nearest
-from gtr.policy.families import GridProcessor, family_of, forbidden_ids, vision_modules
+from gtr.errors import PolicyError
+from gtr.policy.families import GridProcessor, check_usable, family_of, forbidden_ids, vision_modules
 from gtr.policy.network import Network, Scores, ValueHead
 from gtr.policy.prompts import PromptEncoder
 from gtr.policy.tokens import offsets
@@ -32,7 +34,6 @@ from gtr.types import Prompt, Reply, Span
 
 transformers_logging.disable_progress_bar()
 
-BUILT_IN = ("tiny-llava", "tiny-llava-next", "tiny-qwen2.5-vl")
 VALUE_HEAD = "value_head.safetensors"
 log = logging.getLogger(__name__)
 
@@ -146,20 +147,26 @@ class Policy:
         save_file(self.network.value_head.state_dict(), folder / VALUE_HEAD)
 
 
-def load_policy(path: str | Path, config: PolicyConfig, seed: int = 0) -> Policy:
+def load_policy(
+    path: str | Path, config: PolicyConfig, seed: int = 0, device: torch.device | None = None
+) -> Policy:
     """Loads a policy from a model folder or hub id; a folder that `Policy.save` wrote also brings its value head.
 
     Args:
         path: folder or hub id; a LoRA folder names its base model itself.
         config: fine-tuning and sampling settings.
         seed: of a new value head and new adapters.
+        device: where it computes; by default this process's accelerator, else the CPU.
 
     Raises:
         PolicyError: nothing is there, it is no image-text model, or its processor cannot be loaded.
     """
     folder = Path(path)
+    # As an Accelerator would start it, which takes over what it finds: without the flag, one process of several.
+    device = device or PartialState(cpu=parse_flag_from_env("ACCELERATE_USE_CPU")).device
     base, adapter = _base_of(folder, str(path))
-    model = _load_model(base, config)
+    weights, mixed = _precision(config, device)
+    model = _load_model(base, weights)
     processor = load_processor(folder if (folder / "tokenizer_config.json").exists() else base, model.config)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
@@ -175,10 +182,11 @@ def load_policy(path: str | Path, config: PolicyConfig, seed: int = 0) -> Policy
         model,
         head,
         forbidden_ids(model.config, tokenizer, end_ids, vocabulary),
-        family_of(model.config.model_type).own_positions,
+        family_of(model),
         _pad_id(tokenizer, end_ids),
+        mixed,
     )
-    return Policy(network, processor, config, end_ids)
+    return Policy(network.to(device), processor, config, end_ids)
 
 
 def _base_of(folder: Path, path: str) -> tuple[str, Path | None]:
@@ -194,13 +202,8 @@ def _base_of(folder: Path, path: str) -> tuple[str, Path | None]:
     return str(base), folder
 
 
-def _load_model(path: str, config: PolicyConfig) -> Any:
-    if not Path(path).is_dir() and re.fullmatch(r"[\w.-]+/[\w.-]+", path) is None:
-        # Asking a hub for what can only be a mistyped folder costs a minute of retries without a network.
-        raise PolicyError(
-            f"policy.model: '{path}' is no folder here and no hub id (owner/name); {nearest(path, BUILT_IN)}"
-        )
-    dtype = _dtype(config)
+def _load_model(path: str, dtype: torch.dtype) -> Any:
+    check_model(path)
     try:
         model, loading = AutoModelForImageTextToText.from_pretrained(path, dtype=dtype, output_loading_info=True)
     except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
@@ -214,6 +217,7 @@ def _load_model(path: str, config: PolicyConfig) -> Any:
             f"policy.model: the weights in '{path}' lack {len(loading['missing_keys'])} that its config.json asks for, "
             f"{min(loading['missing_keys'])} among them: they belong to another model, or were not saved whole"
         )
+    check_usable(model, path)
     # Penalties and cut-offs that a checkpoint brings (Qwen2.5-VL: repetition_penalty 1.05, top_k 1) would shape
     # sampling where scoring cannot see them; only its token ids are kept.
     own = model.generation_config
@@ -223,13 +227,16 @@ def _load_model(path: str, config: PolicyConfig) -> Any:
     return model
 
 
-def _dtype(config: PolicyConfig) -> torch.dtype:
-    if config.dtype == "auto":
-        return torch.bfloat16 if torch.cuda.is_available() and torch.cuda.is_bf16_supported() else torch.float32
-    if config.dtype == "bfloat16" and not torch.cuda.is_available():
-        log.warning("policy.dtype is bfloat16 on a CPU, where it is about 80 times slower: float32 is used")
-        return torch.float32
-    return torch.bfloat16 if config.dtype == "bfloat16" else torch.float32
+def _precision(config: PolicyConfig, device: torch.device) -> tuple[torch.dtype, bool]:
+    """The type of the weights, and whether to compute in bfloat16 all the same."""
+    chosen, able = config.dtype, device.type == "cuda" and torch.cuda.is_bf16_supported()
+    if chosen == "auto":
+        # A step of 1e-5 on a weight that has 8 bits is lost in rounding; adapters are kept in float32 by PEFT.
+        chosen = "float32" if not able else "bfloat16" if config.finetune == "lora" else "mixed"
+    elif chosen != "float32" and device.type == "cpu":
+        log.warning("policy.dtype is %s on a CPU, where it is about 80 times slower: float32 is used", chosen)
+        chosen = "float32"
+    return (torch.bfloat16 if chosen == "bfloat16" else torch.float32), chosen == "mixed"
 
 
 def _prepare(model: Any, config: PolicyConfig, adapter: Path | None) -> Any:
@@ -239,7 +246,7 @@ def _prepare(model: Any, config: PolicyConfig, adapter: Path | None) -> Any:
     elif adapter is not None:
         model = _adapted(model, adapter, trainable=False).merge_and_unload()
     if config.freeze_vision:
-        for module in vision_modules(model, family_of(model.config.model_type)):
+        for module in vision_modules(model):
             module.requires_grad_(False)
     if config.gradient_checkpointing:
         model.gradient_checkpointing_enable({"use_reentrant": False})
@@ -289,7 +296,9 @@ def load_processor(path: str | Path, model_config: Any) -> Any:
         processor = AutoProcessor.from_pretrained(path)
     except (ImportError, OSError, ValueError) as error:
         if "qwen" not in AutoConfig.for_model(model_config.model_type).model_type:
-            raise PolicyError(f"cannot load the processor of '{path}': {error}") from error
+            reason = next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
+            remedy = "; pip install torchvision" if "orchvision" in str(error) else ""
+            raise PolicyError(f"cannot load the processor of '{path}': {reason}{remedy}") from error
     else:
         # In an adapter's folder, which holds no config.json, it may find the tokeniser alone.
         if hasattr(processor, "image_processor"):

@@ -109,59 +109,50 @@ def _ids(tokenizer: Any) -> dict[str, int]:
     }
 
 
+def _llava_config(tokenizer: Any, image_size: int) -> dict[str, Any]:
+    """What configs of LLaVA and LLaVA-NeXT share."""
+    return {
+        "vision_config": _clip(image_size),
+        "text_config": _llama(tokenizer),
+        "image_token_index": tokenizer.convert_tokens_to_ids(IMAGE),
+        "vision_feature_layer": -1,
+        "vision_feature_select_strategy": "default",
+        "image_seq_length": (image_size // PATCH) ** 2,
+        "tie_word_embeddings": False,
+        **_ids(tokenizer),
+    }
+
+
+def _llava_processor(tokenizer: Any) -> dict[str, Any]:
+    """What their processors share."""
+    return {
+        "tokenizer": tokenizer,
+        "patch_size": PATCH,
+        "vision_feature_select_strategy": "default",
+        "num_additional_image_tokens": 1,
+        "image_token": IMAGE,
+        "chat_template": CHAT_TEMPLATE.replace("IMAGE", IMAGE),
+    }
+
+
 def _llava(texts: Iterable[str], image_size: int) -> tuple[Any, Any]:
     tokenizer = tokenizer_for(texts)
-    config = LlavaConfig(
-        vision_config=_clip(image_size),
-        text_config=_llama(tokenizer),
-        image_token_index=tokenizer.convert_tokens_to_ids(IMAGE),
-        vision_feature_layer=-1,
-        vision_feature_select_strategy="default",
-        image_seq_length=(image_size // PATCH) ** 2,
-        tie_word_embeddings=False,
-        **_ids(tokenizer),
-    )
-    processor = LlavaProcessor(
-        image_processor=CLIPImageProcessorPil(
-            size={"height": image_size, "width": image_size}, do_center_crop=False, do_convert_rgb=False
-        ),
-        tokenizer=tokenizer,
-        patch_size=PATCH,
-        vision_feature_select_strategy="default",
-        num_additional_image_tokens=1,
-        image_token=IMAGE,
-        chat_template=CHAT_TEMPLATE.replace("IMAGE", IMAGE),
-    )
-    return LlavaForConditionalGeneration(config), processor
+    size = {"height": image_size, "width": image_size}
+    images = CLIPImageProcessorPil(size=size, do_center_crop=False, do_convert_rgb=False)
+    processor = LlavaProcessor(image_processor=images, **_llava_processor(tokenizer))
+    return LlavaForConditionalGeneration(LlavaConfig(**_llava_config(tokenizer, image_size))), processor
 
 
 def _llava_next(texts: Iterable[str], image_size: int) -> tuple[Any, Any]:
     tokenizer = tokenizer_for(texts)
     grid = [[image_size, image_size]]
-    config = LlavaNextConfig(
-        vision_config=_clip(image_size),
-        text_config=_llama(tokenizer),
-        image_token_index=tokenizer.convert_tokens_to_ids(IMAGE),
+    config = LlavaNextConfig(**_llava_config(tokenizer, image_size), image_grid_pinpoints=grid)
+    images = LlavaNextImageProcessorPil(
+        size={"shortest_edge": image_size},
+        crop_size={"height": image_size, "width": image_size},
         image_grid_pinpoints=grid,
-        vision_feature_layer=-1,
-        vision_feature_select_strategy="default",
-        image_seq_length=(image_size // PATCH) ** 2,
-        tie_word_embeddings=False,
-        **_ids(tokenizer),
     )
-    processor = LlavaNextProcessor(
-        image_processor=LlavaNextImageProcessorPil(
-            size={"shortest_edge": image_size},
-            crop_size={"height": image_size, "width": image_size},
-            image_grid_pinpoints=grid,
-        ),
-        tokenizer=tokenizer,
-        patch_size=PATCH,
-        vision_feature_select_strategy="default",
-        num_additional_image_tokens=1,
-        image_token=IMAGE,
-        chat_template=CHAT_TEMPLATE.replace("IMAGE", IMAGE),
-    )
+    processor = LlavaNextProcessor(image_processor=images, **_llava_processor(tokenizer))
     return LlavaNextForConditionalGeneration(config), processor
 
 

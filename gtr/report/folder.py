@@ -26,7 +26,7 @@ from typing import Any, Self
 
 from gtr.config import Config
 from gtr.config_io import config_from_dict, config_to_dict
-from gtr.errors import ConfigError, RunError, nearest
+from gtr.errors import ConfigError, GtrError, RunError, nearest
 from gtr.report.files import append_line, drop_torn_line, encode, number, read_lines, write_whole
 from gtr.report.fingerprint import differences, fingerprint
 from gtr.report.trackers import Tracker, open_trackers
@@ -35,6 +35,7 @@ from gtr.tasks.task import Task
 from gtr.types import Turn
 
 TURNS_FILE = re.compile(r"update_(\d+)\.jsonl\.gz")
+CHECKPOINT = re.compile(r"update_(\d+)")
 EVALUATION_FILE = re.compile(r"update_(\d+)\.json")
 
 
@@ -57,6 +58,7 @@ class RunFolder:
         self._images = ImageStore(path / "images")
         self._trackers: list[Tracker] | None = None
         self._lock = _lock(path) if main else None
+        self._new = False
 
     # -- coming and going -----------------------------------------------------------------------------------------
     @classmethod
@@ -72,7 +74,9 @@ class RunFolder:
             shutil.rmtree(beside, ignore_errors=True)
             (beside / "checkpoints").mkdir(parents=True)
             write_whole(beside / "config.json", encode(config_to_dict(config), indent=2))
-            return cls(_claim(beside, runs / run_name(config)), config, main=True)
+            made = cls(_claim(beside, runs / run_name(config)), config, main=True)
+            made._new = True
+            return made
         except (PermissionError, FileExistsError, NotADirectoryError) as error:
             raise RunError(f"cannot write to {runs} ({error.strerror}): choose another folder with --runs") from error
         finally:
@@ -103,9 +107,13 @@ class RunFolder:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None) -> None:
-        if error is not None and self.main:
+        mistaken = self._new and isinstance(error, GtrError) and not any(self.checkpoints.iterdir())
+        if error is not None and self.main and not mistaken:
             error.add_note(self.standing())
         self.close()
+        if mistaken:
+            # There is nothing to go on with, and the same command should find its name free when it is put right.
+            shutil.rmtree(self.path)
 
     def standing(self) -> str:
         """One sentence: how far the run is, and the command that goes on with it."""
@@ -114,6 +122,8 @@ class RunFolder:
         except (RunError, OSError) as error:
             return str(error)
         done, total = (lines[-1]["update"] if lines else 0), self.config.train.updates
+        saved = [int(match[1]) for path in self.checkpoints.iterdir() if (match := CHECKPOINT.fullmatch(path.name))]
+        done = min(done, max(saved, default=done))
         return f"{self.path} stands after update {done} of {total}; go on with: gtr train --resume {self.path}"
 
     # -- writing --------------------------------------------------------------------------------------------------

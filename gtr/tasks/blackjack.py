@@ -58,7 +58,7 @@ def _hit(points: int, ace: bool, shown: int) -> float:
 
 
 class BlackjackTask(Task):
-    """Blackjack: state the dealer's card and one's own cards, then announce the move."""
+    """Blackjack: hit or stand against the dealer's open card."""
 
     name = "blackjack"
     thought_keys: tuple[str, ...] = ("dealer", "player", "thoughts")

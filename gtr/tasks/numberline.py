@@ -92,7 +92,7 @@ class NumberLineEnv(gymnasium.Env[Image, np.int64]):
 
 
 class NumberLineTask(Task):
-    """NumberLine in words: state both numbers, then announce the move. Option ``max_position`` lengthens the line."""
+    """NumberLine: bring the current number to the target by + and -. Option max_position lengthens the line."""
 
     name = "numberline"
     thought_keys: tuple[str, ...] = ("target", "current", "thoughts")

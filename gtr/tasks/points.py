@@ -260,14 +260,14 @@ class PointsTask(Task):
 
 
 class EZPointsTask(PointsTask):
-    """EZPoints in words."""
+    """EZPoints: two cards, write a formula worth 12 with + and *, one symbol a turn."""
 
     game = EZPOINTS
     env_class = EZPointsEnv
 
 
 class Points24Task(PointsTask):
-    """Points24 in words."""
+    """Points24: four cards, write a formula worth 24 with + - * / and brackets, one symbol a turn."""
 
     game = POINTS24
     env_class = Points24Env

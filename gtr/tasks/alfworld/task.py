@@ -52,7 +52,7 @@ IDLE = frozenset({"look", "inventory", "help"})
 
 
 class ALFWorldTask(Task):
-    """Household tasks in words."""
+    """ALFWorld: household chores in rooms drawn as a schematic, such as putting a clean mug into a cabinet."""
 
     name = "alfworld"
     thought_keys: tuple[str, ...] = ("thoughts",)

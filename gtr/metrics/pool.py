@@ -1,0 +1,38 @@
+"""One figure from those of several processes, each of which has played and learnt its own share of the turns.
+
+Processes play equally many turns and normalise losses by the average over processes, so that a plain mean is the
+figure of the whole: exactly for shares of turns and for losses; nearly, where a metric counts complete replies only.
+"""
+
+from collections.abc import Mapping, Sequence
+
+SUMMED = ("episode/ended", "episode/aborted", "update/lessons", "corrector/")
+LARGEST = ("seconds/", "update/sampling_gap", "corrector/seconds_")
+"""Prefixes; what is not here is averaged."""
+HISTOGRAM = "action/is/"
+"""A process lists its most frequent actions only: one that it does not list counts as not played."""
+
+
+def pooled(processes: Sequence[Mapping[str, float]]) -> dict[str, float]:
+    """The metrics of all processes together. Of episodes, the mean is weighted by how many each process ended.
+
+    >>> pooled([{"action/legal": 0.5, "episode/ended": 2.0}, {"action/legal": 1.0, "episode/ended": 3.0}])
+    {'action/legal': 0.75, 'episode/ended': 5.0}
+    """
+    if len(processes) == 1:
+        return dict(processes[0])
+    names = dict.fromkeys(name for values in processes for name in values)
+    return {name: _pool(name, processes) for name in names}
+
+
+def _pool(name: str, processes: Sequence[Mapping[str, float]]) -> float:
+    having = [values for values in processes if name in values]
+    found = [values[name] for values in having]
+    if name.startswith(LARGEST):
+        return max(found)
+    if name.startswith(SUMMED):
+        return sum(found)
+    if name.startswith("episode/"):
+        ended = [values["episode/ended"] for values in having]
+        return sum(x * count for x, count in zip(found, ended, strict=True)) / (sum(ended) or 1.0)
+    return sum(found) / (len(processes) if name.startswith(HISTOGRAM) else len(found))

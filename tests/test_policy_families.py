@@ -1,0 +1,210 @@
+"""Families of models in small: what a family samples is what it scores, with padding, pictures and all.
+
+Their processors want libraries that are not needed otherwise, so the inputs are written by hand as these would.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+from transformers import AutoConfig, AutoModelForImageTextToText
+
+from gtr.errors import PolicyError
+from gtr.policy.families import FAMILIES, check_usable, family_of, vision_modules
+from gtr.policy.network import Network, ValueHead
+
+PAD, BOS, EOS, IMAGE, VOCABULARY, WIDTH = 0, 1, 2, 5, 64, 32
+FORBIDDEN = (PAD, BOS, IMAGE, 6, 7, 60, 61, 62)
+IDS = {"pad_token_id": PAD, "bos_token_id": BOS, "eos_token_id": EOS}
+TEXT = {
+    "vocab_size": VOCABULARY,
+    "hidden_size": WIDTH,
+    "intermediate_size": 48,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 2,
+    "num_key_value_heads": 2,
+    "head_dim": 16,
+    "max_position_embeddings": 256,
+    **IDS,
+}
+VISION = {
+    "hidden_size": WIDTH,
+    "intermediate_size": 48,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 2,
+    "image_size": 32,
+    "patch_size": 16,
+    "projection_dim": WIDTH,
+}
+GRID = {
+    "depth": 2,
+    "hidden_size": WIDTH,
+    "intermediate_size": 48,
+    "num_heads": 2,
+    "patch_size": 8,
+    "spatial_merge_size": 2,
+    "temporal_patch_size": 2,
+    "out_hidden_size": WIDTH,
+}
+TURNING = {**TEXT, "rope_parameters": {"rope_type": "default", "rope_theta": 1e4, "mrope_section": [2, 3, 3]}}
+MARKS = {"image_token_id": IMAGE, "video_token_id": 60, "vision_start_token_id": 61, "vision_end_token_id": 62}
+SETTINGS: Mapping[str, dict[str, Any]] = {
+    "gemma3": {
+        "text_config": {**TEXT, "sliding_window": 64},
+        "vision_config": {**VISION, "patch_size": 8},
+        "mm_tokens_per_image": 4,
+        "image_token_index": IMAGE,
+        "boi_token_index": 6,
+        "eoi_token_index": 7,
+    },
+    "glm4v": {"text_config": TURNING, "vision_config": {**GRID, "image_size": 32}, **MARKS},
+    "idefics3": {
+        "text_config": {**TEXT, "model_type": "llama"},
+        "vision_config": {**VISION, "patch_size": 8},
+        "image_token_id": IMAGE,
+        "scale_factor": 2,
+    },
+    "internvl": {
+        "text_config": {**TEXT, "model_type": "qwen2"},
+        "vision_config": {**VISION, "image_size": [32, 32], "patch_size": [8, 8]},
+        "image_token_id": IMAGE,
+        "downsample_ratio": 0.5,
+    },
+    "llava_onevision": {
+        "text_config": {**TEXT, "model_type": "qwen2"},
+        "vision_config": {**VISION, "model_type": "siglip_vision_model"},
+        "image_token_index": IMAGE,
+        "image_grid_pinpoints": [[32, 32]],
+        "vision_feature_select_strategy": "full",
+        "vision_feature_layer": -1,
+    },
+    "mistral3": {
+        "text_config": {**TEXT, "model_type": "mistral"},
+        "vision_config": {**VISION, "model_type": "pixtral", "patch_size": 8},
+        "image_token_index": IMAGE,
+        "spatial_merge_size": 2,
+        "vision_feature_layer": -1,
+    },
+    "paligemma": {
+        "text_config": {**TEXT, "model_type": "gemma"},
+        "vision_config": VISION,
+        "image_token_index": IMAGE,
+        "projection_dim": WIDTH,
+        "hidden_size": WIDTH,
+    },
+    "qwen2_vl": {
+        "text_config": TURNING,
+        "vision_config": {**GRID, "embed_dim": WIDTH, "mlp_ratio": 2},
+        **MARKS,
+    },
+    "qwen3_vl": {
+        "text_config": TURNING,
+        "vision_config": {**GRID, "num_position_embeddings": 16, "deepstack_visual_indexes": [0]},
+        **MARKS,
+    },
+    "smolvlm": {
+        "text_config": {**TEXT, "model_type": "llama"},
+        "vision_config": {**VISION, "patch_size": 8},
+        "image_token_id": IMAGE,
+        "scale_factor": 2,
+    },
+}
+WALKED = ("llava", "llava_next", "qwen2_5_vl")
+"""Families that are built in small and walk the whole street in other tests."""
+
+
+def small(kind: str) -> Any:
+    """A random model of a family whose distributions are far from uniform, so that a wrong position or mask shows."""
+    config = AutoConfig.for_model(kind, **SETTINGS[kind], **IDS, tie_word_embeddings=False)
+    model = AutoModelForImageTextToText.from_config(config).eval()
+    with torch.no_grad():
+        head = model.get_output_embeddings().weight
+        head.copy_(1.5 * torch.randn(head.shape))
+    return model
+
+
+def inputs_of(kind: str) -> dict[str, Tensor]:
+    """Two prompts of different lengths with a picture each, as the family's processor would write them."""
+    tokens = 10 if kind == "llava_onevision" else 4
+    made: dict[str, Tensor] = {"pixel_values": torch.randn(2, 3, 32, 32)}
+    if "patch_size" in SETTINGS[kind]["vision_config"] and SETTINGS[kind]["text_config"] is TURNING:
+        made = {"pixel_values": torch.randn(2 * 16, 3 * 2 * 8 * 8), "image_grid_thw": torch.tensor([[1, 4, 4]] * 2)}
+    if kind in ("idefics3", "smolvlm"):
+        made = {"pixel_values": torch.randn(2, 1, 3, 32, 32)}
+    if kind == "llava_onevision":
+        made = {"pixel_values": torch.randn(2, 2, 3, 32, 32)}
+    if kind in ("llava_onevision", "mistral3"):
+        made["image_sizes"] = torch.tensor([[32, 32]] * 2)
+    rows = [[BOS, 20, 21, 22, *[IMAGE] * tokens, 30, 31], [BOS, *[IMAGE] * tokens, 33]]
+    longest = max(map(len, rows))
+    ids = torch.tensor([[PAD] * (longest - len(row)) + row for row in rows])
+    made |= {"input_ids": ids, "attention_mask": (ids != PAD).long()}
+    if "image_grid_thw" in made:
+        made["mm_token_type_ids"] = (ids == IMAGE).long()
+    if kind in ("gemma3", "paligemma"):
+        made["token_type_ids"] = (ids == IMAGE).long() if kind == "gemma3" else torch.zeros_like(ids)
+    return made
+
+
+@pytest.mark.parametrize("kind", sorted(SETTINGS))
+def test_a_family_scores_its_own_samples_alike(kind: str) -> None:
+    model = small(kind)
+    family = family_of(model)
+    network = Network(model, ValueHead(WIDTH, (8,)), FORBIDDEN, family, PAD)
+    prompt = inputs_of(kind)
+    samples = network.sample(prompt, 1.0, False, 8, [EOS])
+    live = (samples.tokens == EOS).cumsum(1) == 0
+    assert live.sum() >= 6, "replies long enough to tell"
+    with torch.no_grad():
+        scores = network(prompt, samples.tokens, torch.ones_like(samples.tokens), torch.ones(2))
+    torch.testing.assert_close(scores.logprobs[live], samples.logprobs[live], atol=1e-4, rtol=0)
+    assert samples.logprobs[live].min() < -0.02
+    assert not torch.isin(samples.tokens[live], torch.tensor(FORBIDDEN)).any()
+    assert vision_modules(model), "the vision tower is found, so that it can be frozen"
+
+
+def test_every_row_of_the_table_is_tried() -> None:
+    assert set(SETTINGS) | set(WALKED) == set(FAMILIES)
+
+
+@pytest.mark.parametrize("kind", ["glm4v", "internvl"])
+def test_a_family_that_is_not_listed_takes_sensible_defaults(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    model = small(kind)
+    known = family_of(model)
+    monkeypatch.delitem(FAMILIES, kind)
+    assert family_of(model) == known
+
+
+def test_a_model_that_is_no_decoder_is_refused() -> None:
+    config = AutoConfig.for_model("pix2struct")
+    config.text_config.update({"hidden_size": 8, "d_ff": 8, "d_kv": 4, "num_layers": 1, "num_heads": 2})
+    config.vision_config.update({"hidden_size": 8, "d_ff": 8, "d_kv": 4, "num_hidden_layers": 1})
+    config.vision_config.num_attention_heads = 2
+    with torch.device("meta"):
+        model = AutoModelForImageTextToText.from_config(config)
+    with pytest.raises(PolicyError, match=r"'there' is of type pix2struct, .* qwen2_5_vl"):
+        check_usable(model, "there")
+
+
+def test_a_model_without_a_known_vision_tower_says_so() -> None:
+    model = small("smolvlm")
+    del model.model.vision_model
+    with pytest.raises(PolicyError, match=r"policy\.freeze_vision: .* False"):
+        vision_modules(model)
+
+
+def test_mixed_precision_computes_in_sixteen_bits_from_weights_of_thirty_two() -> None:
+    model = small("gemma3")
+    seen: list[torch.dtype] = []
+    model.model.language_model.layers[0].mlp.up_proj.register_forward_hook(lambda _m, _i, out: seen.append(out.dtype))
+    network = Network(model, ValueHead(WIDTH, (8,)), FORBIDDEN, family_of(model), PAD, mixed=True)
+    prompt = inputs_of("gemma3")
+    samples = network.sample(prompt, 1.0, False, 3, [EOS])
+    scores = network(prompt, samples.tokens, torch.ones_like(samples.tokens), torch.ones(2))
+    (scores.logprobs.sum() + scores.values.sum()).backward()
+    assert set(seen) == {torch.bfloat16}
+    assert {p.dtype for p in network.parameters()} == {torch.float32}
+    assert {p.grad.dtype for p in network.parameters() if p.grad is not None} == {torch.float32}
+    torch.testing.assert_close(scores.logprobs, samples.logprobs, atol=0.1, rtol=0)

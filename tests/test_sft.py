@@ -1,0 +1,151 @@
+"""SFT initialisation: what is cached, when it stops, and that each stage teaches what it says."""
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file
+from small import changed
+
+from gtr import sft, tasks
+from gtr.config import Config
+from gtr.evaluate import Evaluation
+from gtr.policy.policy import Policy
+from gtr.types import Lesson, Prompt
+
+Settings = Callable[..., Config]
+MakePolicy = Callable[..., Policy]
+
+
+def lessons(policy: Policy, prompts: Sequence[Prompt]) -> list[Lesson]:
+    """Replies of different lengths."""
+    texts = ['{"target": 4, "action": "+"}'[: 6 + 2 * i] for i in range(len(prompts))]
+    return [sft._lesson(policy, prompt, text, ended=True) for prompt, text in zip(prompts, texts, strict=True)]
+
+
+# -- the cache ----------------------------------------------------------------------------------------------------
+@pytest.mark.parametrize(
+    ("key", "value", "same"),
+    [
+        ("task.deck", "dark", False),
+        ("task.hands", 3, False),
+        ("policy.model", "tiny-llava-next", False),
+        ("policy.temperature", 0.9, False),
+        ("sft.target", 0.7, False),
+        ("sft.seed", 5, False),
+        ("seed", 9, True),
+        ("train.lr", 1e-3, True),
+        ("ppo.clip", 0.3, True),
+        ("guidance.corrector", "none", True),
+        ("runs", "elsewhere", True),
+    ],
+)
+def test_an_agent_is_named_by_what_made_it(key: str, value: Any, same: bool, settings: Settings) -> None:
+    base = settings(task="ezpoints")
+    assert (sft.agent_name(base) == sft.agent_name(changed(base, **{key: value}))) is same
+
+
+def test_an_agent_is_made_once(settings: Settings, tmp_path: Path) -> None:
+    config = settings(**{"policy.model": "tiny-llava", "runs": str(tmp_path)})
+    torch.manual_seed(3)
+    first = Path(sft.starting_agent(config))
+    after = torch.rand(1)
+    made = (first / "model.safetensors").stat().st_mtime_ns
+    assert sft.starting_agent(replace(config, seed=8)) == first
+    assert (first / "model.safetensors").stat().st_mtime_ns == made
+    torch.manual_seed(3)
+    assert torch.equal(after, torch.rand(1)), "the caller's random numbers are left as they were"
+    assert [path.name for path in (tmp_path / "agents").iterdir()] == [first.name], "nothing half-made stays"
+    again = Path(sft.starting_agent(replace(config, runs=str(tmp_path / "elsewhere"))))
+    weights, others = (load_file(folder / "model.safetensors") for folder in (first, again))
+    assert all(torch.equal(weights[name], others[name]) for name in weights), "the same agent on every machine"
+
+
+def test_a_model_of_ones_own_without_sft_is_taken_as_it_is(settings: Settings) -> None:
+    config = settings()
+    assert sft.starting_agent(config) == config.policy.model
+
+
+# -- when it stops ------------------------------------------------------------------------------------------------
+class Judge:
+    """Stands for the measurement of competence: successes in the order in which they are found."""
+
+    def __init__(self, *successes: float) -> None:
+        self.left = list(successes)
+        self.seen: list[torch.Tensor] = []
+
+    def __call__(self, policy: Policy, config: Config) -> Evaluation:
+        self.seen.append(policy.network.model.get_output_embeddings().weight.detach().clone())
+        return Evaluation("sft", "numberline", "same", "panel", "sampled", 10, 0, 0, self.left.pop(0), (0.0, 1.0))
+
+
+@pytest.fixture
+def taught(make_policy: MakePolicy, settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Any]:
+    """``taught(judge, target)``: what full-reply SFT measured; checks every 10 steps of 2 replies."""
+
+    def teach(judge: Judge, target: float, limit: int = 200) -> dict[str, float]:
+        monkeypatch.setattr(sft, "_competence", judge)
+        chosen = {"sft.target": target, "sft.check_every": 10, "sft.batch": 2, "sft.max_steps": limit}
+        config = settings(**chosen)
+        policy = make_policy(**{"policy.freeze_vision": True})
+        examples = sft.expert_examples(tasks.load(config.task), config, 4, np.random.default_rng(0))
+        return sft.teach_replies(policy, examples, config, np.random.default_rng(0))
+
+    return teach
+
+
+def test_it_stops_at_the_measured_success(taught: Callable[..., Any]) -> None:
+    assert taught(Judge(0.0, 0.05, 0.2), 0.1) == {"steps": 30, "success": 0.2}
+
+
+def test_it_goes_back_where_it_jumped_past_the_target(taught: Callable[..., Any]) -> None:
+    judge = Judge(0.0, 0.9, 0.9, 0.15)
+    assert taught(judge, 0.1)["success"] == 0.15
+    begun, jumped, again, ended = judge.seen
+    sizes = [float((weight - begun).norm()) for weight in (jumped, again, ended)]
+    assert sizes == sorted(sizes, reverse=True), "each time from the same weights, with smaller steps"
+
+
+def test_it_gives_up_with_a_warning(taught: Callable[..., Any], caplog: pytest.LogCaptureFixture) -> None:
+    assert taught(Judge(0.0, 0.0), 0.5, limit=15) == {"steps": 15, "success": 0.0}
+    assert "--sft.max-steps" in caplog.text
+
+
+# -- the stages ---------------------------------------------------------------------------------------------------
+def test_the_split_into_forward_passes_changes_nothing(
+    make_policy: MakePolicy, settings: Settings, prompts: list[Prompt]
+) -> None:
+    found = []
+    for size in (8, 3):
+        policy = make_policy()
+        sft._Trainer(policy, settings(**{"train.minibatch": size, "sft.lr": 1e-3})).step(lessons(policy, prompts))
+        found.append([p.grad.clone() for p in policy.network.model.parameters() if p.grad is not None])
+    for whole, parts in zip(*found, strict=True):
+        torch.testing.assert_close(whole, parts, atol=1e-6, rtol=1e-3)
+
+
+def test_the_examples_are_the_experts(settings: Settings) -> None:
+    config = settings(task="points24", **{"task.hands": 4})
+    task = tasks.load(config.task)
+    examples = sft.expert_examples(task, config, 3, np.random.default_rng(1))
+    assert sum('"action": "="' in example.reply for example in examples) == 3, "every episode is played to its end"
+    for example in examples:
+        assert example.reply.startswith(example.reading)
+        assert json.loads(example.reading + "}") == {"cards": example.truth.state["Numbers"]}
+
+
+@pytest.mark.slow
+def test_the_warm_up_teaches_to_read(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Numbers of 300 held-out pictures, of which a guess names 1 in 30."""
+    monkeypatch.setattr(sft, "WARM_UP_IMAGES", 600)
+    config = settings(**{"policy.model": "tiny-llava", "sft.max_steps": 75, "sft.reading": 0.6})
+    folder = Path(sft.starting_agent(config))
+    policy = sft.load_policy(folder, replace(config.policy, freeze_vision=False), 0)
+    measured = sft.warm_up(policy, tasks.load(config.task), config, np.random.default_rng(0))
+    assert measured["exact"] >= 0.6
+    assert measured["steps"] < 75
