@@ -324,7 +324,7 @@ def test_marks_are_the_tasks_own_checks() -> None:
     truth = json.loads(json.dumps({key: value for key, value in info.items() if isinstance(value, list)}))
     reply = '{"cards": [3, 9], "formula": "3+8=", "thoughts": "next 3", "action": "3"}'
     record = {"truth": truth, "status": "complete", "reply": reply, "finished": True}
-    assert sample("before", record, task).marks == {"perception": True, "plan": False, "step": False}
+    assert sample("before", record, task).marks == {"perception": True, "plan": False, "step": True}
     assert sample("before", {**record, "status": "malformed"}, task).trouble == "malformed reply"
 
 

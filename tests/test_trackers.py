@@ -155,10 +155,16 @@ def history(file: Path) -> dict[int, dict[str, Any]]:
     steps: dict[int, dict[str, Any]] = {}
     for record in records(file):
         if record.WhichOneof("record_type") == "history":
-            items = {one.key or "/".join(one.nested_key): json.loads(one.value_json) for one in record.history.item}
             step = record.history.step.num
             assert step not in steps
-            steps[step] = items
+            items = steps[step] = {}
+            for one in record.history.item:
+                name, *inner = one.nested_key or [one.key]
+                value = json.loads(one.value_json)
+                if inner:
+                    items.setdefault(name, {})[inner[0]] = value
+                else:
+                    items[name] = value
     return steps
 
 
@@ -166,6 +172,7 @@ def test_wandb_offline_gets_curves_pictures_and_thoughts_once(tmp_path: Path, mo
     pytest.importorskip("wandb", reason="pip install 'gtr[wandb]'")
     monkeypatch.setenv("WANDB_MODE", "offline")
     monkeypatch.setenv("WANDB_SILENT", "true")
+    monkeypatch.setenv("WANDB_DATA_DIR", str(tmp_path / "staged"))
     monkeypatch.setenv("WANDB_API_KEY", SECRET[-40:])
     monkeypatch.setenv("OPENAI_API_KEY", SECRET)
     path = interrupted(tmp_path, "wandb")
@@ -185,6 +192,10 @@ def test_wandb_offline_gets_curves_pictures_and_thoughts_once(tmp_path: Path, mo
     table = json.loads((folder / last["example/thoughts"]["path"]).read_text())
     assert table["columns"][:4] == ["picture", "turn", "prompt", "reply"]
     assert table["data"][0][3] == r"thought 4 \x1b[31m"
+    manifests = [one.artifact.manifest for one in records(files[1]) if one.WhichOneof("record_type") == "artifact"]
+    (names,) = [[content.path for content in manifest.contents] for manifest in manifests]
+    assert names[0] == "example/thoughts.table.json"
+    assert names[1].startswith("media/images/"), "the table's picture"
     assert (folder / last["example/image"]["path"]).exists()
     leaked = [file for file in path.rglob("*") if file.is_file() and SECRET[-40:].encode() in file.read_bytes()]
     assert leaked == []

@@ -50,7 +50,7 @@ class Trackio:
 
     def close(self) -> None:
         with contextlib.redirect_stdout(sys.stderr):
-            self._run.finish()
+            trackio.finish()
 
 
 def _messages(turn: Turn) -> list[dict[str, Any]]:
