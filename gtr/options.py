@@ -18,7 +18,7 @@ from gtr.report.trackers import require
 T = TypeVar("T")
 COMPARE_FLAGS = ("--task", "--scale", "--seeds", "--out", "--from", "--jobs", "-h", "--help")
 """Flags of `gtr compare` itself; all others are settings of its runs."""
-Split = Literal["same", "new-look", "new-rules"]
+Split = Literal["same", "new-look", "new-rules", "seen", "unseen"]
 
 
 @dataclass(frozen=True)
@@ -85,7 +85,8 @@ class EvalOptions:
     scale: Literal["tiny", "7b"] = "tiny"
     """Settings for agents that are not run folders."""
     split: Split = "same"
-    """The panel: as trained, with another deck, or with face cards counted differently."""
+    """The panel: as trained, with another deck, with face cards counted differently; or, on ALFWorld, other games in
+    the rooms of training (seen), and games in other rooms (unseen)."""
     episodes: int = 100
     """Start states in the panel."""
     seed: int = 0
