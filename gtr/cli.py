@@ -22,6 +22,7 @@ COMMANDS: Mapping[str, Callable[[Sequence[str]], None]] = {
     "eval": commands.evaluate,
     "compare": commands.compare,
     "play": commands.play,
+    "show": commands.show,
     "corrector-eval": commands.corrector_eval,
     "tasks": commands.tasks,
     "doctor": commands.doctor,

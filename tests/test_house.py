@@ -49,6 +49,7 @@ ORDER = (
     "sft",
     "train",
     "options",
+    "show",
     "compare",
     "play",
     "doctor",
@@ -60,7 +61,7 @@ ORDER = (
 
 LIGHT = (
     *("errors", "config", "config_io", "checks", "presets", "types", "stats", "tasks", "rollout"),
-    *("options", "play", "commands", "cli"),
+    *("options", "show", "play", "commands", "cli"),
 )
 """Rooms that must not bring torch along."""
 
