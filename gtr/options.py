@@ -78,7 +78,7 @@ class EvalOptions:
     """Play a fixed panel of start states, untruncated, and print one row per agent."""
 
     agents: Annotated[tuple[str, ...], tyro.conf.Positional, tyro.conf.arg(metavar="AGENT [AGENT ...]")] = ()
-    """Run folders, models (a local folder, a hub id, tiny-llava, ...), random, expert, or a model behind an
+    """Run folders, models (a local folder or a hub id), random, expert, or a model behind an
     OpenAI-compatible API: openai:MODEL, and openai+tool:MODEL with the task's tools; set by corrector.*."""
     task: str = "points24"
     """The game; by default that of the first run folder among the agents."""

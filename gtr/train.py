@@ -154,7 +154,7 @@ class Run:
             self.corrector.close()
 
     def evaluate(self) -> Evaluation:
-        """Greedy success on the task's fixed panel, whose starts training never deals; kept with its turns."""
+        """Greedy success on the task's fixed panel, dealt from seeds of its own; kept with its turns."""
         name = f"{self.config.preset} update {self.update}"
         episodes = self.config.train.eval_episodes
         found, played = evaluate_policy(self.policy, name, self.config, "same", episodes, 0)
