@@ -84,29 +84,28 @@ def draw(results: Sequence[RunResult], title: str, out: Path) -> list[Path]:
     return written
 
 
-def rendered(results: Sequence[RunResult], title: str, layout: Layout, kind: str) -> bytes:
-    """One picture as png, svg or pdf; equal results give equal bytes."""
+def rendered(results: Sequence[RunResult], title: str, layout: Layout, kind: str, paper: str = "white") -> bytes:
+    """One picture as png, svg or pdf on paper of a colour, or "none"; equal results give equal bytes."""
     import matplotlib
 
     data = io.BytesIO()
     undated = {"svg": {"Date": None}, "pdf": {"CreationDate": None}, "png": {}}[kind]
     with matplotlib.rc_context({**RC, "font.size": layout.font}):
-        figure(results, title, layout).savefig(data, format=kind, dpi=layout.dpi, metadata=undated)
+        figure(results, title, layout, paper).savefig(data, format=kind, dpi=layout.dpi, metadata=undated)
     return data.getvalue()
 
 
 def inlined(results: Sequence[RunResult], title: str, layout: Layout = PAGE) -> str:
     """An SVG element for a page, its ink in the colour of the text around it, light or dark."""
-    text = rendered(results, title, layout, "svg").decode()
+    text = rendered(results, title, layout, "svg", "none").decode()
     text = text[text.index("<svg") :].replace(INK, "currentColor")
     return text.replace("<svg ", '<svg role="img" aria-label="curves over training" ', 1)
 
 
-def figure(results: Sequence[RunResult], title: str, layout: Layout) -> "Figure":
+def figure(results: Sequence[RunResult], title: str, layout: Layout, paper: str = "white") -> "Figure":
     """One line per method, its mean over seeds, the band from worst to best seed."""
     from matplotlib.figure import Figure
 
-    paper = "white" if layout.titled else "none"
     made = Figure(layout.inches, layout="constrained", facecolor=paper)
     axes = made.subplots(*layout.grid, sharex=True, squeeze=False, subplot_kw={"facecolor": paper})
     if layout.titled:
