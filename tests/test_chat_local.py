@@ -58,6 +58,7 @@ def taught(tmp_path_factory):
     folder = tmp_path_factory.mktemp("taught") / "model"
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(tiny, "VOCABULARY", 1500)  # Long tokens: a whole question is a few dozen.
+        patch.setattr(tiny, "FEW_WORDS", 10**6)
         tiny.build("tiny-llava", [*texts, chats[0][0]["content"], answer], 72, 0, folder)
     writer = Writer(CorrectorConfig(model=str(folder), device="cpu"))
     policy = writer._model
