@@ -164,7 +164,7 @@ class ShowOptions:
     """Run folders, the folder of a `gtr compare`, or any folder of run folders."""
     export: Path | None = None
     """Write one HTML file that holds everything and can be mailed, instead of serving the page."""
-    turns: int = 2000
+    turns: int = 1000
     """Training turns that the exported file holds at most, spread over the runs and updates."""
     task: str | None = None
     """The import path of a game of yours, if the runs play one: its code is run, to judge thoughts in the page."""
