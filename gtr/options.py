@@ -160,7 +160,8 @@ def parse_train(arguments: Sequence[str], command: str = "train") -> TrainOption
     if method is None and not {"-h", "--help"} & set(arguments):
         raise ConfigError(f"write the preset first: gtr {command} PRESET ... . {nearest('', METHODS)}")
     task, scale = peek(arguments, "--task") or "points24", peek(arguments, "--scale") or "tiny"
-    base = build(method or "gtr", task, scale)
+    length = peek(arguments, "--train.updates") or ""
+    base = build(method or "gtr", task, scale, int(length) if length.isdecimal() else None)
     options = _cli(TrainOptions, arguments, TrainOptions(method or "gtr", task, "tiny", None, base), command)
     validate(options.config)
     return options

@@ -216,8 +216,10 @@ METHODS: Mapping[str, Callable[[Config], Config]] = {
 }
 
 
-def build(method: str, task: str = "points24", scale: str = "tiny") -> Config:
+def build(method: str, task: str = "points24", scale: str = "tiny", updates: int | None = None) -> Config:
     """The settings of a method on a task at a scale; a run may still override any of them.
+
+    `updates`, where given, is the run's length: a method may depend on it.
 
     Raises `ConfigError` naming the nearest right one for an unknown method, task or scale.
     """
@@ -229,6 +231,9 @@ def build(method: str, task: str = "points24", scale: str = "tiny") -> Config:
         raise ConfigError(
             f"unknown task {task!r}: {nearest(task, TASKS)}; or a Task of yours: package.module:Class or file.py:Class"
         )
-    config = replace(METHODS[method](SCALES[scale](task)), preset=method)
+    config = SCALES[scale](task)
+    if updates is not None:
+        config = replace(config, train=replace(config.train, updates=updates))
+    config = replace(METHODS[method](config), preset=method)
     validate(config)
     return config
