@@ -1,6 +1,6 @@
 """Arguments of the commands as dataclasses: their field docstrings are the ``--help``. Imports no torch."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Annotated, Literal, TypeVar
@@ -11,10 +11,14 @@ from gtr import tasks
 from gtr.checks import check_model, check_resume, validate
 from gtr.config import Config, CorrectorConfig, PolicyConfig, TaskConfig
 from gtr.errors import ConfigError, nearest
-from gtr.presets import METHODS, build
+from gtr.presets import METHODS, TASKS, build
 from gtr.report.folder import read_config
+from gtr.report.trackers import require
+from gtr.words import leading, peek, split_options
 
 T = TypeVar("T")
+COMPARE_FLAGS = ("--task", "--scale", "--seeds", "--out", "--from", "--jobs", "-h", "--help")
+"""Flags of `gtr compare` itself; all others are settings of its runs."""
 Split = Literal["same", "new-look", "new-rules", "seen", "unseen"]
 
 
@@ -104,7 +108,7 @@ class CompareOptions:
     """Train methods x seeds side by side from one starting agent, and show them in one table and one picture.
 
     Every setting of `gtr train --help` may follow; it holds for all runs. A comparison that was interrupted goes on
-    when the same command is given again.
+    when the same command is given again. `gtr compare --from RUN RUN ...` trains nothing and reports runs that exist.
     """
 
     methods: Annotated[tuple[str, ...], tyro.conf.Positional, tyro.conf.arg(metavar="METHOD [METHOD ...]")] = ()
@@ -116,9 +120,35 @@ class CompareOptions:
     seeds: tuple[int, ...] = (1, 2, 3)
     """One run per method and seed."""
     out: Path = Path("runs/compare")
-    """Folder for the runs, the table and the picture."""
+    """Folder for the runs, the page, the table and the pictures; runs/report with --from."""
+    folders: Annotated[tuple[Path, ...], tyro.conf.arg(name="from", metavar="RUN [RUN ...]")] = ()
+    """Run folders, or folders of comparisons, to report on without training; their presets and settings say which
+    method each is."""
     jobs: int | None = None
     """Runs at a time; by default one per CPU core. Each uses one thread."""
+
+
+@dataclass(frozen=True)
+class PlayOptions:
+    """Play a game yourself, from the picture and the prompt that the agent gets, and see the oracle's verdict."""
+
+    task: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="TASK")] = ""
+    """The game: numberline, ezpoints, points24, blackjack, alfworld, or the import path of a Task of yours."""
+    scale: Literal["tiny", "7b"] = "7b"
+    """The paper's picture and full prompt, or those of a tiny agent."""
+    browser: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
+    """Play on a page in the browser instead of the terminal."""
+    port: int = 8025
+    """Port of that page; 0 takes a free one."""
+    episodes: int = 10
+    """Episodes to play."""
+    seed: int = 1
+    """Deals the start states that the first environment of a training run with this seed meets."""
+    pictures: Path | None = None
+    """Folder for the pictures; by default a new one among the temporary files."""
+    settings: Annotated[TaskConfig, tyro.conf.arg(name="task"), tyro.conf.FlagConversionOff] = field(
+        default_factory=TaskConfig
+    )
 
 
 @dataclass(frozen=True)
@@ -164,6 +194,7 @@ def parse_train(arguments: Sequence[str], command: str = "train") -> TrainOption
     base = build(method or "gtr", task, scale, int(length) if length.isdecimal() else None)
     options = _cli(TrainOptions, arguments, TrainOptions(method or "gtr", task, "tiny", None, base), command)
     validate(options.config)
+    require(options.config.report.trackers)
     return options
 
 
@@ -184,12 +215,13 @@ def _parse_resume(arguments: Sequence[str], folder: Path) -> TrainOptions:
     options = _cli(TrainOptions, arguments, TrainOptions(base.preset, base.task.name, "tiny", folder, base), "train")
     check_resume(base, options.config)
     validate(options.config)
+    require(options.config.report.trackers)
     return options
 
 
 def parse_eval(arguments: Sequence[str]) -> tuple[EvalOptions, list[Config]]:
     """The options of ``gtr eval``, and for each agent the settings to play with: its own, on the common task."""
-    names = _leading(arguments)
+    names = leading(arguments)
     if not names and not {"-h", "--help"} & set(arguments):
         raise ConfigError("write the agents first: gtr eval AGENT [AGENT ...]: run folders, models, random, expert")
     own = {name: read_config(Path(name)) for name in names if (Path(name) / "config.json").is_file() and _is_run(name)}
@@ -252,9 +284,26 @@ def parse_corrector_eval(arguments: Sequence[str]) -> tuple[CorrectorEvalOptions
     return options, config
 
 
+def parse_play(arguments: Sequence[str]) -> tuple[PlayOptions, Config]:
+    """The options of ``gtr play`` and the settings of the game."""
+    names = leading(arguments)
+    if len(names) != 1 and not {"-h", "--help"} & set(arguments):
+        raise ConfigError(f"write one game first: gtr play TASK ... . {nearest('', TASKS)}")
+    task = names[0] if names else "points24"
+    base = build("gtr", task, peek(arguments, "--scale") or "7b")
+    options = _cli(PlayOptions, arguments, PlayOptions(task, settings=base.task), "play", flags=True)
+    if options.episodes < 1 or options.seed < 0:
+        raise ConfigError(f"--episodes {options.episodes} --seed {options.seed}: give 1 or more, and 0 or more")
+    config = replace(base, task=options.settings, seed=options.seed)
+    validate(config)
+    return options, config
+
+
 def parse_compare(arguments: Sequence[str]) -> tuple[CompareOptions, list[str]]:
     """The options of ``gtr compare`` and the words that every run gets besides; those are checked here too."""
-    own, overrides = split_options(arguments, ("--task", "--scale", "--seeds", "--out", "--jobs", "-h", "--help"))
+    own, overrides = split_options(arguments, COMPARE_FLAGS)
+    if peek(arguments, "--from") is not None:
+        return _parse_report(own, overrides), []
     options = _cli(CompareOptions, own, CompareOptions(), "compare")
     if not options.methods:
         raise ConfigError(f"write the methods first: gtr compare METHOD METHOD ... . {nearest('', METHODS)}")
@@ -269,6 +318,18 @@ def parse_compare(arguments: Sequence[str]) -> tuple[CompareOptions, list[str]]:
     for method in options.methods:
         check_begin(parse_train(train_words(options, method, overrides)))
     return options, overrides
+
+
+def _parse_report(own: Sequence[str], overrides: Sequence[str]) -> CompareOptions:
+    """A comparison of runs that exist: nothing about training can be said any more."""
+    options = _cli(CompareOptions, own, CompareOptions(out=Path("runs/report")), "compare")
+    flags = [flag for flag in ("--task", "--scale", "--seeds", "--jobs") if peek(own, flag) is not None]
+    words = " ".join([*options.methods, *flags, *overrides])
+    if words:
+        raise ConfigError(f"--from reports on runs as they are: leave out {words}, or leave out --from to train")
+    if not options.folders:
+        raise ConfigError("write the run folders after --from: gtr compare --from RUN RUN ... --out FOLDER")
+    return options
 
 
 def parse_show(arguments: Sequence[str]) -> ShowOptions:
@@ -293,45 +354,6 @@ def _cli(kind: type[T], arguments: Sequence[str], default: T, command: str, flag
     return tyro.cli(
         kind, args=list(arguments), default=default, prog=f"gtr {command}", use_underscores=True, config=markers
     )
-
-
-# -- words --------------------------------------------------------------------------------------------------------
-
-
-def peek(arguments: Sequence[str], flag: str) -> str | None:
-    """The word after `flag`, or after ``flag=``; None where the flag is not there."""
-    for index, word in enumerate(arguments):
-        if word.startswith(flag + "="):
-            return word.removeprefix(flag + "=")
-        if word == flag:
-            return arguments[index + 1] if index + 1 < len(arguments) else ""
-    return None
-
-
-def split_options(arguments: Sequence[str], own: Collection[str]) -> tuple[list[str], list[str]]:
-    """The words that belong to the flags in `own`, leading words included, and all others.
-
-    >>> split_options(["a", "b", "--seeds", "1", "2", "--ppo.clip", "-1"], ["--seeds"])
-    (['a', 'b', '--seeds', '1', '2'], ['--ppo.clip', '-1'])
-    """
-    mine: list[str] = []
-    others: list[str] = []
-    current = mine
-    for word in arguments:
-        if is_flag(word):
-            current = mine if word.partition("=")[0] in own else others
-        current.append(word)
-    return mine, others
-
-
-def is_flag(word: str) -> bool:
-    """Whether a word names a setting; ``-1`` and ``-.5`` are values."""
-    return word.startswith("-") and not word[1:2].isdigit() and word[1:2] != "."
-
-
-def _leading(arguments: Sequence[str]) -> list[str]:
-    first_flag = next((index for index, word in enumerate(arguments) if is_flag(word)), len(arguments))
-    return list(arguments[:first_flag])
 
 
 def parse_nothing(arguments: Sequence[str], command: str, description: str) -> None:

@@ -175,6 +175,7 @@ def train(config: Config, resume: Path | None = None) -> Path:
     accelerator = Accelerator(mixed_precision="no", step_scheduler_with_optimizer=False, kwargs_handlers=[DISTRIBUTED])
     check_launch(accelerator.distributed_type, accelerator.num_processes)
     with _folder(config, resume, accelerator) as folder:
+        folder.connect()
         run = _open(config, resume, accelerator, folder)
         silent = None if folder.main else Console(quiet=True)
         with closing(run), Progress(config.train.updates, run.update, silent) as progress:

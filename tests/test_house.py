@@ -48,9 +48,11 @@ ORDER = (
     "corrector_eval",
     "sft",
     "train",
+    "words",
     "options",
     "show",
     "compare",
+    "play",
     "doctor",
     "commands",
     "cli",
@@ -59,8 +61,8 @@ ORDER = (
 """The rooms: each may import those before it, and itself. A file named with its folder is a room of its own."""
 
 LIGHT = (
-    *("errors", "config", "config_io", "checks", "presets", "types", "stats", "tasks"),
-    *("options", "show", "commands", "cli"),
+    *("errors", "config", "config_io", "checks", "presets", "types", "stats", "tasks", "rollout"),
+    *("words", "options", "show", "play", "commands", "cli"),
 )
 """Rooms that must not bring torch along."""
 
