@@ -11,9 +11,12 @@ import pytest
 from gtr.config import TaskConfig
 from gtr.errors import ConfigError, TaskError
 from gtr.tasks import load
+from gtr.tasks.alfworld import generate
 from gtr.tasks.alfworld.engine import Engine, EngineError, name_all
+from gtr.tasks.alfworld.env import ALFWorldEnv
 from gtr.tasks.alfworld.games import Game, game_files, read_game, report
 from gtr.tasks.alfworld.generate import Wish, make, prove, scenes, write
+from gtr.tasks.alfworld.library import Generated
 from gtr.tasks.alfworld.package import floor_plan
 from gtr.tasks.alfworld.world import SHORT, Goal, Kind, read_goal
 
@@ -39,6 +42,34 @@ def test_games_depend_on_seed_and_number_alone() -> None:
     assert first == [make(Wish(seed=3), n).problem for n in range(6)]
     assert first != [make(Wish(seed=4), n).problem for n in range(6)]
     assert len({make(Wish(split=split), 0).problem for split in ("train", "seen", "unseen")}) == 3
+
+
+def test_a_game_that_cannot_be_won_is_drawn_anew(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    wish, tried = Wish(receptacles=4, clutter=1, seed=7), []
+
+    def spoilt(wish: Wish, number: int, attempt: int = 0) -> Game:
+        tried.append(attempt)
+        made = make(wish, number, attempt)
+        lines = made.problem.split("\n")
+        fit = [line for line in lines if "(pickupable" not in line]
+        return replace(made, problem="\n".join(fit)) if attempt < 2 else made
+
+    monkeypatch.setattr(generate, "make", spoilt)
+    won = generate.make_proved(wish, 0, engine)
+    assert tried == [0, 1, 2]
+    assert won.walkthrough
+    assert won.problem == make(wish, 0, 2).problem != make(wish, 0).problem
+
+
+def test_every_game_that_an_environment_plays_was_won_before() -> None:
+    library = Generated(Wish(receptacles=4, clutter=1, seed=8), 2)
+    env = ALFWorldEnv(library, image_size=48)
+    assert library.game(1).walkthrough is None
+    env.reset(options={"game": 1})
+    for command in library.game(1).walkthrough or ():
+        _, _, won, _, _ = env.step(command)
+    assert won
+    env.close()
 
 
 def test_unseen_games_have_rooms_of_their_own() -> None:
@@ -102,6 +133,18 @@ def test_a_split_lists_every_file_and_every_fault(game: Game, tmp_path: Path, mo
     monkeypatch.delenv("ALFWORLD_DATA")
     with pytest.raises(TaskError, match="ALFWORLD_DATA is not set"):
         game_files("train", tuple(SHORT.values()))
+
+
+def test_numbers_of_files_never_change(game: Game, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ALFWORLD_DATA", str(tmp_path))
+    names = ["look_at_obj_in_light-Cd-None-DeskLamp-3", "pick_and_place_simple-Cd-None-Desk-11",
+             "pick_and_place_simple-Cd-None-Desk-2"]  # fmt: skip
+    for name in reversed(names):
+        for trial in ("trial_2", "trial_1"):
+            write(replace(game, name=f"{name}/{trial}"), tmp_path, "seen")
+    found = [path.parent.relative_to(tmp_path).as_posix() for path in game_files("seen", tuple(SHORT.values()))]
+    assert found == [f"json_2.1.1/valid_seen/{name}/{trial}" for name in names for trial in ("trial_1", "trial_2")]
+    assert len(game_files("seen", (Kind.LOOK,))) == 2
 
 
 def test_a_problem_that_ends_the_process_is_a_message(game: Game, engine: Engine, tmp_path: Path) -> None:
