@@ -3,8 +3,8 @@
 PYTHON ?= python3
 PIP_ARGS ?=
 # What `make test` installs besides. ALFWorld's engine compiles some minutes and needs a C++ compiler:
-# make test EXTRAS=alfworld,chat,dev runs its tests too; without it they are skipped, and say so.
-EXTRAS ?= chat,dev
+# make test EXTRAS=alfworld,chat,dev,show runs its tests too; without it they are skipped, and say so.
+EXTRAS ?= chat,dev,show
 BIN := .venv/bin
 GTR := OMP_NUM_THREADS=1 $(BIN)/gtr
 DEMO := runs/demo
@@ -12,8 +12,9 @@ STUDY := runs/study
 
 .PHONY: demo test bench study doctor clean
 
-demo: .venv/installed ## 10-15 minutes on 2 cores: thought collapse and its prevention, as a table and a picture
+demo: .venv/installed ## 10-15 minutes on 2 cores: thought collapse and its prevention, as a table, a picture and a page
 	$(GTR) compare rl4vlm gtr --task points24 --seeds 1 --out $(DEMO)
+	$(GTR) show $(DEMO) --export $(DEMO)/report.html
 
 study: .venv/installed ## about an hour: both point games, three seeds, the ablations
 	$(GTR) compare rl4vlm gtr sft_only no_dagger clone_actions annealed_cloning --task ezpoints --out $(STUDY)/ezpoints
@@ -40,7 +41,7 @@ clean:
 
 .venv/installed: pyproject.toml constraints.txt | .venv/bin/python
 	$(BIN)/python -m pip install -q $(PIP_ARGS) -c constraints.txt torch
-	$(BIN)/python -m pip install -q $(PIP_ARGS) -c constraints.txt -e .
+	$(BIN)/python -m pip install -q $(PIP_ARGS) -c constraints.txt -e '.[show]'
 	touch $@
 
 .venv/installed-$(EXTRAS): .venv/installed

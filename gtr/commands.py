@@ -23,7 +23,7 @@ def train(arguments: Sequence[str]) -> None:
     from gtr.train import train as run
 
     folder = run(chosen.config, chosen.resume)
-    print(f"{folder}\nlook at it with: gtr eval {folder}")
+    print(f"{folder}\nlook at it with: gtr show {folder}\nevaluate it with: gtr eval {folder}")
 
 
 def sft(arguments: Sequence[str]) -> None:
@@ -52,11 +52,27 @@ def evaluate(arguments: Sequence[str]) -> None:
 
 
 def compare(arguments: Sequence[str]) -> None:
-    """METHOD METHOD ...      methods x seeds side by side: one table, one picture"""
+    """METHOD METHOD ...      methods x seeds side by side: one table, one page, pictures"""
     chosen, overrides = options.parse_compare(arguments)
     from gtr.compare import compare as run
 
     run(chosen, overrides)
+
+
+def play(arguments: Sequence[str]) -> None:
+    """TASK                   play the agent's own view yourself, and see the oracle's verdict"""
+    chosen, config = options.parse_play(arguments)
+    from gtr.play import play as run
+
+    run(chosen, config)
+
+
+def show(arguments: Sequence[str]) -> None:
+    """RUN ...                look at runs in the browser, or --export one HTML file"""
+    chosen = options.parse_show(arguments)
+    from gtr.show import show as run
+
+    run(chosen)
 
 
 def corrector_eval(arguments: Sequence[str]) -> None:

@@ -49,7 +49,9 @@ ORDER = (
     "sft",
     "train",
     "options",
+    "show",
     "compare",
+    "play",
     "doctor",
     "commands",
     "cli",
@@ -57,7 +59,10 @@ ORDER = (
 )
 """The rooms: each may import those before it, and itself. A file named with its folder is a room of its own."""
 
-LIGHT = ("errors", "config", "config_io", "checks", "presets", "types", "stats", "tasks", "options", "commands", "cli")
+LIGHT = (
+    *("errors", "config", "config_io", "checks", "presets", "types", "stats", "tasks", "rollout"),
+    *("options", "show", "play", "commands", "cli"),
+)
 """Rooms that must not bring torch along."""
 
 HEAVY = ("torch", "transformers", "peft", "accelerate")
