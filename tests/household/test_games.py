@@ -1,13 +1,16 @@
 """Game files that are damaged, missing or unsolvable, and what is said of them."""
 
 import json
+import shutil
 import sys
 from collections.abc import Callable
 from dataclasses import replace
+from importlib import util
 from pathlib import Path
 
 import pytest
 
+from gtr import doctor
 from gtr.config import TaskConfig
 from gtr.errors import ConfigError, TaskError
 from gtr.tasks import load
@@ -208,3 +211,36 @@ def test_settings_that_cannot_work(options: dict[str, str], message: str) -> Non
 def test_floor_plans_cover_the_120_rooms() -> None:
     numbers = [n + 100 * hundred for hundred in (0, 2, 3, 4) for n in range(1, 31)]
     assert all(floor_plan(number).receptacles for number in numbers)
+
+
+def test_doctor_says_what_is_there(game: Game, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("ALFWORLD_DATA", raising=False)
+    fine = list(doctor.alfworld())
+    assert [one.fine for one in fine] == [True, True]
+    assert "alfworld 0.4.2" in fine[0].text
+    monkeypatch.setenv("ALFWORLD_DATA", str(tmp_path))
+    assert doctor.games().remedy.startswith("alfworld-download")
+    write(game, tmp_path, "seen")
+    assert "0 train, 1 seen, 0 unseen" in doctor.games().text
+
+
+@pytest.mark.no_engine
+def test_doctor_says_what_is_missing_and_what_mends_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    real = util.find_spec
+
+    def without(*names: str) -> None:
+        monkeypatch.setattr(util, "find_spec", lambda name: None if name in names else real(name))
+
+    without("alfworld", "textworld", "fast_downward", "tatsu")
+    monkeypatch.setattr(shutil, "which", lambda name: None)
+    absent, compiler = doctor.alfworld()
+    assert absent.fine
+    assert absent.remedy.startswith(f"{sys.executable} -m pip install 'alfworld==0.4.2'")
+    assert "'fast-downward-textworld==20.6.4'" in absent.remedy
+    assert "openai" not in absent.remedy
+    assert "C++" in compiler.text
+    without("fast_downward")
+    (half,) = doctor.alfworld()
+    assert (half.fine, "fast_downward missing" in half.text) == (False, True)
+    with pytest.raises(TaskError, match="needs fast_downward, which is not installed: pip install"):
+        load(TaskConfig(name="alfworld")).make_env()
