@@ -1,6 +1,6 @@
 """Arguments of the commands as dataclasses: their field docstrings are the ``--help``. Imports no torch."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Annotated, Literal, TypeVar
@@ -14,6 +14,7 @@ from gtr.errors import ConfigError, nearest
 from gtr.presets import METHODS, TASKS, build
 from gtr.report.folder import read_config
 from gtr.report.trackers import require
+from gtr.words import leading, peek, split_options
 
 T = TypeVar("T")
 COMPARE_FLAGS = ("--task", "--scale", "--seeds", "--out", "--from", "--jobs", "-h", "--help")
@@ -26,7 +27,7 @@ class TrainOptions:
     """Train an agent: `gtr train PRESET`, or go on with a run: `gtr train --resume RUN_FOLDER`."""
 
     method: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="PRESET")] = "gtr"
-    """gtr, reference, rl4vlm, sft_only, no_dagger, clone_actions, annealed_cloning or no_thought."""
+    """gtr, reference, rl4vlm, sft_only, no_dagger, clone_actions, annealed_cloning, judge_reward or no_thought."""
     task: str = "points24"
     """The game, which chooses the preset's defaults: numberline, ezpoints, points24, blackjack, alfworld, or the
     import path of a Task of yours (package.module:Class, file.py:Class)."""
@@ -60,8 +61,9 @@ class CorrectorEvalOptions:
 
     task: str = "points24"
     """The game."""
-    who: Literal["chat", "oracle"] = "chat"
-    """The model that corrector.* names, or the oracle itself (to see that the examination is sound)."""
+    who: Literal["chat", "local", "oracle"] = "chat"
+    """The model that corrector.* names, behind an API or loaded here, or the oracle itself (to see that the examination
+    is sound)."""
     thoughts: int = 40
     """Thoughts of each kind."""
     seed: int = 0
@@ -161,7 +163,7 @@ class ShowOptions:
     """Run folders, the folder of a `gtr compare`, or any folder of run folders."""
     export: Path | None = None
     """Write one HTML file that holds everything and can be mailed, instead of serving the page."""
-    turns: int = 2000
+    turns: int = 1000
     """Training turns that the exported file holds at most, spread over the runs and updates."""
     task: str | None = None
     """The import path of a game of yours, if the runs play one: its code is run, to judge thoughts in the page."""
@@ -218,7 +220,7 @@ def _parse_resume(arguments: Sequence[str], folder: Path) -> TrainOptions:
 
 def parse_eval(arguments: Sequence[str]) -> tuple[EvalOptions, list[Config]]:
     """The options of ``gtr eval``, and for each agent the settings to play with: its own, on the common task."""
-    names = _leading(arguments)
+    names = leading(arguments)
     if not names and not {"-h", "--help"} & set(arguments):
         raise ConfigError("write the agents first: gtr eval AGENT [AGENT ...]: run folders, models, random, expert")
     own = {name: read_config(Path(name)) for name in names if (Path(name) / "config.json").is_file() and _is_run(name)}
@@ -283,7 +285,7 @@ def parse_corrector_eval(arguments: Sequence[str]) -> tuple[CorrectorEvalOptions
 
 def parse_play(arguments: Sequence[str]) -> tuple[PlayOptions, Config]:
     """The options of ``gtr play`` and the settings of the game."""
-    names = _leading(arguments)
+    names = leading(arguments)
     if len(names) != 1 and not {"-h", "--help"} & set(arguments):
         raise ConfigError(f"write one game first: gtr play TASK ... . {nearest('', TASKS)}")
     task = names[0] if names else "points24"
@@ -351,45 +353,6 @@ def _cli(kind: type[T], arguments: Sequence[str], default: T, command: str, flag
     return tyro.cli(
         kind, args=list(arguments), default=default, prog=f"gtr {command}", use_underscores=True, config=markers
     )
-
-
-# -- words --------------------------------------------------------------------------------------------------------
-
-
-def peek(arguments: Sequence[str], flag: str) -> str | None:
-    """The word after `flag`, or after ``flag=``; None where the flag is not there."""
-    for index, word in enumerate(arguments):
-        if word.startswith(flag + "="):
-            return word.removeprefix(flag + "=")
-        if word == flag:
-            return arguments[index + 1] if index + 1 < len(arguments) else ""
-    return None
-
-
-def split_options(arguments: Sequence[str], own: Collection[str]) -> tuple[list[str], list[str]]:
-    """The words that belong to the flags in `own`, leading words included, and all others.
-
-    >>> split_options(["a", "b", "--seeds", "1", "2", "--ppo.clip", "-1"], ["--seeds"])
-    (['a', 'b', '--seeds', '1', '2'], ['--ppo.clip', '-1'])
-    """
-    mine: list[str] = []
-    others: list[str] = []
-    current = mine
-    for word in arguments:
-        if is_flag(word):
-            current = mine if word.partition("=")[0] in own else others
-        current.append(word)
-    return mine, others
-
-
-def is_flag(word: str) -> bool:
-    """Whether a word names a setting; ``-1`` and ``-.5`` are values."""
-    return word.startswith("-") and not word[1:2].isdigit() and word[1:2] != "."
-
-
-def _leading(arguments: Sequence[str]) -> list[str]:
-    first_flag = next((index for index, word in enumerate(arguments) if is_flag(word)), len(arguments))
-    return list(arguments[:first_flag])
 
 
 def parse_nothing(arguments: Sequence[str], command: str, description: str) -> None:

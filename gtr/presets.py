@@ -200,6 +200,11 @@ def annealed_cloning(config: Config) -> Config:
     return replace(config, guidance=replace(config.guidance, anneal_updates=max(1, config.train.updates // 2)))
 
 
+def judge_reward(config: Config) -> Config:
+    """PPO on thought and action with a judge's score of each thought as a further reward (paper's ablation: fails)."""
+    return replace(rl4vlm(config), guidance=replace(config.guidance, judge="score", stop_early=False))
+
+
 def no_thought(config: Config) -> Config:
     """PPO on an agent that answers with the action alone (arXiv 2503.16188)."""
     return replace(
@@ -218,6 +223,7 @@ METHODS: Mapping[str, Callable[[Config], Config]] = {
     "no_dagger": no_dagger,
     "clone_actions": clone_actions,
     "annealed_cloning": annealed_cloning,
+    "judge_reward": judge_reward,
     "no_thought": no_thought,
 }
 
