@@ -87,8 +87,7 @@ class EvalOptions:
     scale: Literal["tiny", "7b"] = "tiny"
     """Settings for agents that are not run folders."""
     split: Split = "same"
-    """The panel: as trained, with another deck, with face cards counted differently; or, on ALFWorld, other games in
-    the rooms of training (seen), and games in other rooms (unseen)."""
+    """The panel: as trained, other looks, other values of face cards; on ALFWorld games in seen or unseen rooms."""
     episodes: int = 100
     """Start states in the panel."""
     seed: int = 0
