@@ -117,9 +117,10 @@ class GuidanceConfig:
     correct_malformed: bool = True
     """Also correct replies that cannot be read (code: no; then they never heal)."""
     stop_early: bool = True
-    """End an episode when it leaves the corrector's plan or cannot succeed any more (code: yes)."""
+    """End an episode when it leaves the corrector's plan or cannot succeed any more (code: yes; not on ALFWorld)."""
     stop_reward: float = -1.0
-    """Reward of the turn on which the corrector ends the episode (code: -1 on Points24, -3 on ALFWorld)."""
+    """Reward of the turn on which the corrector ends the episode (code: -1 on Points24). On ALFWorld the game itself
+    cuts episodes (task.options cut_reward; code: -3)."""
     forget_target: bool = False
     """Reproduce the code's slip: after an environment's first episode a first thought judged right has no target
     and is stopped."""

@@ -87,8 +87,7 @@ class EvalOptions:
     scale: Literal["tiny", "7b"] = "tiny"
     """Settings for agents that are not run folders."""
     split: Split = "same"
-    """The panel: as trained, with another deck, with face cards counted differently; or, on ALFWorld, other games in
-    the rooms of training (seen), and games in other rooms (unseen)."""
+    """The panel: as trained, other looks, other values of face cards; on ALFWorld games in seen or unseen rooms."""
     episodes: int = 100
     """Start states in the panel."""
     seed: int = 0
@@ -191,7 +190,8 @@ def parse_train(arguments: Sequence[str], command: str = "train") -> TrainOption
     if method is None and not {"-h", "--help"} & set(arguments):
         raise ConfigError(f"write the preset first: gtr {command} PRESET ... . {nearest('', METHODS)}")
     task, scale = peek(arguments, "--task") or "points24", peek(arguments, "--scale") or "tiny"
-    base = build(method or "gtr", task, scale)
+    length = peek(arguments, "--train.updates") or ""
+    base = build(method or "gtr", task, scale, int(length) if length.isdecimal() else None)
     options = _cli(TrainOptions, arguments, TrainOptions(method or "gtr", task, "tiny", None, base), command)
     validate(options.config)
     require(options.config.report.trackers)

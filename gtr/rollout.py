@@ -120,6 +120,8 @@ class Table:
         if action is None and self.config.task.illegal == "random":
             words = list(self.task.actions(observation))
             action = self.task.to_env(words[int(rng.integers(len(words)))], observation) if words else None
+        if action is None and parsed.action is not None:
+            action = self.task.refused(parsed.action)
         return action
 
     def _step(self, seat: Seat, turn: Turn, action: Any) -> Turn:
