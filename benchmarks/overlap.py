@@ -72,7 +72,7 @@ def timed(config: Config, make_agent: Callable[[], Any]) -> tuple[float, dict[st
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--agent", choices=("tiny", "timed"), default="tiny")
-    for name, whole in (("envs", 32), ("turns", 32), ("tokens", 256), ("in_flight", 256), ("repeats", 2)):
+    for name, whole in (("envs", 32), ("turns", 32), ("tokens", 256), ("in_flight", 128), ("repeats", 2)):
         parser.add_argument(f"--{name}", type=int, default=whole)
     for name in ("seconds", "step"):
         parser.add_argument(f"--{name}", type=float, default=2.0)

@@ -158,7 +158,7 @@ class CorrectorConfig:
     """Ask about every turn (paper), or only where the task's own free check does not find the thought right."""
     ask_share: float = 1.0
     """Share of those turns asked about."""
-    in_flight: int = 16
+    in_flight: int = 128
     """Requests under way at a time."""
     requests_per_minute: int = 0
     """Cap, retries included; 0 sets none."""
