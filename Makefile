@@ -2,6 +2,9 @@
 # (on Linux, name the CPU wheels of PyTorch there to spare a few gigabytes).
 PYTHON ?= python3
 PIP_ARGS ?=
+# What `make test` installs besides. ALFWorld's engine compiles some minutes and needs a C++ compiler:
+# make test EXTRAS=alfworld,chat,dev runs its tests too; without it they are skipped, and say so.
+EXTRAS ?= chat,dev
 BIN := .venv/bin
 GTR := OMP_NUM_THREADS=1 $(BIN)/gtr
 DEMO := runs/demo
@@ -16,7 +19,7 @@ study: .venv/installed ## about an hour: both point games, three seeds, the abla
 	$(GTR) compare rl4vlm gtr sft_only no_dagger clone_actions annealed_cloning --task ezpoints --out $(STUDY)/ezpoints
 	$(GTR) compare rl4vlm gtr --task points24 --out $(STUDY)/points24
 
-test: .venv/installed-dev
+test: .venv/installed-$(EXTRAS)
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	OMP_NUM_THREADS=1 $(BIN)/pytest -q -n auto
@@ -40,6 +43,6 @@ clean:
 	$(BIN)/python -m pip install -q $(PIP_ARGS) -c constraints.txt -e .
 	touch $@
 
-.venv/installed-dev: .venv/installed
-	$(BIN)/python -m pip install -q $(PIP_ARGS) -c constraints.txt -e '.[chat,dev]'
+.venv/installed-$(EXTRAS): .venv/installed
+	$(BIN)/python -m pip install -q $(PIP_ARGS) -c constraints.txt -e '.[$(EXTRAS)]'
 	touch $@

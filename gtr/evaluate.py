@@ -23,12 +23,12 @@ from gtr.errors import ConfigError, RunError
 from gtr.metrics import health
 from gtr.policy.policy import Policy, load_policy
 from gtr.rollout import Seat, Table
-from gtr.stats import wilson
+from gtr.stats import mean_interval, wilson
 from gtr.tasks.reply import parse, write
 from gtr.tasks.task import Task
 from gtr.types import Ending, Prompt, Reply, Rollout, Turn
 
-Split = Literal["same", "new-look", "new-rules"]
+Split = Literal["same", "new-look", "new-rules", "seen", "unseen"]
 API_AGENTS = ("openai:", "openai+tool:")
 """How agents begin that are asked over a network: openai:MODEL, and openai+tool:MODEL with the task's tools."""
 WIDE = 160
@@ -52,18 +52,9 @@ class Panel:
     """Arguments of `env.reset`, one per episode."""
 
 
-def split_of(task: TaskConfig, split: Split) -> TaskConfig:
-    """A task's settings under a split: other cards' looks, or other rules for face cards."""
-    if split == "new-look":
-        return replace(task, deck="dark" if task.deck != "dark" else "sketch")
-    if split == "new-rules":
-        return replace(task, faces="rank" if task.faces != "rank" else "ten")
-    return task
-
-
 def make_panel(task_config: TaskConfig, split: Split, episodes: int, seed: int) -> Panel:
     """A panel that the same arguments always give again."""
-    config = split_of(task_config, split)
+    config = tasks.load(task_config).under(split)
     task = tasks.load(config)
     rng = np.random.default_rng([PANEL_SEED, seed])
     starts = [task.reset_arguments(rng) for _ in range(episodes)]
@@ -164,6 +155,16 @@ def _sit(table: Table, seat: Seat, number: int, panel: Panel) -> None:
 
 # -- results ------------------------------------------------------------------------------------------------------
 @dataclass(frozen=True)
+class Group:
+    """How an agent did on one kind of game."""
+
+    episodes: int
+    successes: int
+    interval: tuple[float, float]
+    """95 % Wilson interval of the success rate."""
+
+
+@dataclass(frozen=True)
 class Evaluation:
     """How an agent did on a panel."""
 
@@ -181,6 +182,11 @@ class Evaluation:
     """95 % Wilson interval of the success rate."""
     health: Mapping[str, float] = field(default_factory=dict)
     """The thought-health metrics over the panel's turns."""
+    groups: Mapping[str, Group] = field(default_factory=dict)
+    """By kind of game, where the task tells kinds apart."""
+    conditions: tuple[float, float, float] | None = None
+    """Mean share of the goal's conditions that held at the end, with its 95 % t interval, where the task counts them.
+    """
 
     def to_dict(self) -> dict[str, Any]:
         return asdict(self)
@@ -204,7 +210,31 @@ def result_of(agent: Agent, panel: Panel, task: Task, episodes: Sequence[Sequenc
         wins / len(whole) if whole else float("nan"),
         (interval.low, interval.high),
         health(Rollout(episodes), task, 0),
+        _groups(whole, task),
+        _conditions(whole),
     )
+
+
+def _groups(episodes: Sequence[Sequence[Turn]], task: Task) -> dict[str, Group]:
+    kinds: dict[str, list[bool]] = {}
+    for episode in episodes:
+        kind = task.group(episode[0].truth)
+        if kind is not None:
+            kinds.setdefault(kind, []).append(episode[-1].success)
+    found = {}
+    for kind, won in sorted(kinds.items()):
+        interval = wilson(sum(won), len(won))
+        found[kind] = Group(len(won), sum(won), (interval.low, interval.high))
+    return found
+
+
+def _conditions(episodes: Sequence[Sequence[Turn]]) -> tuple[float, float, float] | None:
+    shares = [episode[-1].progress for episode in episodes]
+    known = [share for share in shares if share is not None]
+    if not known:
+        return None
+    mean = mean_interval(known)
+    return mean.estimate, max(0.0, mean.low), min(1.0, mean.high)
 
 
 def evaluate_policy(
@@ -296,6 +326,24 @@ def table(evaluations: Sequence[Evaluation]) -> None:
     if not console.is_terminal:
         console.width = max(console.width, WIDE)
     console.print(grid)
+    if any(e.groups or e.conditions for e in evaluations):
+        console.print(_by_kind(evaluations))
+
+
+def _by_kind(evaluations: Sequence[Evaluation]) -> RichTable:
+    """Success by kind of game, and the share of the goal's conditions that held at the end."""
+    kinds = sorted({kind for e in evaluations for kind in e.groups})
+    grid = RichTable("agent", *kinds, "goal conditions", title="success by kind of game, with 95 % intervals")
+    for e in evaluations:
+        cells = [_shares(e.groups[kind]) if kind in e.groups else "-" for kind in kinds]
+        last = "-" if e.conditions is None else "{:.2f} ({:.2f}-{:.2f})".format(*e.conditions)
+        grid.add_row(e.agent, *cells, last)
+    return grid
+
+
+def _shares(group: Group) -> str:
+    low, high = group.interval
+    return f"{group.successes}/{group.episodes} ({low:.2f}-{high:.2f})"
 
 
 def _number(values: Mapping[str, float], name: str) -> str:

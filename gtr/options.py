@@ -15,7 +15,7 @@ from gtr.presets import METHODS, build
 from gtr.report.folder import read_config
 
 T = TypeVar("T")
-Split = Literal["same", "new-look", "new-rules"]
+Split = Literal["same", "new-look", "new-rules", "seen", "unseen"]
 
 
 @dataclass(frozen=True)
@@ -82,7 +82,8 @@ class EvalOptions:
     scale: Literal["tiny", "7b"] = "tiny"
     """Settings for agents that are not run folders."""
     split: Split = "same"
-    """The panel: as trained, with another deck, or with face cards counted differently."""
+    """The panel: as trained, with another deck, with face cards counted differently; or, on ALFWorld, other games in
+    the rooms of training (seen), and games in other rooms (unseen)."""
     episodes: int = 100
     """Start states in the panel."""
     seed: int = 0

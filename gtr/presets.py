@@ -63,7 +63,7 @@ TINY_TASKS: Mapping[str, TinyTask] = {
     "alfworld": TinyTask(
         sft_target=0.1,
         options={"kinds": "pick", "games": "24", "rooms": "2", "space": "4", "clutter": "2", "labels": "off",
-                 "history": "2", "limit": "12"},
+                 "history": "4", "limit": "12", "workers": "off"},
     ),
 }
 

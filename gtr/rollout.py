@@ -44,6 +44,7 @@ class Seat:
     observation: Observation = field(init=False)
     truth: Truth = field(init=False)
     prompt: Prompt = field(init=False)
+    progress: float | None = None
 
 
 class Table:
@@ -74,6 +75,7 @@ class Table:
     def _see(self, seat: Seat, image: Any, info: Mapping[str, Any]) -> None:
         seat.observation = self.task.observe(np.asarray(image, dtype=np.uint8), info)
         seat.truth = self.task.truth(info)
+        seat.progress = self.task.progress(info)
         seat.prompt = Prompt(seat.observation.image, self.task.prompt(seat.observation))
 
     def play(self, seat: Seat, reply: Reply, parsed: Parsed, rng: np.random.Generator) -> Turn:
@@ -99,7 +101,7 @@ class Table:
             turn = self._step(seat, turn, action)
         if turn.ending is Ending.RUNNING and seat.turn >= self.max_turns:
             turn = replace(turn, ending=Ending.TRUNCATED)
-        return turn
+        return replace(turn, progress=seat.progress)
 
     def _action(self, parsed: Parsed, observation: Observation, rng: np.random.Generator) -> Any | None:
         action = None if parsed.action is None else self.task.to_env(parsed.action, observation)

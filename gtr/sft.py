@@ -204,8 +204,8 @@ def _reading_part(task: Task, thought: Any) -> str:
 # -- stage 1 ------------------------------------------------------------------------------------------------------
 def warm_up(policy: Policy, task: Task, config: Config, rng: np.random.Generator) -> dict[str, float]:
     """Trains vision tower and projector to classify `Task.reading` until held-out pictures are read exactly."""
-    images, labels = _readings(task, WARM_UP_IMAGES, rng)
-    held, truths = _readings(task, 256, np.random.default_rng([config.sft.seed, HELD_OUT]))
+    images, labels = _readings(task, WARM_UP_IMAGES, config, rng)
+    held, truths = _readings(task, 256, config, np.random.default_rng([config.sft.seed, HELD_OUT]))
     classes = int(labels.max()) + 1
     with torch.no_grad():
         width = _features(policy, images[:1]).shape[1]
@@ -231,14 +231,22 @@ def warm_up(policy: Policy, task: Task, config: Config, rng: np.random.Generator
     return {"steps": step, "exact": exact}
 
 
-def _readings(task: Task, count: int, rng: np.random.Generator) -> tuple[list[Prompt], Tensor]:
+def _readings(task: Task, count: int, config: Config, rng: np.random.Generator) -> tuple[list[Prompt], Tensor]:
+    """Pictures of start states and what they show; of expert episodes where all starts show the same."""
     env = task.make_env()
     prompts, labels = [], []
     for _ in range(count):
         image, info = env.reset(**task.reset_arguments(rng))
         prompts.append(Prompt(np.asarray(image), ""))
         labels.append(task.reading(task.truth(info)))
+        if len(labels) == SAMPLES and len(set(labels)) == 1:
+            break
     env.close()
+    if len(set(labels)) == 1:
+        examples = expert_examples(task, config, max(1, count // 10), rng)
+        chosen = [examples[i] for i in rng.permutation(len(examples))[:count]]
+        prompts = [Prompt(example.prompt.image, "") for example in chosen]
+        labels = [task.reading(example.truth) for example in chosen]
     return prompts, torch.tensor(labels)
 
 

@@ -179,6 +179,8 @@ class Turn:
     bootstrap: float = 0.0
     """The critic's value of the next observation, where the return needs it: on a truncated turn, and on the last
     turn an environment contributes to a rollout."""
+    progress: float | None = None
+    """Share of the goal's conditions that hold after this turn, where the task counts them."""
     implied: str | None = None
     """The action that the thought itself announces, if the task can tell."""
 

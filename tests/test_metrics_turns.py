@@ -81,6 +81,7 @@ def turn(
     legal: bool = True,
     verdict: Verdict | None = None,
     implied: str | None = None,
+    progress: float | None = None,
     logprobs: tuple[float, ...] = (-1.0, -2.0),
 ) -> Turn:
     whole = status is ReplyStatus.COMPLETE
@@ -99,6 +100,7 @@ def turn(
         success=success,
         verdict=verdict,
         implied=implied,
+        progress=progress,
     )
 
 
@@ -267,6 +269,12 @@ def test_equal_seeds_give_equal_numbers_and_the_subsample_is_bounded() -> None:
     assert one["thought/self_bleu2"] != other["thought/self_bleu2"]
 
 
+def test_goal_conditions_count_at_the_end_of_episodes_and_only_where_the_game_has_them() -> None:
+    ends = [turn(ending=Ending.TERMINATED, progress=1.0), turn(ending=Ending.TRUNCATED, progress=0.5)]
+    assert health(turn(progress=0.9), *ends, turn(ending=Ending.TERMINATED))["episode/conditions"] == 0.75
+    assert "episode/conditions" not in health(turn(progress=0.9), turn(ending=Ending.TERMINATED))
+
+
 def test_every_logged_name_has_one_definition() -> None:
     names = [metric.name for metric in METRICS]
     assert len(set(names)) == len(names)
@@ -280,7 +288,7 @@ def test_every_logged_name_has_one_definition() -> None:
 
 def test_every_definition_without_extra_forwards_is_computed() -> None:
     verdict = Verdict(Judgement.WRONG, {"thoughts": "another"})
-    turns = [turn(implied="up", verdict=verdict), turn(plan="wait", ending=Ending.TERMINATED), turn()]
+    turns = [turn(implied="up", verdict=verdict), turn(plan="wait", ending=Ending.TERMINATED, progress=0.5), turn()]
     elsewhere = ("corrector/", "panel/", "relevance/", "loss/", "update/", "alarm/", "policy/kl")
     expected = {m.name for m in METRICS if "<" not in m.name and not m.name.startswith(elsewhere)}
     assert expected - set(health(*turns)) == {"thought/step"}  # this task does not ask about steps

@@ -39,6 +39,13 @@ METRICS = (
         "up",
     ),
     Metric(
+        "episode/conditions",
+        "mean share of the goal's conditions that hold when an episode ends",
+        "Partial success, in games that count conditions (ALFWorld); 1 where the goal is reached.",
+        "up",
+        "arXiv 1912.01734",
+    ),
+    Metric(
         "episode/length",
         "mean number of turns of ended episodes",
         "Counted from the episode's own start, also when that lay in an earlier rollout.",

@@ -48,6 +48,7 @@ def _episodes(turns: Sequence[Turn]) -> dict[str, float | None]:
         "episode/ended": float(len(last)),
         "episode/success": share(turn.success for turn in last),
         "episode/return": sum(turn.reward for turn in turns) / len(last) if last else None,
+        "episode/conditions": mean(turn.progress for turn in last if turn.progress is not None),
         "episode/length": mean(turn.index + 1 for turn in last),
         "episode/stopped": share(turn.ending is Ending.STOPPED for turn in last),
         "episode/truncated": share(turn.ending is Ending.TRUNCATED for turn in last),

@@ -5,6 +5,7 @@ A few seconds of CPU make a complete model folder (config, random weights, proce
 whole answer is about 25 tokens.
 """
 
+import re
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
@@ -31,6 +32,12 @@ from transformers import (
 from gtr.errors import PolicyError, nearest
 
 VOCABULARY = 382
+FEW_WORDS, LARGE_VOCABULARY = 40, 1024
+"""Games of more words than the first get word tokens and up to the second many of them: names cut into pieces would
+make a household's answers three times as long."""
+SYMBOLS = r"\d+|[-+*/()=]"
+WORDS = r'\d+|(?:, |\{)"[a-z]+": "|"\}| ?[A-Za-z]+ (?=\d)| ?[A-Za-z]+|[;,] |[-+*/()=]'
+"""What stays together when texts are cut before tokens are learnt; a name keeps the blank before its number."""
 IMAGE, PAD, BOS, EOS = "<image>", "<pad>", "<s>", "</s>"
 PATCH = 24
 
@@ -47,18 +54,21 @@ CHAT_TEMPLATE = (
 def tokenizer_for(texts: Iterable[str], image_token: str = IMAGE) -> Any:
     """A byte-level BPE tokeniser of `VOCABULARY` tokens learnt from `texts`; numbers and operators stay whole tokens.
 
-    Words are not split at white space, so that fixed stretches of JSON become single tokens.
+    Words are not split at white space, so that fixed stretches of JSON become single tokens. Where there are many
+    words they are, and the JSON around a key is a token of its own: none holds parts of an action and of a thought.
     """
+    texts = list(texts)
+    wordy = len({word for text in texts for word in re.findall("[A-Za-z]+", text)}) > FEW_WORDS
     tokenizer = Tokenizer(models.BPE())
     tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
         [
-            pre_tokenizers.Split(Regex(r"\d+|[-+*/()=]"), behavior="isolated"),
+            pre_tokenizers.Split(Regex(WORDS if wordy else SYMBOLS), behavior="isolated"),
             pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False),
         ]
     )
     tokenizer.decoder = decoders.ByteLevel()
     trainer = trainers.BpeTrainer(
-        vocab_size=VOCABULARY,
+        vocab_size=LARGE_VOCABULARY if wordy else VOCABULARY,
         special_tokens=[PAD, BOS, EOS, image_token],
         initial_alphabet=sorted(pre_tokenizers.ByteLevel.alphabet()),
         show_progress=False,

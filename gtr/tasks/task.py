@@ -6,13 +6,14 @@ are legal and, optionally, what an expert would think. Everything else in gtr wo
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import gymnasium
 import numpy as np
 
 from gtr.config import TaskConfig
+from gtr.errors import ConfigError
 from gtr.types import Expert, Image, Observation, Parsed, Truth
 
 QUESTIONS: Mapping[str, str] = {
@@ -77,6 +78,31 @@ class Task(ABC):
     def success(self, reward: float, info: Mapping[str, Any]) -> bool:
         """Whether an episode that just ended reached its goal; by default ``info["success"]``, else reward > 0."""
         return bool(info.get("success", reward > 0))
+
+    def progress(self, info: Mapping[str, Any]) -> float | None:
+        """The share of the goal's conditions that hold, 1 exactly when it is reached; None where none are counted."""
+        return None
+
+    def group(self, truth: Truth) -> str | None:
+        """The kind of game an episode is, by which evaluations tell success apart; None where all are alike."""
+        return None
+
+    def under(self, split: str) -> TaskConfig:
+        """The settings under which a split of an evaluation is played.
+
+        ``same`` is as trained, ``new-look`` shows another deck, ``new-rules`` counts face cards otherwise.
+
+        Raises:
+            ConfigError: the task has no such split.
+        """
+        deck, faces = self.config.deck, self.config.faces
+        if split == "same":
+            return self.config
+        if split == "new-look":
+            return replace(self.config, deck="dark" if deck != "dark" else "sketch")
+        if split == "new-rules":
+            return replace(self.config, faces="rank" if faces != "rank" else "ten")
+        raise ConfigError(f"--split {split}: {self.name} has the splits same, new-look and new-rules")
 
     # -- words ----------------------------------------------------------------------------------------------------
     @abstractmethod

@@ -8,7 +8,9 @@ import pytest
 from gymnasium.utils.env_checker import check_env
 
 import gtr.tasks  # noqa: F401
-from gtr.config import TaskConfig
+from gtr import evaluate
+from gtr.config import Config, TaskConfig
+from gtr.errors import ConfigError
 from gtr.tasks import load
 from gtr.tasks.alfworld import icons, view
 from gtr.tasks.alfworld.commands import Command, match, read
@@ -228,6 +230,27 @@ def test_history_is_as_long_as_asked_for() -> None:
     for action in ("look", "fly", "inventory"):
         image, *_, info = env.step(action)
     assert task.observe(image, info).words["history"] == "fly (not possible)\ninventory"
+
+
+def test_success_is_told_by_kind_with_conditions_on_seen_and_unseen_rooms() -> None:
+    config = Config(task=task_with().config)
+    found = {split: evaluate.evaluate("expert", config, split, 8) for split in ("seen", "unseen")}
+    panels = set()
+    for result in found.values():
+        assert result.successes == result.episodes == sum(group.episodes for group in result.groups.values()) == 8
+        assert set(result.groups) <= set(SHORT)
+        assert len(result.groups) > 1
+        assert result.conditions == (1.0, 1.0, 1.0)
+        panels.add(result.panel)
+    assert len(panels) == 2
+    lost = evaluate.evaluate("random", config, "unseen", 8)
+    assert lost.conditions is not None
+    assert lost.success <= lost.conditions[0] < 1
+    assert lost.conditions[1] <= lost.conditions[0] <= lost.conditions[2]
+    numbers = {split: task_with().under(split).options["split"] for split in ("seen", "unseen")}
+    assert numbers == {"seen": "seen", "unseen": "unseen"}
+    with pytest.raises(ConfigError, match="same, new-look, seen and unseen"):
+        task_with().under("new-rules")
 
 
 def test_the_description_names_versions_and_grammar() -> None:

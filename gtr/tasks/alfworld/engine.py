@@ -16,12 +16,13 @@ import sys
 from collections import Counter, OrderedDict, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 from gtr.errors import TaskError
 from gtr.tasks.alfworld import package
 from gtr.tasks.alfworld.games import Game
 from gtr.tasks.alfworld.world import Receptacle, Room, State, natural, read_goal
+from gtr.types import Image
 
 TRANSLATIONS = 24
 """Translated problems kept per process."""
@@ -42,6 +43,18 @@ class Scene:
     """Admissible commands in the order of their letters."""
     won: bool
     state: State
+    frame: Image | None = None
+    """A photograph of the view, RGB, where the world gives one; None where the view is drawn from the facts."""
+    rate: float | None = None
+    """The share of the goal's conditions that hold as the world itself counts it; None where the facts tell."""
+
+
+class Player(Protocol):
+    """What plays one game after another: an `Engine`, a `Thor`, or either of them in a worker."""
+
+    def load(self, game: Game) -> tuple[Room, Scene]: ...
+    def act(self, command: str) -> Scene: ...
+    def close(self) -> None: ...
 
 
 class Engine:

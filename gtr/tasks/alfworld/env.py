@@ -6,19 +6,20 @@ command comes `repeats` times running (reference code; `cut_reward` is then the 
 """
 
 from collections.abc import Callable, Mapping
-from typing import Any, Protocol
+from typing import Any
 
 import gymnasium
 import numpy as np
+from PIL import Image as Pil
 
 from gtr.errors import TaskError
-from gtr.tasks.alfworld import view
-from gtr.tasks.alfworld.engine import Scene, borrow
+from gtr.tasks.alfworld import told, view
+from gtr.tasks.alfworld.engine import Player, borrow
 from gtr.tasks.alfworld.games import Game
 from gtr.tasks.alfworld.generate import Wish
 from gtr.tasks.alfworld.library import Generated, Library
 from gtr.tasks.alfworld.memory import Memory, after, look
-from gtr.tasks.alfworld.world import Room, conditions
+from gtr.tasks.alfworld.world import conditions
 from gtr.tasks.options import known_options
 from gtr.types import Image
 
@@ -26,14 +27,6 @@ WIN, ILLEGAL = 50.0, -1.0
 LONGEST_COMMAND = 120
 GAMES = 200
 """Generated games by default."""
-
-
-class Player(Protocol):
-    """What plays a game: an `Engine` in this process, or a worker."""
-
-    def load(self, game: Game) -> tuple[Room, Scene]: ...
-    def act(self, command: str) -> Scene: ...
-    def close(self) -> None: ...
 
 
 class ALFWorldEnv(gymnasium.Env[Image, str]):
@@ -79,6 +72,7 @@ class ALFWorldEnv(gymnasium.Env[Image, str]):
         if self._player is None:
             self._player = self._make_player()
         self._room, self._scene = self._player.load(self._game)
+        self._task = told.task_of(self._scene.feedback)
         self._memory = look(Memory(), self._room, self._scene.state)
         self._history: list[tuple[str, bool]] = []
         return self._picture(), self._info()
@@ -91,7 +85,9 @@ class ALFWorldEnv(gymnasium.Env[Image, str]):
         self._history.append((action, legal))
         if legal:
             self._scene = self._player.act(action)
-            self._memory = after(self._memory, self._room, self._scene.state, action)
+            # A physical world may fail at what it allows; a command without effect leads nowhere.
+            done = action if not self._scene.feedback.startswith(told.NOTHING_HAPPENS) else ""
+            self._memory = after(self._memory, self._room, self._scene.state, done)
         won = self._scene.won
         reward = WIN * won + self._rate() + (0.0 if legal else ILLEGAL)
         cut = not won and self._cut()
@@ -106,6 +102,8 @@ class ALFWorldEnv(gymnasium.Env[Image, str]):
 
     def _rate(self) -> float:
         """Share of the goal's conditions that hold; 1 exactly when the goal is reached."""
+        if self._scene.rate is not None:
+            return self._scene.rate
         met, of = conditions(self._room, self._scene.state)
         return met / of
 
@@ -120,13 +118,15 @@ class ALFWorldEnv(gymnasium.Env[Image, str]):
             self._player = None
 
     def _picture(self) -> Image:
+        if self._scene.frame is not None:
+            return resized(self._scene.frame, self.size)
         facing = self._memory.facing
         return view.draw(self._room, self._scene.state, facing, self.size, self.style, self.labels)
 
     def _info(self) -> dict[str, Any]:
         assert self._game is not None
         info: Mapping[str, Any] = {
-            "task": self._game.task,
+            "task": self._task,
             "kind": self._game.kind.value,
             "game": self._game.name,
             "grammar": self._game.words,
@@ -142,6 +142,13 @@ class ALFWorldEnv(gymnasium.Env[Image, str]):
             "success": self._scene.won,
         }
         return dict(info)
+
+
+def resized(frame: Image, size: int) -> Image:
+    """A photograph at another size, shape (size, size, 3)."""
+    if frame.shape[:2] == (size, size):
+        return frame
+    return np.asarray(Pil.fromarray(frame).resize((size, size), Pil.Resampling.LANCZOS), dtype=np.uint8)
 
 
 _CHARACTERS = "abcdefghijklmnopqrstuvwxyz0123456789 /"

@@ -18,7 +18,7 @@ import numpy as np
 from gtr.errors import TaskError
 from gtr.tasks.alfworld import package
 from gtr.tasks.alfworld.commands import index
-from gtr.tasks.alfworld.engine import Engine, EngineError
+from gtr.tasks.alfworld.engine import Engine, EngineError, Player
 from gtr.tasks.alfworld.expert import advise
 from gtr.tasks.alfworld.games import FOLDERS, GAME_FILE, Game
 from gtr.tasks.alfworld.memory import everything
@@ -81,7 +81,7 @@ def make(wish: Wish, number: int) -> Game:
     raise TaskError(f"no room of split {wish.split!r} can hold a task of kind {kind.value}: allow more receptacles")
 
 
-def prove(game: Game, engine: Engine) -> Game:
+def prove(game: Game, engine: Player) -> Game:
     """The game with the walkthrough by which the expert won it in the engine.
 
     Raises:

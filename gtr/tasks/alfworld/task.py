@@ -10,6 +10,7 @@ games    200 (files: all)                number of games
 rooms    all                             rooms of each type (generated)
 space    all                             most receptacles per room (generated)
 clutter  12                              things nobody asks for (generated)
+frames   drawn, thor                     pictures drawn from the facts, or AI2-THOR's (needs its build and data=files)
 labels   on, off                         whether names are written in the picture
 text     off, on                         whether the scene's description is told (RL4VLM), or must be seen (paper)
 history  5                               commands and whether they worked, told with the prompt
@@ -23,29 +24,32 @@ workers  on, off                         play each game in a process of its own
 ======== =============================== ======================================================================
 """
 
+import functools
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from gtr.config import TaskConfig
 from gtr.errors import ConfigError, nearest
 from gtr.tasks.alfworld import package, words
 from gtr.tasks.alfworld.commands import Command, index, match, read
-from gtr.tasks.alfworld.engine import borrow
-from gtr.tasks.alfworld.env import GAMES, ALFWorldEnv, Player
+from gtr.tasks.alfworld.engine import Player, borrow
+from gtr.tasks.alfworld.env import GAMES, ALFWorldEnv
 from gtr.tasks.alfworld.expert import Advice, advise
 from gtr.tasks.alfworld.generate import Wish
 from gtr.tasks.alfworld.library import Files, Generated, Library
 from gtr.tasks.alfworld.memory import everything
+from gtr.tasks.alfworld.thor import Thor
 from gtr.tasks.alfworld.view import STYLES
-from gtr.tasks.alfworld.workers import Worker
-from gtr.tasks.alfworld.world import SHORT, Kind
+from gtr.tasks.alfworld.workers import THOR_LOAD_SECONDS, THOR_STEP_SECONDS, Worker
+from gtr.tasks.alfworld.world import SHORT, SHORT_OF, Kind
 from gtr.tasks.options import choice, known_options, no_hands
 from gtr.tasks.task import Briefing, Task
 from gtr.types import Expert, Image, Observation, Parsed, Truth
 
 OPTIONS = (
-    "data", "split", "kinds", "games", "rooms", "space", "clutter", "labels", "text", "history", "hidden", "match",
-    "limit", "repeats", "cut", "cut_reward", "workers",
+    "data", "split", "kinds", "games", "rooms", "space", "clutter", "frames", "labels", "text", "history", "hidden",
+    "match", "limit", "repeats", "cut", "cut_reward", "workers",
 )  # fmt: skip
 IDLE = frozenset({"look", "inventory", "help"})
 """Commands that tell nothing that the picture does not show; a compact prompt leaves them and `examine` out."""
@@ -73,7 +77,7 @@ class ALFWorldTask(Task):
         self.history = number(config, "history", 5, 0)
         self.repeats = number(config, "repeats", 5, 2)
         self.cut_reward = cut_reward(config)
-        self.player: Callable[[], Player] = Worker if choice(config, "workers", ("on", "off")) == "on" else borrow
+        self.player = player_of(config)
         self.library = library_of(config, self.kinds)
 
     # -- the environment ------------------------------------------------------------------------------------------
@@ -106,6 +110,22 @@ class ALFWorldTask(Task):
     def describe(self) -> Mapping[str, Any]:
         """What shapes the games beside the settings: versions, number of games, and the grammar of the first."""
         return {**package.versions(), "games": len(self.library), "grammar": self.library.game(0).words}
+
+    def progress(self, info: Mapping[str, Any]) -> float:
+        """The goal-condition rate."""
+        return float(info["conditions"])
+
+    def group(self, truth: Truth) -> str:
+        """The kind of task, by its short name."""
+        return SHORT_OF[Kind(truth.state["kind"])]
+
+    def under(self, split: str) -> TaskConfig:
+        """``seen`` and ``unseen`` are ALFWorld's own splits; a household has no rules to change."""
+        if split in ("seen", "unseen"):
+            return replace(self.config, options={**self.config.options, "split": split})
+        if split == "new-rules":
+            raise ConfigError("--split new-rules: alfworld has the splits same, new-look, seen and unseen")
+        return super().under(split)
 
     # -- words ----------------------------------------------------------------------------------------------------
     def prompt(self, observation: Observation) -> str:
@@ -237,6 +257,16 @@ def library_of(config: TaskConfig, kinds: tuple[Kind, ...]) -> Library:
     rooms, space = _number_or_all(config, "rooms"), _number_or_all(config, "space")
     wish = Wish(split, kinds, rooms, space, number(config, "clutter", 12, 0))
     return Generated(wish, number(config, "games", GAMES, 1))
+
+
+def player_of(config: TaskConfig) -> Callable[[], Player]:
+    """What plays the games: drawn or photographed, in processes of their own or in this one."""
+    apart = choice(config, "workers", ("on", "off")) == "on"
+    if choice(config, "frames", ("drawn", "thor")) == "drawn":
+        return Worker if apart else borrow
+    if choice(config, "data", ("generated", "files")) != "files":
+        raise ConfigError("task.options frames='thor': AI2-THOR plays ALFWorld's own games: set data files")
+    return functools.partial(Worker, THOR_LOAD_SECONDS, THOR_STEP_SECONDS, Thor) if apart else Thor
 
 
 def _past(history: Sequence[tuple[str, bool]], count: int) -> list[str]:

@@ -142,7 +142,7 @@ class _Page:
         self, name: str, table: dict[str, str], x: float, y: float, wide: float, high: float, marks: Sequence[str]
     ) -> None:
         """An icon with its number, marks of its state, and its name where names are shown."""
-        room = 0.72 if self._labels else 0.86
+        room = 0.72 if self._labels else 0.66
         side = min(wide, high) * room
         left, top = x + (wide - side) / 2, y + min(high, wide) * 0.04
         self._icon(table.get(kind_of(name), icons.UNKNOWN), left, top, side)
@@ -151,8 +151,8 @@ class _Page:
         if self._labels:
             self._write(name, x + wide / 2, top + side + high * 0.01, min(wide, high) * 0.19, wide, "ma")
         else:
-            number = name.partition(" ")[2]
-            self._write(number, x + 0.008, y + 0.004, max(0.036, min(wide, high) * 0.2), wide, "la")
+            # A large number: without names it is all that tells two drawers apart.
+            self._write(name.partition(" ")[2], x + wide / 2, y + high * 0.98, min(wide, high) * 0.32, wide, "mb")
 
     def _icon(self, shapes: str, x: float, y: float, side: float, smallest: int = 6) -> None:
         pixels = max(smallest, round(side * self._size))

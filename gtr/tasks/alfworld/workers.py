@@ -5,20 +5,29 @@ the next game starts a new process. Workers are kept and reused like engines.
 """
 
 import atexit
+import contextlib
 import multiprocessing
+import os
+import signal
 import sys
+from collections import defaultdict
+from collections.abc import Callable, Iterator
 from multiprocessing.connection import Connection
+from types import ModuleType
 from typing import Any
 
 from gtr.errors import TaskError
 from gtr.tasks.alfworld import package
-from gtr.tasks.alfworld.engine import Engine, EngineError, Scene
+from gtr.tasks.alfworld.engine import Engine, EngineError, Player, Scene
 from gtr.tasks.alfworld.games import Game
 from gtr.tasks.alfworld.generate import prove
 from gtr.tasks.alfworld.world import Room
 
 LOAD_SECONDS = 120.0
 STEP_SECONDS = 30.0
+THOR_LOAD_SECONDS = 600.0
+"""AI2-THOR looks at every receptacle of a room before a game begins."""
+THOR_STEP_SECONDS = 120.0
 ATTEMPTS = 3
 """Processes tried for one game before it is given up."""
 
@@ -27,12 +36,18 @@ class WorkerError(TaskError):
     """A worker died or did not answer; its episode is lost, the run goes on."""
 
 
+Make = Callable[[], Player]
+"""Makes what plays in the worker's process: a function that a module holds, because it is sent by its name."""
+
+
 class Worker:
     """Plays games as `Engine` does, in another process."""
 
-    def __init__(self, load_seconds: float = LOAD_SECONDS, step_seconds: float = STEP_SECONDS) -> None:
+    def __init__(
+        self, load_seconds: float = LOAD_SECONDS, step_seconds: float = STEP_SECONDS, make: Make = Engine
+    ) -> None:
         package.need()
-        self._load_seconds, self._step_seconds = load_seconds, step_seconds
+        self._load_seconds, self._step_seconds, self._make = load_seconds, step_seconds, make
         self._process: Any = None
         self._pipe: Connection | None = None
         self._label = ""
@@ -97,10 +112,8 @@ class Worker:
             return
         self._stop()
         _idle_reaped()
-        if _idle:
-            self._process, self._pipe = _idle.pop()
-            return
-        self._process, self._pipe = _spawn()
+        idle = _idle[self._make]
+        self._process, self._pipe = idle.pop() if idle else _spawn(self._make)
 
     def _stop(self) -> int | None:
         """Ends the process; returns its exit code."""
@@ -113,36 +126,52 @@ class Worker:
     def close(self) -> None:
         """Keeps the process for the next game, if it is well."""
         if self._process is not None and self._pipe is not None and self._process.is_alive():
-            _idle.append((self._process, self._pipe))
+            _idle[self._make].append((self._process, self._pipe))
         else:
             self._stop()
         self._process = self._pipe = None
 
 
-_idle: list[tuple[Any, Connection]] = []
+_idle: defaultdict[Make, list[tuple[Any, Connection]]] = defaultdict(list)
 
 
 def _idle_reaped() -> None:
     """Lets go of idle processes that died."""
-    for entry in [entry for entry in _idle if not entry[0].is_alive()]:
-        _idle.remove(entry)
-        _end(*entry)
+    for idle in _idle.values():
+        for entry in [entry for entry in idle if not entry[0].is_alive()]:
+            idle.remove(entry)
+            _end(*entry)
 
 
-def _spawn() -> tuple[Any, Connection]:
+def _spawn(make: Make) -> tuple[Any, Connection]:
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload([__name__, "textworld.envs.pddl.pddl", "numpy"])
     mine, theirs = context.Pipe()
-    process = context.Process(target=serve, args=(theirs,), daemon=True)
-    process.start()
+    process = context.Process(target=serve, args=(theirs, make), daemon=True)
+    with _no_program():
+        process.start()
     theirs.close()
     return process, mine
+
+
+@contextlib.contextmanager
+def _no_program() -> Iterator[None]:
+    """Hides the program that is running: a worker needs nothing of it, and would run a plain script a second time."""
+    program = sys.modules["__main__"]
+    sys.modules["__main__"] = ModuleType("__main__")
+    try:
+        yield
+    finally:
+        sys.modules["__main__"] = program
 
 
 def _end(process: Any, pipe: Connection | None) -> int | None:
     if pipe is not None:
         pipe.close()
     if process.is_alive():
+        # Its group too: AI2-THOR's simulator is a process of its own.
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
         process.kill()
     process.join(5)
     code: int | None = process.exitcode
@@ -153,17 +182,20 @@ def _end(process: Any, pipe: Connection | None) -> int | None:
 @atexit.register
 def close_all() -> None:
     """Ends all idle processes."""
-    while _idle:
-        _end(*_idle.pop())
+    for idle in _idle.values():
+        while idle:
+            _end(*idle.pop())
 
 
-def serve(pipe: Connection) -> None:
-    """The worker's side: answers until the pipe closes."""
-    engine = Engine()
+def serve(pipe: Connection, make: Make) -> None:
+    """The worker's side: answers until the pipe closes. It leads a process group, out of Ctrl-C's reach."""
+    os.setpgrp()
+    engine = make()
     while True:
         try:
             what, argument = pipe.recv()
         except (EOFError, OSError, KeyboardInterrupt):
+            engine.close()
             return
         try:
             answer = (True, engine.load(argument) if what == "load" else _served(engine, what, argument))
@@ -175,5 +207,5 @@ def serve(pipe: Connection) -> None:
             sys.exit(0)
 
 
-def _served(engine: Engine, what: str, argument: Any) -> Any:
+def _served(engine: Player, what: str, argument: Any) -> Any:
     return engine.act(argument) if what == "act" else prove(argument, engine)
