@@ -12,8 +12,9 @@ STUDY := runs/study
 
 .PHONY: demo test bench study doctor clean
 
-demo: .venv/installed ## 10-15 minutes on 2 cores: thought collapse and its prevention, as a table and a picture
+demo: .venv/installed ## 10-15 minutes on 2 cores: thought collapse and its prevention, as a table, a picture and a page
 	$(GTR) compare rl4vlm gtr --task points24 --seeds 1 --out $(DEMO)
+	$(GTR) show $(DEMO) --export $(DEMO)/report.html
 
 study: .venv/installed ## about an hour: both point games, three seeds, the ablations
 	$(GTR) compare rl4vlm gtr sft_only no_dagger clone_actions annealed_cloning --task ezpoints --out $(STUDY)/ezpoints
@@ -40,9 +41,14 @@ clean:
 
 .venv/installed: pyproject.toml constraints.txt | .venv/bin/python
 	$(BIN)/python -m pip install -q $(PIP_ARGS) -c constraints.txt torch
-	$(BIN)/python -m pip install -q $(PIP_ARGS) -c constraints.txt -e .
+	$(BIN)/python -m pip install -q $(PIP_ARGS) -c constraints.txt -e '.[show]'
 	touch $@
 
+<<<<<<< HEAD
+.venv/installed-dev: .venv/installed
+	$(BIN)/python -m pip install -q $(PIP_ARGS) -c constraints.txt -e '.[chat,dev,show]'
+=======
 .venv/installed-$(EXTRAS): .venv/installed
 	$(BIN)/python -m pip install -q $(PIP_ARGS) -c constraints.txt -e '.[$(EXTRAS)]'
+>>>>>>> main
 	touch $@

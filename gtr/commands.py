@@ -23,7 +23,7 @@ def train(arguments: Sequence[str]) -> None:
     from gtr.train import train as run
 
     folder = run(chosen.config, chosen.resume)
-    print(f"{folder}\nlook at it with: gtr eval {folder}")
+    print(f"{folder}\nlook at it with: gtr show {folder}\nevaluate it with: gtr eval {folder}")
 
 
 def sft(arguments: Sequence[str]) -> None:
@@ -57,6 +57,14 @@ def compare(arguments: Sequence[str]) -> None:
     from gtr.compare import compare as run
 
     run(chosen, overrides)
+
+
+def show(arguments: Sequence[str]) -> None:
+    """RUN ...                look at runs in the browser, or --export one HTML file"""
+    chosen = options.parse_show(arguments)
+    from gtr.show import show as run
+
+    run(chosen)
 
 
 def corrector_eval(arguments: Sequence[str]) -> None:

@@ -121,6 +121,30 @@ class CompareOptions:
     """Runs at a time; by default one per CPU core. Each uses one thread."""
 
 
+@dataclass(frozen=True)
+class ShowOptions:
+    """Look at runs in the browser: curves, episodes, turns token by token, two agents side by side, how thoughts rot.
+
+    On another machine: `ssh -L 8024:localhost:8024 MACHINE`, there `gtr show RUN --no-browser`, and open the address
+    here.
+    """
+
+    runs: Annotated[tuple[Path, ...], tyro.conf.Positional, tyro.conf.arg(metavar="RUN [RUN ...]")] = ()
+    """Run folders, the folder of a `gtr compare`, or any folder of run folders."""
+    export: Path | None = None
+    """Write one HTML file that holds everything and can be mailed, instead of serving the page."""
+    turns: int = 2000
+    """Training turns that the exported file holds at most, spread over the runs and updates."""
+    task: str | None = None
+    """The import path of a game of yours, if the runs play one: its code is run, to judge thoughts in the page."""
+    host: str = "127.0.0.1"
+    """Address to serve at; by default only this machine can reach the page."""
+    port: int = 8024
+    """Port to serve at; 0 takes any that is free."""
+    no_browser: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
+    """Do not open a browser."""
+
+
 # -- parsing ------------------------------------------------------------------------------------------------------
 
 
@@ -244,6 +268,18 @@ def parse_compare(arguments: Sequence[str]) -> tuple[CompareOptions, list[str]]:
     for method in options.methods:
         check_begin(parse_train(train_words(options, method, overrides)))
     return options, overrides
+
+
+def parse_show(arguments: Sequence[str]) -> ShowOptions:
+    """The options of ``gtr show``."""
+    options = _cli(ShowOptions, arguments, ShowOptions(), "show", flags=True)
+    if not options.runs:
+        raise ConfigError("write the run folders first: gtr show RUN [RUN ...]")
+    if not 0 <= options.port < 65536 or options.turns < 0:
+        raise ConfigError(f"--port {options.port} --turns {options.turns}: give 0 to 65535, and 0 or more")
+    if options.export is not None and (options.export.is_dir() or not options.export.parent.is_dir()):
+        raise ConfigError(f"--export {options.export}: name a file in a folder that exists, such as report.html")
+    return options
 
 
 def train_words(options: CompareOptions, method: str, overrides: Sequence[str]) -> list[str]:

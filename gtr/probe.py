@@ -5,6 +5,7 @@ Measured on a subsample of a rollout's turns; `gtr.metrics` holds the formulas.
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from typing import Any
 
 import numpy as np
 import torch
@@ -52,10 +53,14 @@ class Probe:
 
     def __init__(self, policy: Policy, start: Origin | None, task: Task, turns: int) -> None:
         self.start = start
+        self.last: Mapping[str, Any] | None = None
+        """What the latest measuring saw, as JSON values: each probed turn's place ``[env, episode, turn]``, its state,
+        and ``scores[i][j]``, the mean log-probability per token of thought i under prompt j; None where turned off."""
         self._policy, self._task, self._count = policy, task, turns
 
     def measure(self, rollout: Rollout, rng: np.random.Generator) -> dict[str, float]:
         """Relevance, image sensitivity and KL to the start, by metric name; empty when turned off."""
+        self.last = None
         turns = [turn for turn in rollout.flat() if turn.parsed.action_span is not None]
         if self._count < 2 or len(turns) < 2:
             return {}
@@ -68,7 +73,13 @@ class Probe:
     def _relevance(self, turns: Sequence[Turn]) -> dict[str, float]:
         pairs = [(turn, other.prompt) for turn in turns for other in turns]
         scores = self._thought_scores(pairs).reshape(len(turns), len(turns))
-        return relevance(scores, states=[self._task.goal_key(turn.truth) for turn in turns])
+        states = [self._task.goal_key(turn.truth) for turn in turns]
+        self.last = {
+            "turns": [[turn.env, turn.episode, turn.index] for turn in turns],
+            "states": states,
+            "scores": [[round(float(score), 3) for score in row] for row in scores],
+        }
+        return relevance(scores, states=states)
 
     def _sensitivity(self, turns: Sequence[Turn]) -> dict[str, float]:
         """Every thought under its own picture, and under that of the next turn of the subsample that shows another."""

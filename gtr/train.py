@@ -38,6 +38,7 @@ from gtr.metrics.alarm import Alarm
 from gtr.metrics.pool import pooled
 from gtr.policy.policy import load_policy
 from gtr.probe import Origin, Probe
+from gtr.report import trace
 from gtr.report.folder import RunFolder, read_config
 from gtr.report.progress import Progress
 from gtr.rollout import Collector
@@ -80,13 +81,16 @@ class Run:
         """One update: collect, remember, learn, report."""
         rng = self.seed(self.update)
         rollout = self.collector.collect()
-        lessons = [x for t in rollout.flat() if (x := lesson_of(t, self.task, self.policy, self.config.guidance))]
+        turns = rollout.flat()
+        taught = [lesson_of(turn, self.task, self.policy, self.config.guidance) for turn in turns]
+        lessons = [lesson for lesson in taught if lesson is not None]
         self.thoughts.add(lessons)
         started = time.perf_counter()
         probed = self.probe.measure(rollout, self.generator(self.update, PROBING))
         probing = time.perf_counter() - started
+        scored: list[list[float]] = []
         losses = learn(
-            rollout, self.thoughts, self.policy, self.optimizer, self.config, self.update, self.accelerator, rng
+            rollout, self.thoughts, self.policy, self.optimizer, self.config, self.update, self.accelerator, rng, scored
         )
         seconds = {**rollout.seconds, "probe": probing, "learn": time.perf_counter() - started - probing}
         self.update += 1
@@ -101,7 +105,10 @@ class Run:
         checkpoint.save_lessons(self.folder.path, self.update, lessons, self.accelerator.process_index)
         if self.folder.main and self.update % self.config.report.turns_every == 0:
             advantages = advantages_of(rollout, self.config).advantages.flatten().tolist()
-            self.folder.write_turns(self.update, rollout.flat(), advantages)
+            traces = trace.learnt(turns, taught, scored, self.policy, self.config)
+            self.folder.write_turns(self.update, turns, advantages, traces)
+            if self.probe.last is not None:
+                self.folder.write_probe(self.update, self.probe.last)
         return values
 
     def seed(self, update: int) -> np.random.Generator:
@@ -151,7 +158,8 @@ class Run:
         name = f"{self.config.preset} update {self.update}"
         episodes = self.config.train.eval_episodes
         found, played = evaluate_policy(self.policy, name, self.config, "same", episodes, 0)
-        self.folder.write_evaluation(self.update, found.to_dict(), [turn for one in played for turn in one])
+        turns = [turn for one in played for turn in one]
+        self.folder.write_evaluation(self.update, found.to_dict(), turns, trace.played(turns, self.policy))
         return found
 
 

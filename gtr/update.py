@@ -173,8 +173,12 @@ def learn(
     update: int,
     accelerator: Accelerator,
     rng: np.random.Generator,
+    scored: list[list[float]] | None = None,
 ) -> dict[str, float]:
     """Runs all epochs of one update and returns what to log.
+
+    `scored`, if given, is filled with one row per turn of `rollout.flat()`: the log-probability of each token of its
+    reply in the last pass over it.
 
     Raises:
         DivergenceError: a loss or the gradient is not finite, and no step was taken with it; or the weights are not.
@@ -191,6 +195,9 @@ def learn(
             learner.step(rows, rng)
     if not all(bool(torch.isfinite(p).all()) for p in policy.network.parameters() if p.requires_grad):
         raise DivergenceError("weights are no longer finite after this update; lower train.lr, or raise train.adam_eps")
+    if scored is not None:
+        passed = zip(learner.scored.tolist(), batch.turns, strict=True)
+        scored.extend(row[: len(turn.reply.tokens)] for row, turn in passed)
     return {
         **totals.means(),
         "update/learning_rate": rate,
@@ -223,6 +230,8 @@ class _Learner:
         self.config, self.weight, self.accelerator, self.totals = config, weight, accelerator, totals
         self.gap = 0.0
         """Largest difference between sampled and scored log-probabilities before the first step, in nats."""
+        self.scored = batch.old.clone()
+        """(n, L) log-probabilities in the latest pass over each turn."""
 
     def step(self, rows: np.ndarray, rng: np.random.Generator) -> None:
         """One optimiser step over the turns `rows` and as many lessons, in forward passes of `minibatch`."""
@@ -269,6 +278,7 @@ class _Learner:
         new, values = scores.logprobs[:n, :length], scores.values[:n]
         rows = torch.as_tensor(part, device=new.device)
         old, weights = batch.old[rows, :length], batch.weights[rows, :length]
+        self.scored[rows, :length] = new.detach().to(self.scored.dtype)
         if self.totals.steps == 0:
             self.gap = max(self.gap, float((new.detach() - old).abs().max()))
         policy = ppo_loss(

@@ -49,6 +49,7 @@ ORDER = (
     "sft",
     "train",
     "options",
+    "show",
     "compare",
     "doctor",
     "commands",
@@ -57,7 +58,10 @@ ORDER = (
 )
 """The rooms: each may import those before it, and itself. A file named with its folder is a room of its own."""
 
-LIGHT = ("errors", "config", "config_io", "checks", "presets", "types", "stats", "tasks", "options", "commands", "cli")
+LIGHT = (
+    *("errors", "config", "config_io", "checks", "presets", "types", "stats", "tasks"),
+    *("options", "show", "commands", "cli"),
+)
 """Rooms that must not bring torch along."""
 
 HEAVY = ("torch", "transformers", "peft", "accelerate")

@@ -27,6 +27,7 @@ from gtr.presets import build
 from gtr.report import Progress, RunFolder, progress
 from gtr.report.files import append_line, drop_torn_line, encode, number, plain, read_lines, write_whole
 from gtr.report.fingerprint import code_version, differences, fingerprint
+from gtr.report.transcript import Trace
 from gtr.types import Ending, Judgement, Parsed, Prompt, Reply, ReplyStatus, Truth, Turn, Verdict
 
 
@@ -163,6 +164,7 @@ def test_metrics_come_back_and_are_truncated(tmp_path: Path) -> None:
             folder.write_metrics(update, {"success": update / 3, "gap": math.nan})
             folder.write_turns(update, [turn(update)])
             folder.write_evaluation(update, {"success": update / 3, "health": {"a": math.nan}}, [turn(update)])
+            folder.write_probe(update, {"scores": [[0.0]]})
         folder.truncate_to(2)
         assert folder.evaluated_updates() == [0, 1, 2]
         assert folder.read_evaluation(2) == {"success": 2 / 3, "health": {"a": None}}
@@ -172,6 +174,7 @@ def test_metrics_come_back_and_are_truncated(tmp_path: Path) -> None:
         assert [line["success"] for line in folder.read_metrics()] == [0.0, 1 / 3, 2 / 3]
         assert math.isnan(folder.read_metrics()[0]["gap"])
         assert folder.updates_with_turns() == [0, 1, 2]
+        assert sorted(os.listdir(folder.path / "probes")) == [f"update_0000{i}.json" for i in range(3)]
         with pytest.raises(RunError, match="no turns of update 4"):
             folder.read_turns(4)
 
@@ -230,8 +233,32 @@ def test_transcript_holds_every_field_and_each_picture_once(tmp_path: Path) -> N
             "stop": True,
         },
         "truth": {"Numbers": [2, 4], "value": "7/2"},
+        "ratio": None,
+        "per_token": None,
+        "lesson": None,
     }
     assert (records[1]["verdict"], records[1]["advantage"]) == (None, None)
+
+
+def test_traces_are_kept_token_by_token(tmp_path: Path) -> None:
+    taught = {"text": "24", "ends": [1, 2, 2], "weights": [1.0, 0.0, 0.0]}
+    traces = [Trace([7, 15], [0.5, 1.0], [-0.5, 0.0], math.exp(0.25), taught), Trace([7, 15])]
+    with RunFolder.create(config_in(tmp_path)) as folder:
+        folder.write_turns(1, [turn(), turn()], traces=traces)
+        folder.write_evaluation(0, {"success": 0.0}, [turn()], traces[1:])
+        first, second = folder.read_turns(1)
+        panel = folder.read_evaluation_turns(0)
+    assert first["ratio"] == 1.284
+    assert first["per_token"] == {
+        "ends": [7, 15],
+        "logprobs": [-0.5, -0.25],
+        "weights": [[1, 0.5], [1, 1.0]],
+        "ratios": [1.0, 1.284],
+    }
+    assert first["lesson"] == {"text": "24", "ends": [1, 2, 2], "weights": [[1, 1.0], [2, 0.0]]}
+    assert second["per_token"] == {"ends": [7, 15], "logprobs": [-0.5, -0.25], "weights": [], "ratios": []}
+    assert (second["ratio"], second["lesson"]) == (None, None)
+    assert panel[0]["per_token"] == second["per_token"]
 
 
 def test_advantages_must_match_turns(tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ WORDS = shlex.split(
     "train gtr --task numberline --sft.enabled False --train.updates 3 --train.envs 4 --train.turns 3 "
     "--train.minibatch 6 --train.eval-episodes 4 --report.probe-turns 4"
 )
+WRITTEN = ("turns", "probes", "lessons")
 WEIGHTS = Path("checkpoints/update_00003/model/model.safetensors")
 
 
@@ -50,3 +51,7 @@ def test_a_run_killed_at_any_moment_goes_on_exactly(tmp_path: Path) -> None:
     assert len(curve(straight)) == 3
     assert curve(broken) == curve(straight)
     assert (broken / WEIGHTS).read_bytes() == (straight / WEIGHTS).read_bytes()
+    for name in WRITTEN:
+        written = {file.name: file.read_bytes() for file in (straight / name).iterdir()}
+        assert len(written) > 1
+        assert {file.name: file.read_bytes() for file in (broken / name).iterdir()} == written

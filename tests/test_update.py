@@ -486,3 +486,28 @@ def test_a_gradient_that_is_not_a_number_is_named(bench: Bench, settings: Settin
     hook.remove()
     now = bench.policy.network.state_dict()
     assert all(torch.equal(now[name], bench.start[name]) for name in now)
+
+
+def test_the_last_pass_over_each_turn_is_told(bench: Bench, settings: Settings) -> None:
+    config = settings(**{**WHOLE, "train.epochs": 2, "train.minibatch": 4, "train.accumulation": 3})
+    scored: list[list[float]] = []
+    bench.policy.network.load_state_dict(bench.start)
+    optimizer = descent(bench.policy)
+    once = settings(**{**WHOLE, "train.minibatch": 4, "train.accumulation": 3})
+    rng = np.random.default_rng(7)
+    learn(bench.rollout, bench.buffer, bench.policy, optimizer, config, 0, Accelerator(), rng, scored)
+    bench.policy.network.load_state_dict(bench.start)
+    rng = np.random.default_rng(7)
+    learn(bench.rollout, bench.buffer, bench.policy, optimizer, once, 0, Accelerator(), rng)
+    # One step an epoch: the second pass sees the weights that the first epoch left.
+    with torch.no_grad():
+        after = bench.policy.score([t.prompt for t in bench.turns], [t.reply.tokens for t in bench.turns]).logprobs
+    for row, turn, expected in zip(scored, bench.turns, after, strict=True):
+        assert len(row) == len(turn.reply.tokens)
+        assert np.allclose(row, expected[: len(row)], atol=1e-4)
+    moved = max(
+        abs(a - b)
+        for row, turn in zip(scored, bench.turns, strict=True)
+        for a, b in zip(row, turn.reply.logprobs, strict=True)
+    )
+    assert moved > 1e-3

@@ -51,6 +51,7 @@ class Policy:
         self.prompts = PromptEncoder(processor, self.pad_id)
         self.scorer: nn.Module = network
         """What scoring passes with a gradient go through: the network, or its distributed wrapper."""
+        self._pieces: dict[int, str] = {}
 
     @property
     def device(self) -> torch.device:
@@ -84,7 +85,15 @@ class Policy:
 
     def offsets(self, tokens: Sequence[int]) -> list[Span]:
         """The characters of `decode(tokens)` that each token produced."""
-        return offsets(tokens, self.decode)
+        return offsets(tokens, self._decode_piece)
+
+    def _decode_piece(self, tokens: Sequence[int]) -> str:
+        """As `decode`; the texts of single tokens, asked for over and over, are remembered."""
+        if len(tokens) != 1:
+            return self.decode(tokens)
+        if tokens[0] not in self._pieces:
+            self._pieces[tokens[0]] = self.decode(tokens)
+        return self._pieces[tokens[0]]
 
     def encode_reply(self, text: str) -> tuple[int, ...]:
         """The tokens of a reply that a teacher wrote, end token included; special tokens in it are spelt out."""

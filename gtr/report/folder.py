@@ -1,14 +1,15 @@
 """A run is a folder that explains itself, written so that a crash loses at most the rollout in progress.
 
-    runs/gtr-points24-1/
-      config.json          every setting; `config_from_dict` gives the same Config back
-      fingerprint.json     versions, code, machine and start states, one entry per start of the run
-      metrics.jsonl        one line per update
-      turns/update_00012.jsonl.gz   every turn of that update
-      evaluations/update_00030.json, .jsonl.gz   success on the fixed panel after that update, and its turns
-      images/<hash>.png    the pictures the turns name
-      tensorboard/         the same curves and one example per update
-      checkpoints/         see `gtr.checkpoint`
+runs/gtr-points24-1/
+  config.json          every setting; `config_from_dict` gives the same Config back
+  fingerprint.json     versions, code, machine and start states, one entry per start of the run
+  metrics.jsonl        one line per update
+  turns/update_00012.jsonl.gz   every turn of that update
+  probes/update_00012.json      how likely some of its thoughts are under one another's prompts
+  evaluations/update_00030.json, .jsonl.gz   success on the fixed panel after that update, and its turns
+  images/<hash>.png    the pictures the turns name
+  tensorboard/         the same curves and one example per update
+  checkpoints/         see `gtr.checkpoint`
 """
 
 import fcntl
@@ -29,13 +30,14 @@ from gtr.errors import ConfigError, GtrError, RunError, nearest
 from gtr.report.files import append_line, drop_torn_line, encode, number, read_lines, write_whole
 from gtr.report.fingerprint import differences, fingerprint
 from gtr.report.tracker import TensorBoard
-from gtr.report.transcript import ImageStore, read_transcript, write_transcript
+from gtr.report.transcript import ImageStore, Trace, read_transcript, write_transcript
 from gtr.tasks.task import Task
 from gtr.types import Turn
 
 TURNS_FILE = re.compile(r"update_(\d+)\.jsonl\.gz")
 CHECKPOINT = re.compile(r"update_(\d+)")
 EVALUATION_FILE = re.compile(r"update_(\d+)\.json")
+PROBE_FILE = EVALUATION_FILE
 
 
 class RunFolder:
@@ -54,6 +56,7 @@ class RunFolder:
         self._metrics = path / "metrics.jsonl"
         self._turns = path / "turns"
         self._evaluations = path / "evaluations"
+        self._probes = path / "probes"
         self._images = ImageStore(path / "images")
         self._tensorboard = TensorBoard(path / "tensorboard") if "tensorboard" in config.report.trackers else None
         self._lock = _lock(path) if main else None
@@ -148,18 +151,31 @@ class RunFolder:
             if self._tensorboard is not None:
                 self._tensorboard.scalars(update, values)
 
-    def write_turns(self, update: int, turns: Sequence[Turn], advantages: Sequence[float] | None = None) -> None:
-        """Writes an update's turns; `advantages` has one value per turn, in the same order, where they are known."""
+    def write_turns(
+        self,
+        update: int,
+        turns: Sequence[Turn],
+        advantages: Sequence[float] | None = None,
+        traces: Sequence[Trace] | None = None,
+    ) -> None:
+        """Writes an update's turns; `advantages` and `traces` have one entry per turn, in order."""
         if self.main and turns:
-            write_transcript(self._turns_file(update), turns, advantages, self._images)
+            write_transcript(self._turns_file(update), turns, advantages, self._images, traces)
             if self._tensorboard is not None:
                 self._tensorboard.example(update, turns)
 
-    def write_evaluation(self, update: int, record: Mapping[str, Any], turns: Sequence[Turn] = ()) -> None:
+    def write_probe(self, update: int, record: Mapping[str, Any]) -> None:
+        """Writes an update's matrix of thoughts against prompts (see `gtr.probe.Probe.last`)."""
+        if self.main:
+            write_whole(self._probe_file(update), encode(record))
+
+    def write_evaluation(
+        self, update: int, record: Mapping[str, Any], turns: Sequence[Turn] = (), traces: Sequence[Trace] | None = None
+    ) -> None:
         """Writes how the agent did on the panel after `update` (0: before the first), and what it played there."""
         if self.main:
             if turns:
-                write_transcript(self._evaluation_file(update, ".jsonl.gz"), turns, None, self._images)
+                write_transcript(self._evaluation_file(update, ".jsonl.gz"), turns, None, self._images, traces)
             write_whole(self._evaluation_file(update, ".json"), encode(record, indent=1))
 
     def truncate_to(self, update: int) -> None:
@@ -171,6 +187,9 @@ class RunFolder:
         for later in self.updates_with_turns():
             if later > update:
                 self._turns_file(later).unlink()
+        for later in _numbers(self._probes, PROBE_FILE):
+            if later > update:
+                self._probe_file(later).unlink()
         for later in self.evaluated_updates():
             if later > update:
                 self._evaluation_file(later, ".json").unlink()
@@ -214,6 +233,9 @@ class RunFolder:
 
     def _turns_file(self, update: int) -> Path:
         return self._turns / f"update_{update:05d}.jsonl.gz"
+
+    def _probe_file(self, update: int) -> Path:
+        return self._probes / f"update_{update:05d}.json"
 
     def _evaluation_file(self, update: int, ending: str) -> Path:
         return self._evaluations / f"update_{update:05d}{ending}"

@@ -6,6 +6,9 @@ import io
 import json
 import os
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import groupby
+from math import exp
 from pathlib import Path
 from typing import Any
 
@@ -36,12 +39,35 @@ class ImageStore:
         return name
 
 
-def write_transcript(path: Path, turns: Sequence[Turn], advantages: Sequence[float] | None, images: ImageStore) -> None:
+@dataclass(frozen=True)
+class Trace:
+    """What is known of each token of a turn's reply, as plain numbers, so that whoever reads it needs no model."""
+
+    ends: Sequence[int]
+    """Where each token's characters end in the reply's text; they begin where those of the one before end."""
+    weights: Sequence[float] = ()
+    """PPO's weight of each token; empty where the turn was not learnt from."""
+    scored: Sequence[float] = ()
+    """Log-probability of each token when the update last passed over the turn; empty as above."""
+    ratio: float | None = None
+    """PPO's ratio of the whole turn in that pass: exp of the weighted sum of log-ratios."""
+    lesson: Mapping[str, Any] | None = None
+    """The lesson the turn gave: its ``text``, where each token ``ends`` in it, and each token's cloning weight."""
+
+
+def write_transcript(
+    path: Path,
+    turns: Sequence[Turn],
+    advantages: Sequence[float] | None,
+    images: ImageStore,
+    traces: Sequence[Trace] | None = None,
+) -> None:
     """Writes one gzipped JSON line per turn, whole or not at all; equal turns give equal bytes."""
     weights = [None] * len(turns) if advantages is None else list(advantages)
+    traced = [None] * len(turns) if traces is None else list(traces)
     lines = b"".join(
-        encode(turn_record(turn, images.add(turn.prompt.image), weight))
-        for turn, weight in zip(turns, weights, strict=True)
+        encode(turn_record(turn, images.add(turn.prompt.image), weight, trace))
+        for turn, weight, trace in zip(turns, weights, traced, strict=True)
     )
     write_whole(path, gzip.compress(lines, compresslevel=6, mtime=0))
 
@@ -52,7 +78,7 @@ def read_transcript(path: Path) -> list[dict[str, Any]]:
         return [json.loads(line) for line in file]
 
 
-def turn_record(turn: Turn, image: str, advantage: float | None) -> dict[str, Any]:
+def turn_record(turn: Turn, image: str, advantage: float | None, trace: Trace | None = None) -> dict[str, Any]:
     """A turn as JSON values; `image` is the name of its picture in the run's ``images`` folder."""
     return {
         "env": turn.env,
@@ -78,7 +104,35 @@ def turn_record(turn: Turn, image: str, advantage: float | None) -> dict[str, An
         "success": turn.success,
         "verdict": None if turn.verdict is None else verdict_record(turn.verdict),
         "truth": plain(turn.truth.state),
+        "ratio": None if trace is None or trace.ratio is None else round(trace.ratio, 4),
+        "per_token": None if trace is None else token_record(turn, trace),
+        "lesson": None if trace is None or trace.lesson is None else lesson_record(trace.lesson),
     }
+
+
+def token_record(turn: Turn, trace: Trace) -> Mapping[str, Any]:
+    """A trace as JSON values, three decimals of each number; weights as pairs (how many tokens, weight)."""
+    logprobs = turn.reply.logprobs
+    return {
+        "ends": list(trace.ends),
+        "logprobs": [round(one, 3) for one in logprobs],
+        "weights": run_lengths(trace.weights),
+        "ratios": [round(exp(new - old), 3) for new, old in zip(trace.scored, logprobs, strict=False)],
+    }
+
+
+def lesson_record(lesson: Mapping[str, Any]) -> Mapping[str, Any]:
+    """A trace's lesson as JSON values."""
+    return {"text": lesson["text"], "ends": list(lesson["ends"]), "weights": run_lengths(lesson["weights"])}
+
+
+def run_lengths(values: Sequence[float]) -> list[list[float]]:
+    """Neighbouring equal values as pairs (how many, value).
+
+    >>> run_lengths([0.5, 0.5, 1.0])
+    [[2, 0.5], [1, 1.0]]
+    """
+    return [[len(list(group)), value] for value, group in groupby(values)]
 
 
 def verdict_record(verdict: Verdict) -> Mapping[str, Any]:

@@ -1,0 +1,96 @@
+"""What a list of episodes needs of an update's turns: a few numbers per episode, column by column.
+
+An episode that lies across two updates has a part in each; whoever shows them adds the parts up.
+"""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from gtr.metrics.thought import written
+from gtr.show.read import number
+from gtr.types import Ending, Judgement, ReplyStatus
+
+COMMON = 24
+"""Most frequent thoughts of an update that are kept."""
+LONGEST = 400
+"""Characters of a thought that are kept to tell it from others."""
+COLUMNS = (
+    "env",
+    "episode",
+    "first",
+    "turns",
+    "reward",
+    "ending",
+    "success",
+    "judged",
+    "corrected",
+    "illegal",
+    "tokens",
+    "logprob",
+    "kind",
+)
+"""Of a part of an episode. `first` is the number of its first turn; `ending` that of its last one."""
+
+
+def parts(turns: Sequence[Mapping[str, Any]]) -> dict[str, list[Any]]:
+    """The columns of an update's parts of episodes, in the order in which they began."""
+    grouped: dict[tuple[Any, Any], list[Mapping[str, Any]]] = {}
+    for turn in turns:
+        grouped.setdefault((turn.get("env"), turn.get("episode")), []).append(turn)
+    rows = [_part(group) for group in grouped.values()]
+    return {name: [row[i] for row in rows] for i, name in enumerate(COLUMNS)}
+
+
+def _part(turns: Sequence[Mapping[str, Any]]) -> tuple[Any, ...]:
+    first, last = turns[0], turns[-1]
+    judgements = [judgement(turn) for turn in turns]
+    return (
+        first.get("env"),
+        first.get("episode"),
+        first.get("turn", 0),
+        len(turns),
+        round(sum(number(turn.get("reward")) for turn in turns), 4),
+        last.get("ending", Ending.RUNNING),
+        int(bool(last.get("success"))),
+        sum(one not in ("", Judgement.ABSENT, Judgement.SKIPPED) for one in judgements),
+        sum(one == Judgement.WRONG for one in judgements),
+        sum(not turn.get("legal", True) for turn in turns),
+        int(sum(number(turn.get("tokens")) for turn in turns)),
+        round(sum(number(turn.get("logprob")) for turn in turns), 3),
+        kind(first),
+    )
+
+
+def judgement(turn: Mapping[str, Any]) -> str:
+    """The corrector's judgement of a turn; empty where there was no corrector."""
+    verdict = turn.get("verdict")
+    return str(verdict.get("judgement", "")) if isinstance(verdict, Mapping) else ""
+
+
+def kind(turn: Mapping[str, Any]) -> str:
+    """What kind of task its episode plays, for games of several: the text ``kind`` of the truth; else empty."""
+    truth = turn.get("truth")
+    said = truth.get("kind") if isinstance(truth, Mapping) else None
+    return said if isinstance(said, str) else ""
+
+
+def common_thoughts(turns: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """How often the most frequent thoughts were thought: of whole thoughts (key ``""``) and of each of their fields."""
+    counts: dict[str, Counter[str]] = {}
+    total = 0
+    for turn in turns:
+        fields = turn.get("fields")
+        if turn.get("status") != ReplyStatus.COMPLETE or not isinstance(fields, Mapping):
+            continue
+        thought = {key: written(value) for key, value in fields.items() if key != "action"}
+        total += 1
+        for key, text in [("", "  ".join(thought.values())), *thought.items()]:
+            counts.setdefault(key, Counter())[text[:LONGEST]] += 1
+    tops = {key: [list(pair) for pair in ordered(counter)[:COMMON]] for key, counter in counts.items()}
+    return {"total": total, "fields": tops, "different": {key: len(counter) for key, counter in counts.items()}}
+
+
+def ordered(counter: Counter[str]) -> list[tuple[str, int]]:
+    """The most frequent first; equally frequent ones by their text, so that a page does not flicker."""
+    return sorted(counter.items(), key=lambda item: (-item[1], item[0]))

@@ -1,0 +1,231 @@
+// Curves over training: one line per method, its mean over seeds, with the band from the worst seed to the best.
+import { unpacked } from "./data.js";
+import { chartText, h, plain, short } from "./text.js";
+
+const SYMBOLS = ["circle", "square", "diamond", "triangle-up", "cross", "star", "pentagon", "hexagon"];
+const DASHES = ["solid", "dash", "dashdot", "dot", "longdash", "longdashdot", "solid", "dash"];
+const FIRST = ["gtr", "rl4vlm"]; // These always take the first colours, so that pictures can be compared.
+
+/** The methods in the order of their colours, with the runs of each. */
+export function methodsOf(runs) {
+  const names = [...new Set(runs.map((run) => run.method))];
+  const place = (name) => (FIRST.includes(name) ? FIRST.indexOf(name) : FIRST.length);
+  return names
+    .sort((a, b) => place(a) - place(b))
+    .map((name) => ({ name, slot: slotOf(name, names), runs: runs.filter((run) => run.method === name) }));
+}
+
+function slotOf(name, names) {
+  const others = names.filter((one) => !FIRST.includes(one));
+  return FIRST.includes(name) ? FIRST.indexOf(name) : FIRST.length + others.indexOf(name);
+}
+
+/** A colour of the page's style sheet. */
+export function colour(name) {
+  return getComputedStyle(document.documentElement).getPropertyValue(`--${name}`).trim();
+}
+
+export function methodColour(slot) {
+  return colour(`method-${slot % SYMBOLS.length}`);
+}
+
+/** Mean, lowest and highest value over seeds at every update at which any was measured. */
+export function overSeeds(curves) {
+  const at = new Map();
+  for (const curve of curves) {
+    curve.x.forEach((x, i) => {
+      if (curve.y[i] !== null && curve.y[i] !== undefined) at.set(x, [...(at.get(x) ?? []), curve.y[i]]);
+    });
+  }
+  const xs = [...at.keys()].sort((a, b) => a - b);
+  const every = xs.map((x) => at.get(x));
+  return {
+    x: xs,
+    mean: every.map((values) => values.reduce((sum, value) => sum + value, 0) / values.length),
+    low: every.map((values) => Math.min(...values)),
+    high: every.map((values) => Math.max(...values)),
+  };
+}
+
+/** A run's curve of a metric; the panel's also hold the agent at its start. */
+export function curveOf(run, metric) {
+  const health = metric.replace(/^panel\//, "");
+  if (metric === "panel/success") return { x: run.panel.map((one) => one.update), y: run.panel.map((one) => one.success) };
+  if (metric !== health && run.panel.length) {
+    return { x: run.panel.map((one) => one.update), y: run.panel.map((one) => one.health[health] ?? null) };
+  }
+  return { x: run.updates, y: run.series[metric] ?? [] };
+}
+
+function tracesOf(metric, methods) {
+  const traces = [];
+  for (const method of methods) {
+    const { x, mean, low, high } = overSeeds(method.runs.map((run) => curveOf(run, metric)));
+    if (!x.length) continue;
+    const line = methodColour(method.slot);
+    const seeds = method.runs.length > 1;
+    if (seeds) {
+      const edge = { x, mode: "lines", line: { width: 0 }, hoverinfo: "skip" };
+      traces.push({ ...edge, y: low }, { ...edge, y: high, fill: "tonexty", fillcolor: faded(line) });
+    }
+    traces.push({
+      x,
+      y: mean,
+      mode: x.length < 12 ? "lines+markers" : "lines",
+      name: chartText(method.name),
+      line: { color: line, width: 2.5, dash: DASHES[method.slot % DASHES.length] },
+      marker: { symbol: SYMBOLS[method.slot % SYMBOLS.length], size: 7 },
+      text: x.map((_, i) => (seeds ? ` (${short(low[i])} to ${short(high[i])}, ${method.runs.length} seeds)` : "")),
+      hovertemplate: `%{y:.3~g}%{text}<extra>${chartText(method.name)}</extra>`,
+    });
+    traces.push(...rings(metric, method, line));
+  }
+  return traces;
+}
+
+/** Crosses where the alarm first rang, on the curves of the metrics that had fallen then and on success. */
+function rings(metric, method, line) {
+  const own = metric.replace(/^panel\//, "");
+  const rung = method.runs.filter((run) => run.alarm && (run.alarm.seen_by.includes(own) || own === "success"));
+  const points = rung.map((run) => [run, valueAt(curveOf(run, metric), run.alarm.update)]).filter(([, y]) => y !== null);
+  if (!points.length) return [];
+  return [
+    {
+      x: points.map(([run]) => run.alarm.update),
+      y: points.map(([, y]) => y),
+      mode: "markers",
+      cliponaxis: false,
+      marker: { symbol: "x", size: 13, color: line, line: { width: 1.5, color: colour("page") } },
+      hovertemplate: points.map(([run]) => `collapse alarm rang (${chartText(run.name)})<extra></extra>`),
+    },
+  ];
+}
+
+function valueAt(curve, x) {
+  let found = null;
+  curve.x.forEach((one, i) => {
+    if (one <= x && curve.y[i] !== null && curve.y[i] !== undefined) found = curve.y[i];
+  });
+  return found;
+}
+
+function faded(hex) {
+  const [red, green, blue] = [1, 3, 5].map((at) => parseInt(hex.slice(at, at + 2), 16));
+  return `rgba(${red},${green},${blue},0.18)`;
+}
+
+/** Whether a metric is a share, so that its axis is best kept from 0 to 1. */
+function isShare(traces) {
+  const values = traces.flatMap((trace) => trace.y);
+  return values.every((value) => value >= 0 && value <= 1) && values.some((value) => value > 0.2);
+}
+
+/** Layout shared by all charts. */
+function layout(extra = {}) {
+  const text = colour("ink");
+  const axis = { gridcolor: colour("line"), zeroline: false, linecolor: colour("line"), fixedrange: true, automargin: true };
+  return {
+    margin: { l: 38, r: 12, t: 8, b: 36 },
+    height: 220,
+    paper_bgcolor: "rgba(0,0,0,0)",
+    plot_bgcolor: "rgba(0,0,0,0)",
+    font: { family: "system-ui, sans-serif", size: 12, color: text },
+    showlegend: false,
+    hovermode: "x unified",
+    hoverlabel: { bgcolor: colour("card"), bordercolor: colour("line"), font: { color: text } },
+    ...extra,
+    xaxis: { ...axis, ...extra.xaxis },
+    yaxis: { ...axis, ...extra.yaxis },
+  };
+}
+
+/** Ticks at whole updates, a handful of them. */
+export function updateAxis(xs, title) {
+  const span = xs.length ? Math.max(...xs) - Math.min(...xs) : 1;
+  const step = [1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000].find((one) => span / one <= 8) ?? 10000;
+  return { title: { text: title, standoff: 6 }, dtick: step, tick0: 0 };
+}
+
+let charts = null;
+
+/** The chart library, fetched or unpacked when the first chart is to be drawn: the page's words come before it. */
+export function chartLibrary() {
+  charts ??= new Promise((resolve, reject) => {
+    const packed = document.getElementById("packed-charts");
+    const script = document.createElement("script");
+    const ready = () => resolve(window.Plotly);
+    script.addEventListener("error", () => reject(new Error("the chart library cannot be loaded")));
+    if (packed) {
+      unpacked(packed.textContent).then((text) => {
+        script.textContent = text;
+        document.head.append(script);
+        ready();
+      }, reject);
+    } else {
+      script.addEventListener("load", ready);
+      script.src = "charts.js";
+      document.head.append(script);
+    }
+  });
+  return charts;
+}
+
+/** Draws a chart once the library is there. */
+export async function draw(place, traces, extra) {
+  const library = await chartLibrary();
+  await library.react(place, traces, layout(extra), { displayModeBar: false, responsive: true });
+}
+
+/** Paints when the place is about to be seen. */
+export function whenSeen(place, paint) {
+  const watcher = new IntersectionObserver(
+    (entries) => {
+      if (entries.some((entry) => entry.isIntersecting)) {
+        watcher.disconnect();
+        paint();
+      }
+    },
+    { rootMargin: "200px" },
+  );
+  watcher.observe(place);
+}
+
+/** A card with a metric's curves, and what it means one click away. */
+export function curveCard(metric, title, methods, meaning, unit, height) {
+  const place = h("div", { class: "chart", style: `min-height:${height}px`, role: "img", "aria-label": spoken(metric, title, methods) });
+  whenSeen(place, () => {
+    const traces = tracesOf(metric, methods);
+    const yaxis = isShare(traces) ? { range: [-0.03, 1.05] } : {};
+    const xs = traces.flatMap((trace) => trace.x);
+    draw(place, traces, { height, xaxis: updateAxis(xs, unit), yaxis });
+  });
+  return h("figure", { class: "card" }, h("figcaption", {}, title), place, explained(metric, meaning));
+}
+
+/** The chart in words, for those who do not see it. */
+function spoken(metric, title, methods) {
+  const parts = methods.map((method) => {
+    const { mean } = overSeeds(method.runs.map((run) => curveOf(run, metric)));
+    return mean.length ? `${method.name} from ${short(mean[0])} to ${short(mean.at(-1))}` : `${method.name} not measured`;
+  });
+  return plain(`${typeof title === "string" ? title : metric}: ${parts.join("; ")}`);
+}
+
+/** What a metric is: formula, meaning, what is healthy, source. */
+export function explained(metric, meaning) {
+  if (!meaning) return h("details", {}, h("summary", {}, "What is this?"), h("p", {}, `${metric}: a metric of this run's own version.`));
+  return h(
+    "details",
+    { class: "meaning" },
+    h("summary", {}, "What is this?"),
+    h("p", {}, meaning.meaning),
+    h(
+      "dl",
+      {},
+      h("div", {}, h("dt", {}, "metric"), h("dd", {}, h("code", {}, plain(metric)))),
+      h("div", {}, h("dt", {}, "formula"), h("dd", {}, meaning.formula, meaning.on ? ` (on ${meaning.on})` : "")),
+      h("div", {}, h("dt", {}, "healthy"), h("dd", {}, meaning.healthy)),
+      meaning.source ? h("div", {}, h("dt", {}, "source"), h("dd", {}, meaning.source)) : null,
+    ),
+  );
+}

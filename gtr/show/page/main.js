@@ -1,0 +1,236 @@
+// The page itself: which view is shown, what the keys do, and how a run that still trains is followed.
+import { methodColour, methodsOf } from "./charts.js";
+import { collapseView } from "./collapse.js";
+import { compareView } from "./compare.js";
+import { openData } from "./data.js";
+import { Episodes, NO_FILTERS } from "./episodes-data.js";
+import { episodesView } from "./episodes.js";
+import { overviewView } from "./overview.js";
+import { counted, h, plain } from "./text.js";
+import { SHADES, turnView } from "./turn.js";
+
+const VIEWS = { overview: overviewView, episodes: episodesView, turn: turnView, compare: compareView, collapse: collapseView };
+const POLL = 4000; // Milliseconds between looks at a run folder.
+
+const app = {
+  episodes: new Episodes(),
+  hidden: new Set(),
+  opened: new Set(),
+  closed: new Set(),
+  list: { filters: { ...NO_FILTERS }, rows: [], at: 0 },
+  at: null,
+  shade: "logprob",
+  loading: true,
+
+  colourOf(method) {
+    const found = methodsOf(app.overview.runs).find((one) => one.name === method);
+    return found ? methodColour(found.slot) : "transparent";
+  },
+
+  toggle(method) {
+    if (!app.hidden.delete(method)) app.hidden.add(method);
+    app.show("keep");
+  },
+
+  // -- going about ----------------------------------------------------------------------------------------------
+  go(view, ...place) {
+    const hash = ["#", view, ...place].join("/");
+    if (location.hash === hash) app.show();
+    else location.hash = hash;
+  },
+
+  openEpisode(row, turn = 0) {
+    app.go("turn", row.run, row.env, row.episode, turn);
+  },
+
+  goTurn(turn) {
+    history.replaceState(null, "", `#/turn/${app.at.run}/${app.at.env}/${app.at.episode}/${turn}`);
+    app.at.turn = turn;
+    app.show("keep");
+  },
+
+  async stepTurn(step) {
+    if (!app.at) return;
+    const row = app.episodes.find(app.at.run, app.at.env, app.at.episode);
+    const next = app.at.turn + step;
+    if (row && next >= 0 && next < (await app.turnsOf(row)).length) app.goTurn(next);
+    else app.stepEpisode(step, step < 0 ? Infinity : 0);
+  },
+
+  stepEpisode(step, turn = 0) {
+    const rows = app.list.rows.length ? app.list.rows : (app.list.rows = app.episodes.chosen(app.list.filters));
+    const here = app.at ? rows.indexOf(app.episodes.find(app.at.run, app.at.env, app.at.episode)) : -1;
+    const next = here + step;
+    if (next < 0 || next >= rows.length) return;
+    app.list.at = next;
+    app.openEpisode(rows[next], turn === Infinity ? rows[next].turns - 1 : turn);
+  },
+
+  setShade(shade) {
+    app.shade = shade;
+    app.show("keep");
+  },
+
+  async turnsOf(row) {
+    const parts = await Promise.all(row.parts.map((update) => app.data.get("turns", row.run, update, row.env, row.episode)));
+    return parts.flatMap((part) => part ?? []).sort((a, b) => a.turn - b.turn);
+  },
+
+  // -- drawing --------------------------------------------------------------------------------------------------
+  async show(keep) {
+    const [, view = "overview", ...place] = location.hash.split("/");
+    const name = VIEWS[view] ? view : "overview";
+    if (name === "turn" && place.length >= 3) {
+      const [run, env, episode, turn = 0] = place.map(Number);
+      app.at = { run, env, episode, turn };
+    }
+    for (const link of document.querySelectorAll("nav a[data-view]")) {
+      if (link.dataset.view === name) link.setAttribute("aria-current", "page");
+      else link.removeAttribute("aria-current");
+    }
+    const drawing = (app.drawing = {});
+    const focus = document.activeElement?.getAttribute("aria-label") ?? null;
+    let parts;
+    try {
+      parts = await VIEWS[name](app);
+    } catch (error) {
+      parts = [h("p", { class: "note" }, `This view cannot be drawn: ${plain(error.message)}. Is gtr show still running?`)];
+    }
+    if (app.drawing !== drawing) return;
+    const place_ = document.getElementById("view");
+    const top = scrollY;
+    place_.dataset.view = name;
+    place_.replaceChildren(...parts.filter(Boolean));
+    scrollTo(0, keep ? top : 0);
+    if (keep && focus) place_.querySelector(`[aria-label="${CSS.escape(focus)}"]`)?.focus({ preventScroll: true });
+    app.view = name;
+  },
+
+  head() {
+    const { runs, title } = app.overview;
+    document.getElementById("title").textContent = plain(title);
+    document.title = `${plain(title)} – gtr`;
+    const going = runs.filter((run) => run.goes_on);
+    const words = going.map((run) => `${run.name}: update ${run.done} of ${run.total}`).join("; ");
+    document.getElementById("status").textContent = app.data.exported ? "an exported page" : going.length ? `following ${plain(words)}` : `${counted(runs.length, "run")}, none of them training`;
+    troubles(runs);
+  },
+};
+
+/** What could not be read, of every run, above whatever view is open. */
+function troubles(runs) {
+  const items = runs.flatMap((run) => [...run.problems, ...run.notes].map((problem) => h("li", {}, h("strong", {}, `${plain(run.name)}: `), plain(problem))));
+  const place = document.getElementById("troubles");
+  place.hidden = !items.length;
+  place.replaceChildren(h("details", {}, h("summary", {}, `${counted(items.length, "thing")} could not be read or done`), h("ul", {}, items)));
+}
+
+// -- reading and following ---------------------------------------------------------------------------------------
+
+/** Reads the episodes of all runs, part by part, showing them as they come. */
+async function readEpisodes() {
+  app.loading = true;
+  for (const run of app.overview.runs) {
+    const ringing = new Set(run.updates.filter((_, i) => (run.series["alarm/ringing"] ?? [])[i] > 0));
+    let after = Math.max(-1, ...run.with_turns.filter((update) => app.episodes.thoughts.has(`${run.id}/${update}`)));
+    for (let more = true; more; ) {
+      const answer = await app.data.get("parts", run.id, after);
+      if (!answer) break;
+      const kept = answer.kept ? new Set(answer.kept) : null;
+      for (const part of answer.parts) app.episodes.add(run.id, part.update, part.columns, part.thoughts, ringing.has(part.update), kept);
+      run.problems = answer.problems;
+      more = !answer.done;
+      after = answer.next;
+      if (app.view === "episodes") app.list.refresh?.();
+    }
+  }
+  app.loading = false;
+  troubles(app.overview.runs);
+  if (["episodes", "collapse", "turn"].includes(app.view)) app.view === "episodes" ? app.list.refresh?.() : app.show("keep");
+}
+
+/** Looks again and again whether a run has written more; a busy person's place is left alone. */
+async function follow() {
+  const version = (await (await fetch("api/version")).json()).version;
+  if (app.version !== undefined && version !== app.version) {
+    app.data.forget();
+    app.overview = await app.data.get("overview");
+    if (app.overview.runs.some((run) => run.with_turns.length < [...app.episodes.thoughts.keys()].filter((key) => key.startsWith(`${run.id}/`)).length)) app.episodes.clear();
+    app.head();
+    if (app.view === "overview") await app.show("keep");
+    await readEpisodes();
+  }
+  app.version = version;
+}
+
+function keepFollowing() {
+  setTimeout(async () => {
+    try {
+      if (!document.hidden && !app.loading) await follow();
+    } catch {
+      document.getElementById("status").textContent = "gtr show has stopped; this is what it showed last";
+    }
+    keepFollowing();
+  }, POLL);
+}
+
+// -- keys --------------------------------------------------------------------------------------------------------
+
+function keyed(event) {
+  if (event.ctrlKey || event.metaKey || event.altKey || document.getElementById("help").open) return;
+  const typing = /^(INPUT|SELECT|TEXTAREA)$/.test(event.target.tagName) && event.target.type !== "checkbox";
+  if (event.key === "Escape" && typing) event.target.blur();
+  if (typing) return;
+  const inTurn = app.view === "turn";
+  const keys = {
+    "?": () => document.getElementById("help").showModal(),
+    "/": () => document.querySelector(".filters select, .filters input")?.focus(),
+    Escape: () => inTurn && app.go("episodes"),
+    c: () => inTurn && app.setShade(SHADES[(SHADES.findIndex(([name]) => name === app.shade) + 1) % SHADES.length][0]),
+    ArrowLeft: () => inTurn && app.stepTurn(-1),
+    ArrowRight: () => inTurn && app.stepTurn(1),
+    h: () => inTurn && app.stepTurn(-1),
+    l: () => inTurn && app.stepTurn(1),
+    ArrowUp: () => inTurn && app.stepEpisode(-1),
+    ArrowDown: () => inTurn && app.stepEpisode(1),
+    k: () => inTurn && app.stepEpisode(-1),
+    j: () => inTurn && app.stepEpisode(1),
+  };
+  Object.keys(VIEWS).forEach((view, i) => (keys[i + 1] = () => app.go(view)));
+  const moves = inTurn && event.key.startsWith("Arrow");
+  if (keys[event.key]) {
+    if (moves || event.key === "/") event.preventDefault();
+    keys[event.key]();
+  }
+}
+
+async function start() {
+  addEventListener("hashchange", async () => {
+    await app.show();
+    if (app.view === "episodes") document.querySelector(".scroller")?.focus({ preventScroll: true });
+  });
+  addEventListener("keydown", keyed);
+  document.getElementById("keys").addEventListener("click", () => document.getElementById("help").showModal());
+  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => app.show("keep"));
+  try {
+    app.data = await openData();
+    app.overview = await app.data.get("overview");
+  } catch (error) {
+    document.getElementById("view").replaceChildren(h("p", { class: "note" }, `The run could not be read: ${plain(error.message)}`));
+    return;
+  }
+  if (app.data.exported) app.list.filters.kept = "yes";
+  app.head();
+  await app.show();
+  performance.mark("gtr-first-view");
+  document.body.dataset.state = "shown";
+  await readEpisodes();
+  performance.mark("gtr-all-read");
+  document.body.dataset.state = "read";
+  if (!app.data.exported) {
+    await follow().catch(() => {});
+    keepFollowing();
+  }
+}
+
+start();

@@ -1,0 +1,122 @@
+"""What the page asks for, as JSON values: the same answers for a served page and for an exported one."""
+
+import threading
+import time
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from gtr.metrics.thought import written
+from gtr.show.detail import shown
+from gtr.show.episodes import common_thoughts, parts
+from gtr.show.overview import overview, version
+from gtr.show.run import Run
+
+PATIENCE_SECONDS = 0.3
+"""An answer about episodes is given after so long, with the updates read by then; the page then asks on."""
+
+
+class Source:
+    """Answers about some runs, remembered while their files stay as they are. Safe to use from several threads."""
+
+    def __init__(self, runs: Sequence[Run], patience: float = PATIENCE_SECONDS) -> None:
+        self.runs = runs
+        self._patience = patience
+        self._lock = threading.RLock()
+        self._overview: tuple[str, dict[str, Any]] | None = None
+        self._parts: dict[tuple[int, int], tuple[str, dict[str, Any]]] = {}
+        self._missing: dict[int, set[str]] = {}
+
+    def version(self) -> str:
+        """Changes whenever a run has written something."""
+        with self._lock:
+            return version(self.runs)
+
+    def overview(self) -> dict[str, Any]:
+        """See `gtr.show.overview.overview`."""
+        with self._lock:
+            now = self.version()
+            if self._overview is None or self._overview[0] != now:
+                self._overview = (now, overview(self.runs))
+            return self._overview[1]
+
+    def parts(self, run: int, after: int) -> dict[str, Any]:
+        """Episodes and thoughts of the updates that follow `after`, as many as can be read in a moment.
+
+        ``done`` says whether that was all, ``next`` what to ask on with, ``problems`` all that could not be read.
+        """
+        started = time.monotonic()
+        found = []
+        with self._lock:
+            folder = self.runs[run]
+            left = [update for update in folder.updates_with_turns() if update > after]
+            for update in left:
+                found.append(self._part(run, update))
+                if time.monotonic() - started > self._patience:
+                    break
+            last = found[-1]["update"] if found else after
+            problems = [folder.problems[about] for about in sorted(folder.problems)]
+        return {"parts": found, "done": len(found) == len(left), "next": last, "problems": problems}
+
+    def _part(self, run: int, update: int) -> dict[str, Any]:
+        folder = self.runs[run]
+        stamp = folder.version()
+        held = self._parts.get((run, update))
+        if held is None or held[0] != stamp:
+            turns = folder.turns(update)
+            part = {"update": update, "columns": parts(turns), "thoughts": common_thoughts(turns)}
+            held = (stamp, part)
+            self._parts[run, update] = held
+            self._miss(run, turns)
+        return held[1]
+
+    def _miss(self, run: int, turns: Sequence[Mapping[str, Any]]) -> None:
+        """Notes the pictures that turns name and the folder does not hold."""
+        folder = self.runs[run]
+        named = {str(turn["image"]) for turn in turns if turn.get("image")}
+        missing = self._missing.setdefault(run, set())
+        unknown = named - missing
+        if unknown:
+            missing |= unknown - folder.images()
+        count = len(missing)
+        folder.note("images", f"{count} of the pictures that its turns name are missing from images" if count else "")
+
+    def turns(self, run: int, update: int, env: int, episode: int) -> list[dict[str, Any]]:
+        """The turns of an episode that lie in an update, judged by the task where it can."""
+        with self._lock:
+            folder = self.runs[run]
+            own = [turn for turn in folder.turns(update) if (turn.get("env"), turn.get("episode")) == (env, episode)]
+            return [shown(turn, folder) for turn in own]
+
+    def panel(self, run: int, update: int) -> list[dict[str, Any]]:
+        """How each episode of an evaluation ended, in the panel's order."""
+        with self._lock:
+            lasts = {turn.get("episode"): turn for turn in self.runs[run].panel(update)}
+        return [
+            {"episode": episode, "success": bool(last.get("success")), "turns": last.get("turn", 0) + 1}
+            for episode, last in sorted(lasts.items())
+        ]
+
+    def play(self, run: int, update: int, episode: int) -> list[dict[str, Any]]:
+        """The turns of one episode of an evaluation."""
+        with self._lock:
+            folder = self.runs[run]
+            return [shown(turn, folder) for turn in folder.panel(update) if turn.get("episode") == episode]
+
+    def probe(self, run: int, update: int) -> dict[str, Any]:
+        """The matrix of an update's probed thoughts against prompts, with each one's thought and picture."""
+        with self._lock:
+            folder = self.runs[run]
+            record = folder.probe(update)
+            turns = {(turn.get("env"), turn.get("episode"), turn.get("turn")): turn for turn in folder.turns(update)}
+        probed = [turns.get(tuple(place), {}) for place in record.get("turns", [])]
+        return {
+            "states": record.get("states", []),
+            "scores": record.get("scores", []),
+            "images": [turn.get("image", "") for turn in probed],
+            "thoughts": [_thought(turn) for turn in probed],
+        }
+
+
+def _thought(turn: Mapping[str, Any]) -> str:
+    fields = turn.get("fields") or {}
+    return "  ".join(written(value) for key, value in fields.items() if key != "action") or str(turn.get("reply", ""))

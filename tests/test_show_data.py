@@ -1,0 +1,369 @@
+"""What the viewer reads and says: whole folders, half written and damaged ones, and the story it tells of them."""
+
+import gzip
+import json
+import math
+import re
+import shutil
+import subprocess
+import sys
+import urllib.error
+import urllib.request
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import pytest
+import show_cases
+from show_cases import gtr, served, write_run
+
+from gtr.errors import ConfigError, RunError
+from gtr.metrics.table import describe
+from gtr.options import parse_show
+from gtr.report import RunFolder
+from gtr.show.episodes import COLUMNS, parts
+from gtr.show.history import read_history
+from gtr.show.page import bundle, names, own
+from gtr.show.pair import thought_pair
+from gtr.show.run import find_runs
+from gtr.show.source import Source
+from gtr.show.story import Change, Method, story
+
+
+@pytest.fixture(scope="module")
+def comparison(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A comparison's folder: one run without guidance whose thoughts rot, one with."""
+    out = tmp_path_factory.mktemp("comparison")
+    write_run(out / "runs", "rl4vlm-seed1", "rl4vlm")
+    write_run(out / "runs", "gtr-seed1", "gtr")
+    (out / "runs" / "agents" / "points24-0").mkdir(parents=True)
+    return out
+
+
+@pytest.fixture
+def run(comparison: Path, tmp_path: Path) -> Path:
+    """A run that a test may damage."""
+    return Path(shutil.copytree(comparison / "runs" / "gtr-seed1", tmp_path / "gtr-seed1"))
+
+
+# -- finding runs -------------------------------------------------------------------------------------------------
+def test_runs_are_found_wherever_they_lie(comparison: Path) -> None:
+    runs = comparison / "runs"
+    both = ["gtr-seed1", "rl4vlm-seed1"]
+    assert [one.path.name for one in find_runs([comparison])] == both
+    assert [one.path.name for one in find_runs([runs])] == both
+    assert [one.path.name for one in find_runs([runs / "rl4vlm-seed1", comparison])] == both[::-1]
+
+
+def test_a_place_without_runs_is_named_with_the_nearest_one(comparison: Path, tmp_path: Path) -> None:
+    with pytest.raises(RunError, match="did you mean 'gtr-seed1'"):
+        find_runs([comparison / "runs" / "gtr-seed2"])
+    with pytest.raises(RunError, match="train one first"):
+        find_runs([tmp_path / "nowhere"])
+
+
+@pytest.mark.parametrize(
+    ("words", "remedy"),
+    [
+        ([], "write the run folders first"),
+        (["x", "--port", "70000"], "give 0 to 65535"),
+        (["x", "--export", "no-such-folder/report.html"], "in a folder that exists"),
+    ],
+)
+def test_mistakes_name_the_remedy(words: list[str], remedy: str) -> None:
+    with pytest.raises(ConfigError, match=remedy):
+        parse_show(words)
+
+
+def test_a_taken_port_is_named(run: Path) -> None:
+    with served(run) as address:
+        port = address.rstrip("/").rpartition(":")[2]
+        done = subprocess.run(gtr("show", run, "--port", port, "--no-browser"), capture_output=True, text=True)
+    assert done.returncode == 2
+    assert "--port" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_without_its_packages_the_remedy_is_named(run: Path, tmp_path: Path) -> None:
+    """A stand-in that fails to import takes the place of the packages."""
+    for name in ("uvicorn", "plotly"):
+        (tmp_path / f"{name}.py").write_text(f"raise ImportError('no {name}', name={name!r})")
+    code = f"import sys; sys.path.insert(0, {str(tmp_path)!r}); from gtr.cli import run; sys.exit(run(sys.argv[1:]))"
+    done = subprocess.run([sys.executable, "-c", code, "show", str(run)], capture_output=True, text=True)
+    assert (done.returncode, "pip install 'gtr[show]'" in done.stderr) == (2, True), done.stderr
+
+
+def test_the_viewer_starts_without_torch() -> None:
+    code = (
+        "import sys, gtr.show.server, gtr.show.export; print([n for n in ('torch', 'matplotlib') if n in sys.modules])"
+    )
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout == "[]\n"
+
+
+# -- whole folders ------------------------------------------------------------------------------------------------
+def test_the_overview_holds_curves_and_their_meaning(comparison: Path) -> None:
+    found = Source(find_runs([comparison])).overview()
+    plain, guided = found["runs"][1], found["runs"][0]
+    assert (plain["method"], plain["guided"], plain["done"], plain["goes_on"]) == ("rl4vlm", False, 3, False)
+    assert plain["series"]["thought/perception"] == [0.9, 0.45, 0.3]
+    assert [one["success"] for one in guided["panel"]] == [0.0, 1.0]
+    row = describe("thought/perception")
+    assert row is not None
+    assert found["metrics"]["thought/perception"]["formula"] == row.formula
+    assert [one["problems"] for one in found["runs"]] == [[], []]
+
+
+def test_parts_of_episodes_add_up(run: Path) -> None:
+    found = Source(find_runs([run])).parts(0, -1)
+    assert (found["done"], found["next"], found["problems"]) == (True, 3, [])
+    assert [part["update"] for part in found["parts"]] == [1, 2, 3]
+    columns = found["parts"][1]["columns"]
+    assert list(columns) == list(COLUMNS)
+    assert columns["env"] == [0, 0, 0, 1, 1, 1]
+    assert columns["episode"] == [3, 4, 5, 3, 4, 5]
+    assert columns["success"] == [1, 0, 1, 0, 1, 0]
+    assert columns["reward"] == [9.0, -2.0, 9.0, -2.0, 9.0, -2.0]
+    assert columns["corrected"] == [1, 1, 1, 0, 0, 0]
+    assert columns["tokens"] == [6] * 6
+    assert columns["logprob"] == [-5.5] * 6
+    thoughts = found["parts"][1]["thoughts"]
+    assert thoughts["total"] == 12
+    assert thoughts["fields"]["thoughts"] == [["next 2", 12]]
+
+
+def test_the_kind_of_a_household_task_is_kept() -> None:
+    truth = {"kind": "heat", "Formula": []}
+    assert parts([{"env": 0, "episode": 0, "truth": truth}])["kind"] == ["heat"]
+
+
+def test_turns_bring_the_tasks_own_answers_and_the_experts_thought(run: Path) -> None:
+    turns = Source(find_runs([run])).turns(0, 1, 0, 0)
+    assert [one["turn"] for one in turns] == [0, 1]
+    assert turns[0]["checks"]["perception"] is True
+    assert turns[0]["checks"]["plan"] is False
+    assert turns[0]["expert"]["cards"] == [2, 4, 4, 10]
+    assert eval_formula(turns[0]["expert"]["formula"]) == 24
+
+
+def eval_formula(text: str) -> float:
+    """A formula's worth by Python's own parser, letters kept out."""
+    assert set(text) <= set("0123456789+-*/()=")
+    return float(eval(text.rstrip("=")))
+
+
+def test_a_folder_cannot_name_code_to_run(run: Path, tmp_path: Path) -> None:
+    evil = tmp_path / "evil.py"
+    evil.write_text(f"open({str(tmp_path / 'ran')!r}, 'w')\nraise SystemExit\n")
+    config = json.loads((run / "config.json").read_text())
+    config["task"]["name"] = f"{evil}:Task"
+    (run / "config.json").write_text(json.dumps(config))
+    source = Source(find_runs([run]))
+    assert "--task" in source.turns(0, 1, 0, 0)[0]["unjudged"]
+    assert "--task" in source.overview()["runs"][0]["notes"][0]
+    assert not (tmp_path / "ran").exists()
+
+
+# -- half written, cut short, damaged -----------------------------------------------------------------------------
+def problems(run: Path) -> list[str]:
+    source = Source(find_runs([run]))
+    source.overview()
+    source.parts(0, -1)
+    return list(source.overview()["runs"][0]["problems"]) or source.parts(0, -1)["problems"]
+
+
+def test_a_line_being_written_is_no_problem_and_a_damaged_one_is_named(run: Path) -> None:
+    with (run / "metrics.jsonl").open("a") as file:
+        file.write('{"update": 4, "epis')
+    assert problems(run) == []
+    lines = (run / "metrics.jsonl").read_text().splitlines()
+    (run / "metrics.jsonl").write_text("\n".join([lines[0], '{"upd', *lines[2:3]]) + "\n")
+    assert problems(run) == ["metrics.jsonl: line 2 cannot be read and is left out"]
+    assert read_history(find_runs([run])[0]).updates == [1, 3]
+
+
+def test_a_cut_transcript_gives_what_it_holds(run: Path) -> None:
+    file = run / "turns" / "update_00002.jsonl.gz"
+    lines = gzip.decompress(file.read_bytes()).splitlines(keepends=True)
+    noise = [
+        json.dumps({**json.loads(line), "prompt": Random(i).randbytes(300).hex()}).encode() + b"\n"
+        for i, line in enumerate(lines)
+    ]
+    data = gzip.compress(b"".join(noise))
+    seen = set()
+    for size in range(0, len(data), len(data) // 9):
+        file.write_bytes(data[:size])
+        found = Source(find_runs([run])).parts(0, -1)
+        turns = sum(found["parts"][1]["columns"]["turns"])
+        seen.add(turns)
+        assert any(f"{turns} turns of it can be read" in problem for problem in found["problems"])
+        assert sum(found["parts"][2]["columns"]["turns"]) == 12
+    assert {0} < seen
+    assert len(seen) > 5
+
+
+@pytest.mark.parametrize("damage", ["zeros", "text", "list"])
+def test_a_spoilt_transcript_does_not_stop_the_page(run: Path, damage: str) -> None:
+    file = run / "turns" / "update_00002.jsonl.gz"
+    spoilt = {
+        "zeros": bytes(300),
+        "text": gzip.compress(b"hello\n[1]\n"),
+        "list": gzip.compress(b'{"env": 0}\n{"fields": 3, "reward": "x", "verdict": 7, "status": "complete"}\n'),
+    }
+    file.write_bytes(spoilt[damage])
+    found = Source(find_runs([run])).parts(0, -1)
+    assert [part["update"] for part in found["parts"]] == [1, 2, 3]
+    assert bool(found["problems"]) == (damage != "list")
+
+
+def test_whatever_is_missing_the_rest_is_shown(run: Path) -> None:
+    for name in ("config.json", "metrics.jsonl", "evaluations", "probes"):
+        away = run / name
+        shutil.rmtree(away) if away.is_dir() else away.unlink()
+        source = Source(find_runs([run]))
+        found = source.overview()["runs"][0]
+        assert len(source.parts(0, -1)["parts"]) == 3
+        assert source.turns(0, 1, 0, 0)[0]["reply"]
+        assert ("config.json is missing" in found["problems"]) is True
+    assert found["updates"] == []
+    assert source.overview()["story"]["headline"].startswith("Too early to tell")
+    assert source.probe(0, 1)["scores"] == []
+
+
+def test_missing_pictures_are_counted(run: Path) -> None:
+    pictures = sorted((run / "images").iterdir())
+    for picture in pictures[:2]:
+        picture.unlink()
+    assert problems(run) == ["2 of the pictures that its turns name are missing from images"]
+
+
+def test_a_run_that_goes_on_is_read_on(run: Path) -> None:
+    source = Source(find_runs([run]))
+    before = source.version()
+    assert source.parts(0, -1)["next"] == 3
+    with RunFolder.open(run) as folder:
+        show_cases.write_update(folder, 4, "next 2", guided=True)
+    assert source.version() != before
+    assert [part["update"] for part in source.parts(0, 3)["parts"]] == [4]
+    assert source.overview()["runs"][0]["done"] == 4
+
+
+def test_an_old_run_without_tokens_opens(run: Path) -> None:
+    for file in (run / "turns").iterdir():
+        records = [json.loads(line) for line in gzip.decompress(file.read_bytes()).splitlines()]
+        for record in records:
+            for name in ("per_token", "ratio", "lesson"):
+                del record[name]
+        file.write_bytes(gzip.compress("".join(json.dumps(one) + "\n" for one in records).encode()))
+    shutil.rmtree(run / "probes")
+    assert problems(run) == []
+    assert "checks" in Source(find_runs([run])).turns(0, 1, 0, 0)[0]
+
+
+# -- the story ----------------------------------------------------------------------------------------------------
+def test_the_story_is_what_the_folders_say(comparison: Path) -> None:
+    histories = [read_history(run) for run in find_runs([comparison])]
+    told = story(histories)
+    assert told["headline"] == "Without guidance thoughts decayed, short of collapse; guided, they stayed healthy."
+    assert told["sentences"][0]["text"] == (
+        "Trained on outcomes alone (rl4vlm), thoughts that say truly what the picture shows fell from 95 % to 30 % and "
+        "first plans that work fell from 90 % to 10 %; games won on the fixed panel rose from 0 % to 25 %. "
+        "The collapse alarm did not ring."
+    )
+    assert "rose from 95 % to 100 %" in told["sentences"][1]["text"]
+
+
+NONE = Change(math.nan, math.nan)
+
+
+@pytest.mark.parametrize(
+    ("rang", "seeing", "fate"),
+    [
+        ([7], Change(0.9, 0.9), "collapsed"),
+        ([], Change(0.9, 0.75), "decayed"),
+        ([], Change(0.9, 0.85), "healthy"),
+        ([], Change(0.5, 0.9), "healthy"),
+        ([], NONE, "unknown"),
+    ],
+)
+def test_fates(rang: list[int], seeing: Change, fate: str) -> None:
+    method = Method("m", False, 1, rang, seeing, NONE, NONE, True)
+    assert method.fate == fate
+
+
+def test_the_pair_shows_the_same_state_before_and_after(comparison: Path) -> None:
+    pair: Any = thought_pair([read_history(run) for run in find_runs([comparison])])
+    assert [(cell["method"], cell["when"]) for cell in pair["cells"]] == [
+        (None, "before training"),
+        ("rl4vlm", "after 3 updates"),
+        ("gtr", "after 3 updates"),
+    ]
+    assert (pair["of"], pair["alike"], pair["number"]) == (4, 4, 0)
+
+
+# -- the server ---------------------------------------------------------------------------------------------------
+def fetch(address: str, **headers: str) -> tuple[int, dict[str, str], bytes]:
+    try:
+        with urllib.request.urlopen(urllib.request.Request(address, headers=headers)) as answer:
+            return answer.status, {name.lower(): value for name, value in answer.headers.items()}, answer.read()
+    except urllib.error.HTTPError as error:
+        return error.code, {}, b""
+
+
+def test_the_server_guards_what_it_serves(comparison: Path) -> None:
+    with served(comparison) as address:
+        status, headers, _ = fetch(address)
+        policy = headers["content-security-policy"]
+        assert status == 200
+        assert "default-src 'none'" in policy
+        assert "script-src 'self';" in policy
+        assert headers["x-content-type-options"] == "nosniff"
+        assert fetch(address, Host="evil.example")[0] == 400
+        assert fetch(f"{address}image/0/..%2f..%2fconfig.json")[0] == 404
+        assert fetch(f"{address}image/0/config.json")[0] == 404
+        assert fetch(f"{address}page/..%2f__init__.py")[0] == 404
+        assert fetch(f"{address}api/turns/0/99/0/0")[2] == b"[]\n"
+        assert fetch(f"{address}api/panel/9/0")[0] == 404
+        picture = next((comparison / "runs" / "gtr-seed1" / "images").iterdir())
+        assert fetch(f"{address}image/0/{picture.name}")[2] == picture.read_bytes()
+
+
+def test_the_bundle_holds_every_module_once() -> None:
+    text = bundle()
+    scripts = [name for name in names() if name.endswith(".js")]
+    assert len(scripts) > 8
+    for name in scripts:
+        assert text.count(f'modules["{name.removesuffix(".js")}"] = ') == 1
+    assert "\nimport " not in text
+    assert "\nexport " not in text
+
+
+# -- colours ------------------------------------------------------------------------------------------------------
+def luminance(colour: str) -> float:
+    """Relative luminance as WCAG 2 defines it."""
+    parts_ = [int(colour[i : i + 2], 16) / 255 for i in (1, 3, 5)]
+    linear = [c / 12.92 if c <= 0.03928 else ((c + 0.055) / 1.055) ** 2.4 for c in parts_]
+    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+
+def contrast(a: str, b: str) -> float:
+    high, low = sorted((luminance(a), luminance(b)), reverse=True)
+    return (high + 0.05) / (low + 0.05)
+
+
+def palettes() -> list[dict[str, str]]:
+    """The light colours, and the dark ones over them."""
+    light, dark = own("style.css").split("@media (prefers-color-scheme: dark)")
+    read = [dict(re.findall(r"--([\w-]+): (#[0-9a-f]{6});", text)) for text in (light, dark.split("\n}\n")[0])]
+    return [read[0], read[0] | read[1]]
+
+
+@pytest.mark.parametrize("dark", [False, True])
+def test_colours_can_be_told_apart_by_everybody(dark: bool) -> None:
+    colours = palettes()[dark]
+    for back in ("page", "card"):
+        for front in ("ink", "soft", "accent", "good", "bad"):
+            assert contrast(colours[front], colours[back]) >= 4.5, (front, back)
+        for slot in range(8):
+            assert contrast(colours[f"method-{slot}"], colours[back]) >= 3, (slot, back)
+    for front, back in (("good", "good-back"), ("bad", "bad-back"), ("ink", "warn-back"), ("page", "accent")):
+        assert contrast(colours[front], colours[back]) >= 4.5, (front, back)

@@ -1,0 +1,368 @@
+"""The viewer's page in a real browser: opened, filtered, walked by keys, exported; what a model wrote never runs."""
+
+import json
+import shutil
+import subprocess
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import show_cases
+from show_cases import ANSI, HOSTILE, gtr, served, write_run
+
+from gtr.config import Config
+from gtr.report import RunFolder
+from gtr.train import train
+
+playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed: pip install 'gtr[dev]'")
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(CHROMIUM is None, reason="there is no Chromium on this machine: apt-get install chromium"),
+]
+FLAGS = [
+    *("--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking"),
+    *("--disable-component-update", "--disable-sync"),
+]
+VIEWS = ("overview", "episodes", "turn/0/0/0/0", "compare", "collapse")
+Page = Any
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    with playwright.sync_playwright() as driver:
+        launched = driver.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+        yield launched
+        launched.close()
+
+
+@pytest.fixture
+def page(browser: Any) -> Iterator[Page]:
+    """A page that fails the test at its end if a script of it failed or broke its own rules."""
+    context = browser.new_context(viewport={"width": 1280, "height": 900})
+    opened = context.new_page()
+    troubles: list[str] = []
+    opened.on("pageerror", lambda error: troubles.append(str(error)))
+    opened.on("console", lambda message: troubles.append(message.text) if message.type == "error" else None)
+    yield opened
+    context.close()
+    assert troubles == []
+
+
+@pytest.fixture(scope="module")
+def comparison(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("comparison")
+    write_run(out / "runs", "rl4vlm-seed1", "rl4vlm", updates=5)
+    write_run(out / "runs", "gtr-seed1", "gtr", updates=5)
+    return out
+
+
+@pytest.fixture(scope="module")
+def address(comparison: Path) -> Iterator[str]:
+    with served(comparison) as found:
+        yield found
+
+
+def visit(page: Page, address: str, view: str = "overview") -> None:
+    page.goto(f"{address}#/{view}")
+    page.wait_for_selector("body[data-state=read]")
+
+
+def rows(page: Page) -> list[str]:
+    """The rows of the list of episodes that are in the page."""
+    return list(page.locator(".episodes tbody tr:not(.spacer)").all_inner_texts())
+
+
+def count(page: Page) -> str:
+    return str(page.locator(".count").inner_text())
+
+
+def choose(page: Page, label: str, option: str) -> None:
+    page.locator(f".control:has(> span:text-is('{label}')) select").select_option(option)
+
+
+# -- a real run ---------------------------------------------------------------------------------------------------
+def test_a_real_run_is_opened_walked_and_exported(
+    page: Page, settings: Callable[..., Config], speaker: Callable[..., Path], tmp_path: Path
+) -> None:
+    chosen = {"policy.model": str(speaker("tiny-llava")), "policy.max_new_tokens": 16}
+    run = train(settings("gtr", "numberline", "tiny-llava", **chosen))
+    first = RunFolder.open(run, main=False).read_turns(1)[0]
+    file = tmp_path / "report.html"
+    done = subprocess.run(gtr("show", run, "--export", file), capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    with served(run) as found:
+        for place in (found, file.as_uri()):
+            visit(page, place, "turn/0/0/0/0")
+            assert page.locator(".tokens").inner_text().strip("⏎") == first["reply"]
+            tokens = page.locator(".token")
+            assert tokens.count() == first["tokens"]
+            assert f"{first['per_token']['logprobs'][0]:.3f}".rstrip("0") in tokens.first.get_attribute("title")
+            numbers = page.locator(".numbers").inner_text()
+            assert f"{round(first['value'], 3)}".rstrip("0") in numbers
+            page.locator(".large").wait_for()
+            assert page.evaluate("document.querySelector('.large').naturalWidth") == 96
+            page.locator("nav >> text=Collapse").click()
+            page.locator(".matrix td.own").first.wait_for()
+
+
+# -- the overview -------------------------------------------------------------------------------------------------
+def test_the_overview_tells_the_story_and_draws_the_curves(page: Page, address: str) -> None:
+    visit(page, address)
+    assert page.locator("#headline").inner_text() == "Without guidance thoughts collapsed; guided, they stayed healthy."
+    assert "alarm rang (update 5)" in page.locator(".fates").inner_text()
+    page.locator(".telling .js-plotly-plot").nth(2).wait_for()
+    charts = "[...document.querySelectorAll('.telling .js-plotly-plot')]"
+    drawn = page.evaluate(f"{charts}.map((chart) => chart.data.map((trace) => trace.y))")
+    assert drawn[0][0] == [0.95] * 5
+    assert drawn[0][1] == pytest.approx([0.9, 0.45, 0.3, 0.225, 0.18])
+    assert drawn[0][2] == pytest.approx([0.18])  # the cross where the alarm rang
+    assert drawn[2][:2] == [[0.0, 1.0], [0.0, 0.25]]
+    card = page.locator(".telling .card").first
+    card.locator("summary").click()
+    assert "judged complete replies" in card.locator(".meaning").inner_text()
+    assert page.locator(".pair .cell").count() == 3
+
+
+def test_a_method_can_be_hidden(page: Page, address: str) -> None:
+    visit(page, address)
+    page.locator(".chip", has_text="rl4vlm").click()
+    page.wait_for_selector(".chip input:not(:checked)")
+    page.locator(".telling .js-plotly-plot").nth(1).wait_for()
+    traces = page.evaluate("document.querySelector('.telling .js-plotly-plot').data.length")
+    assert traces == 1
+
+
+# -- the list -----------------------------------------------------------------------------------------------------
+def test_filters_and_order(page: Page, address: str) -> None:
+    visit(page, address, "episodes")
+    assert count(page) == "60 of 60 episodes"
+    choose(page, "outcome", "won")
+    assert count(page) == "30 of 60 episodes"
+    choose(page, "corrected", "yes")
+    assert count(page) == "10 of 60 episodes"
+    assert all("gtr-seed1" in row for row in rows(page))
+    page.get_by_role("button", name="Clear").click()
+    choose(page, "alarm ringing", "yes")
+    assert count(page) == "18 of 60 episodes"
+    page.locator(".control", has_text="updates from").locator("input").fill("5")
+    assert count(page) == "6 of 60 episodes"
+    page.get_by_role("button", name="Clear").click()
+    choose(page, "sort by", "reward")
+    choose(page, "order", "yes")
+    assert "won" in rows(page)[0]
+    page.locator(".control", has_text="updates from").locator("input").fill("99")
+    assert "clear some" in count(page)
+
+
+def test_only_rows_in_view_are_in_the_page(page: Page, address: str) -> None:
+    visit(page, address, "episodes")
+    page.set_viewport_size({"width": 1280, "height": 500})
+    page.wait_for_timeout(200)
+    assert len(rows(page)) < 40
+    page.locator(".scroller").focus()
+    page.keyboard.press("End")
+    page.wait_for_timeout(200)
+    assert "rl4vlm" in rows(page)[-1]
+    chosen = page.locator(".chosen").bounding_box()
+    around = page.locator(".scroller").bounding_box()
+    assert around["y"] < chosen["y"] < around["y"] + around["height"]
+
+
+# -- keys alone ---------------------------------------------------------------------------------------------------
+def test_everything_is_reached_by_keys_alone(page: Page, address: str) -> None:
+    visit(page, address)
+    page.keyboard.press("2")
+    page.wait_for_selector(".episodes .chosen")
+    page.keyboard.press("ArrowDown")
+    page.keyboard.press("Enter")
+    page.wait_for_selector(".turn-head")
+    assert "episode 1:" in page.locator(".turn-head h2").inner_text()
+    page.keyboard.press("ArrowRight")
+    page.wait_for_selector(".step:nth-child(2)[aria-current]")
+    page.keyboard.press("ArrowRight")
+    page.wait_for_selector("text=episode 2:")
+    page.keyboard.press("ArrowLeft")
+    page.wait_for_selector(".step:nth-child(2)[aria-current]")
+    page.keyboard.press("j")
+    page.wait_for_selector("text=episode 2:")
+    page.keyboard.press("k")
+    page.wait_for_selector("text=episode 1:")
+    page.keyboard.press("c")
+    page.wait_for_selector(".tokens[data-shade=ratio]")
+    page.keyboard.press("Escape")
+    page.wait_for_selector(".episodes .chosen")
+    page.keyboard.press("?")
+    assert page.locator("#help").is_visible()
+    page.keyboard.press("Escape")
+    page.keyboard.press("4")
+    page.wait_for_selector(".sides .played")
+    page.keyboard.press("Tab")
+    assert page.evaluate("document.activeElement !== document.body")
+
+
+# -- one turn -----------------------------------------------------------------------------------------------------
+def test_a_turn_shows_what_was_said_about_it(page: Page, address: str) -> None:
+    visit(page, address, "turn/0/0/0/0")
+    assert (
+        page.locator(".rewrite del").all_inner_texts() == ["(2+4)*(10-4*1)="]
+        or page.locator(".rewrite ins").count() > 0
+    )
+    assert page.locator(".answers .wrong").count() == 1
+    assert page.locator(".stated tbody tr").count() == 3
+    assert "0.8" in page.locator(".numbers").inner_text()
+    titles = page.locator(".token").evaluate_all("all => all.map((one) => one.title)")
+    assert titles == ["log p -0.5", "log p -0.25", "log p -2"]
+    choose(page, "colour by", "ratio")
+    titles = page.locator(".token").evaluate_all("all => all.map((one) => one.title)")
+    assert titles == ["ratio 1.105", "ratio 0.779", "ratio 1"]
+    choose(page, "colour by", "weight")
+    assert "weight 0.5" in page.locator(".token").first.get_attribute("title")
+    choose(page, "colour by", "cloning")
+    assert page.locator(".tokens").inner_text().startswith("24")
+    assert page.locator(".token").evaluate_all("all => all.map((one) => one.title)") == [
+        "cloning 1",
+        "cloning 0",
+        "cloning 0",
+    ]
+
+
+def test_two_agents_stand_side_by_side(page: Page, address: str) -> None:
+    visit(page, address, "compare")
+    heads = page.locator(".sides h3").all_inner_texts()
+    assert heads == ["rl4vlm-seed1, update 5: lost", "gtr-seed1, update 5: won"]
+    assert page.locator(".sides .played").count() == 4
+    choose(page, "start states", "left")
+    page.wait_for_selector("text=No start state is of this kind")
+    choose(page, "start states", "right")
+    page.wait_for_selector(".strip button:nth-child(4)")
+    choose(page, "left", "0/0")
+    page.wait_for_selector("text=gtr-seed1, before training: lost")
+
+
+# -- what a model wrote -------------------------------------------------------------------------------------------
+def test_what_a_model_wrote_never_runs(page: Page, tmp_path: Path) -> None:
+    runs = tmp_path / "runs"
+    write_run(runs, "rl4vlm-seed1", "rl4vlm", HOSTILE)
+    write_run(runs, "gtr-seed1", "gtr", HOSTILE)
+    file = tmp_path / "report.html"
+    assert subprocess.run(gtr("show", runs, "--export", file)).returncode == 0
+    with served(runs) as found:
+        for place in (found, file.as_uri()):
+            for view in VIEWS:
+                visit(page, place, view)
+                page.wait_for_timeout(300)
+                page.evaluate("document.querySelectorAll('main details').forEach((one) => (one.open = true))")
+                if view == "collapse":
+                    page.locator(".chart .main-svg").first.wait_for()
+                    page.locator(".chart .nsewdrag").first.hover()
+                page.wait_for_timeout(200)
+                assert page.evaluate("window.hacked") is None, view
+                assert page.locator("main script, main img[src='x'], main a[href^=javascript]").count() == 0, view
+            visit(page, place, "turn/0/0/0/0")
+            text = page.locator("main").inner_text()
+            assert "<script>window.hacked = 1</script>" in text
+            for sign in ("␛[31mred", "U+202E", "U+2066", "U+200B", "U+FEFF", "U+E0041", "U+D800", "␇"):
+                assert sign in text, sign
+            assert not {"\u202e", "\u2066", "\x1b"} & set(page.content())
+    assert ANSI in HOSTILE
+
+
+def test_a_script_put_into_the_page_is_refused(browser: Any, address: str) -> None:
+    """The rules that the page comes with hold even if markup slipped through."""
+    context = browser.new_context()
+    page = context.new_page()
+    visit(page, address)
+    put = "document.body.insertAdjacentHTML('beforeend', '<img src=x onerror=\"window.hacked = 1\">')"
+    page.evaluate(put)
+    page.evaluate("document.body.append(Object.assign(document.createElement('script'), {text: 'window.hacked = 2'}))")
+    page.wait_for_timeout(300)
+    assert page.evaluate("window.hacked") is None
+    context.close()
+
+
+# -- the exported file --------------------------------------------------------------------------------------------
+def test_an_exported_file_asks_for_nothing(page: Page, comparison: Path, tmp_path: Path) -> None:
+    file = tmp_path / "report.html"
+    done = subprocess.run(gtr("show", comparison, "--export", file, "--turns", "40"), capture_output=True, text=True)
+    assert "with 40 of 120 training turns" in done.stdout
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(request.url))
+    for view in VIEWS:
+        visit(page, file.as_uri(), view)
+        page.wait_for_timeout(200)
+    assert {url.partition(":")[0] for url in asked} <= {"file", "data"}
+    assert {url.partition("#")[0] for url in asked if url.startswith("file")} == {file.as_uri()}
+    visit(page, file.as_uri(), "episodes")
+    assert count(page) == "20 of 60 episodes"
+    choose(page, "turns in this file", "")
+    assert count(page) == "60 of 60 episodes"
+    page.locator(".absent").first.click()
+    page.wait_for_selector("text=does not hold the turns of this episode")
+
+
+# -- while it trains, and after damage ----------------------------------------------------------------------------
+def test_a_run_that_still_trains_is_followed(page: Page, tmp_path: Path) -> None:
+    path = write_run(tmp_path)
+    config = json.loads((path / "config.json").read_text())
+    config["train"]["updates"] = 30
+    (path / "config.json").write_text(json.dumps(config))
+    with served(path) as found:
+        visit(page, found, "episodes")
+        assert count(page) == "18 of 18 episodes"
+        assert page.locator("#status").inner_text() == "following gtr-seed1: update 3 of 30"
+        with RunFolder.open(path) as folder:
+            show_cases.write_update(folder, 4, "next 2", guided=True)
+        page.wait_for_selector("text=24 of 24 episodes", timeout=15_000)
+        assert page.locator("#status").inner_text() == "following gtr-seed1: update 4 of 30"
+        page.goto("about:blank")
+
+
+def test_damage_is_said_and_the_rest_is_shown(browser: Any, tmp_path: Path) -> None:
+    path = write_run(tmp_path)
+    page = browser.new_context().new_page()
+    file = path / "turns" / "update_00002.jsonl.gz"
+    file.write_bytes(file.read_bytes()[:200])
+    for picture in (path / "images").iterdir():
+        picture.unlink()
+    with served(path) as found:
+        visit(page, found, "turn/0/0/0/0")
+        page.locator("#troubles summary").click()
+        said = page.locator("#troubles").inner_text()
+        assert "update_00002.jsonl.gz is cut off or damaged" in said
+        assert "pictures that its turns name are missing" in said
+        page.wait_for_selector(".missing")
+    page.context.close()
+
+
+def test_a_run_that_has_only_begun_says_what_to_expect(page: Page, tmp_path: Path) -> None:
+    path = write_run(tmp_path)
+    for name in ("turns", "evaluations", "probes", "images"):
+        shutil.rmtree(path / name)
+    (path / "metrics.jsonl").unlink()
+    with served(path) as found:
+        for view, words in {
+            "overview": "Too early to tell",
+            "episodes": "They appear after a run's first update",
+            "turn": "No turn is chosen yet",
+            "compare": "Two evaluations are needed",
+            "collapse": "No matrix is stored for this run",
+        }.items():
+            visit(page, found, view)
+            assert words in page.locator("main").inner_text()
+        page.goto("about:blank")
+
+
+# -- every width --------------------------------------------------------------------------------------------------
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_no_view_is_wider_than_a_phone(browser: Any, address: str, scheme: str) -> None:
+    context = browser.new_context(viewport={"width": 390, "height": 800}, color_scheme=scheme)
+    page = context.new_page()
+    for view in VIEWS:
+        visit(page, address, view)
+        page.wait_for_timeout(250)
+        assert page.evaluate("document.documentElement.scrollWidth <= innerWidth"), view
+    back = page.evaluate("getComputedStyle(document.body).backgroundColor")
+    assert (back == "rgb(22, 22, 21)") == (scheme == "dark")
+    context.close()
