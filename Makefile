@@ -3,8 +3,8 @@
 PYTHON ?= python3
 PIP_ARGS ?=
 # What `make test` installs besides. ALFWorld's engine compiles some minutes and needs a C++ compiler:
-# make test EXTRAS=alfworld,chat,dev runs its tests too; without it they are skipped, and say so.
-EXTRAS ?= chat,dev
+# make test EXTRAS=alfworld,chat,dev,show runs its tests too; without it they are skipped, and say so.
+EXTRAS ?= chat,dev,show
 BIN := .venv/bin
 GTR := OMP_NUM_THREADS=1 $(BIN)/gtr
 DEMO := runs/demo
@@ -44,11 +44,6 @@ clean:
 	$(BIN)/python -m pip install -q $(PIP_ARGS) -c constraints.txt -e '.[show]'
 	touch $@
 
-<<<<<<< HEAD
-.venv/installed-dev: .venv/installed
-	$(BIN)/python -m pip install -q $(PIP_ARGS) -c constraints.txt -e '.[chat,dev,show]'
-=======
 .venv/installed-$(EXTRAS): .venv/installed
 	$(BIN)/python -m pip install -q $(PIP_ARGS) -c constraints.txt -e '.[$(EXTRAS)]'
->>>>>>> main
 	touch $@

@@ -5,6 +5,9 @@
 The reference loop (GTR's public code): one environment; generate for one prompt; a second forward pass over the reply
 padded to the token limit, for its log-probs and value; updates of one turn per forward pass, then another forward pass
 for the cloning loss. Both sides use the same tiny agent, the same turns, one thread, the same optimiser.
+
+Rates are per second of this process's CPU time, which on one thread is the clock's on an idle machine, and stays
+comparable on a busy one. The shares of the stages are of the clock's time.
 """
 
 import argparse
@@ -48,12 +51,12 @@ def collector(config: Config, policy: Policy, envs: int, turns: int) -> Collecto
 
 
 def collect_rate(config: Config, policy: Policy, envs: int, turns: int) -> tuple[float, Rollout]:
-    """Turns per second of batched collection, after one warm-up turn."""
+    """Turns per CPU second of batched collection, after one warm-up turn."""
     collector(config, policy, envs, 1).collect()
     ready = collector(config, policy, envs, turns)
-    started = time.perf_counter()
+    started = time.process_time()
     rollout = ready.collect()
-    return envs * turns / (time.perf_counter() - started), rollout
+    return envs * turns / (time.process_time() - started), rollout
 
 
 def padded(policy: Policy, tokens: Sequence[int]) -> list[int]:
@@ -62,33 +65,33 @@ def padded(policy: Policy, tokens: Sequence[int]) -> list[int]:
 
 
 def reference_collect_rate(config: Config, policy: Policy) -> float:
-    """Turns per second of one environment with a second, padded forward pass per turn."""
+    """Turns per CPU second of one environment with a second, padded forward pass per turn."""
     ready = collector(config, policy, 1, 1)
     ready.collect()
-    started = time.perf_counter()
+    started = time.process_time()
     for _ in range(REFERENCE_TURNS):
         turn = ready.collect().flat()[0]
         with torch.no_grad():
             policy.score([turn.prompt], [padded(policy, turn.reply.tokens)])
-    return REFERENCE_TURNS / (time.perf_counter() - started)
+    return REFERENCE_TURNS / (time.process_time() - started)
 
 
 def update_rate(config: Config, policy: Policy, rollout: Rollout, buffer: ThoughtBuffer) -> float:
-    """Turns per second of one epoch of `learn`."""
+    """Turns per CPU second of one epoch of `learn`."""
     config = replace(config, train=replace(config.train, epochs=1))
     optimizer = make_optimizer(policy, config)
-    started = time.perf_counter()
+    started = time.process_time()
     learn(rollout, buffer, policy, optimizer, config, 0, Accelerator(), np.random.default_rng(0))
-    return len(rollout.flat()) / (time.perf_counter() - started)
+    return len(rollout.flat()) / (time.process_time() - started)
 
 
 def reference_update_rate(config: Config, policy: Policy, rollout: Rollout, lessons: Sequence[Lesson]) -> float:
-    """Turns per second with one padded turn per forward pass and another forward pass per lesson."""
+    """Turns per CPU second with one padded turn per forward pass and another forward pass per lesson."""
     batch = batch_of(rollout, policy, config)
     optimizer = make_optimizer(policy, config)
     policy.network.train()
     limit = policy.config.max_new_tokens
-    started = time.perf_counter()
+    started = time.process_time()
     for i in range(REFERENCE_TURNS):
         turn, lesson = batch.turns[i], lessons[i % len(lessons)]
         scores = policy.score([turn.prompt], [padded(policy, turn.reply.tokens)])
@@ -103,7 +106,7 @@ def reference_update_rate(config: Config, policy: Policy, rollout: Rollout, less
         weights = torch.tensor([[*lesson.weights, *[0.0] * (limit - len(lesson.weights))]])
         (loss + cloning_loss(cloned, weights, normaliser=REFERENCE_TURNS * float(weights.sum()))).backward()
     optimizer.step()
-    return REFERENCE_TURNS / (time.perf_counter() - started)
+    return REFERENCE_TURNS / (time.process_time() - started)
 
 
 def main() -> None:

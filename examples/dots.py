@@ -1,4 +1,4 @@
-"""A task of your own: count the dots. Train it by its path: ``--task.name examples/dots.py:DotsTask``.
+"""A task of your own: count the dots. Train it by its path: ``gtr train gtr --task examples/dots.py:DotsTask``.
 
 The first half is a plain gymnasium environment, the second half its words. Only `make_env`, `observe`, `prompt`,
 `actions` and `to_env` are needed to train by reinforcement alone; `expert`, `check` and the rest let the oracle guide.

@@ -21,6 +21,7 @@ COMMANDS: Mapping[str, Callable[[Sequence[str]], None]] = {
     "sft": commands.sft,
     "eval": commands.evaluate,
     "compare": commands.compare,
+    "play": commands.play,
     "show": commands.show,
     "corrector-eval": commands.corrector_eval,
     "tasks": commands.tasks,

@@ -52,11 +52,19 @@ def evaluate(arguments: Sequence[str]) -> None:
 
 
 def compare(arguments: Sequence[str]) -> None:
-    """METHOD METHOD ...      methods x seeds side by side: one table, one picture"""
+    """METHOD METHOD ...      methods x seeds side by side: one table, one page, pictures"""
     chosen, overrides = options.parse_compare(arguments)
     from gtr.compare import compare as run
 
     run(chosen, overrides)
+
+
+def play(arguments: Sequence[str]) -> None:
+    """TASK                   play the agent's own view yourself, and see the oracle's verdict"""
+    chosen, config = options.parse_play(arguments)
+    from gtr.play import play as run
+
+    run(chosen, config)
 
 
 def show(arguments: Sequence[str]) -> None:

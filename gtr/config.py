@@ -261,8 +261,11 @@ class TrainConfig:
 class ReportConfig:
     """What is measured and written down."""
 
-    trackers: tuple[Literal["tensorboard"], ...] = ("tensorboard",)
-    """Where curves are shown besides metrics.jsonl; none switches it off."""
+    trackers: tuple[Literal["tensorboard", "wandb", "trackio"], ...] = ("tensorboard",)
+    """Where curves and thoughts are shown besides the run folder, any of tensorboard, wandb and trackio; the flag
+    without a name switches it off."""
+    project: str = "gtr"
+    """Name of the project at trackers that have projects."""
     turns_every: int = 1
     """Updates between transcripts of turns with their images."""
     keep_checkpoints: int = 2

@@ -34,8 +34,13 @@ def config_keys(kind: Any = Config, prefix: str = "") -> list[str]:
 
 def changed_keys(old: Config, new: Config) -> list[str]:
     """The dotted keys whose values differ."""
-    before, after = _flat(config_to_dict(old)), _flat(config_to_dict(new))
+    before, after = settings_of(old), settings_of(new)
     return [key for key in config_keys() if before[key] != after[key]]
+
+
+def settings_of(config: Config) -> dict[str, Any]:
+    """Every dotted key and its value."""
+    return _flat(config_to_dict(config))
 
 
 def _flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

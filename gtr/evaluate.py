@@ -22,6 +22,7 @@ from gtr.config import Config, PolicyConfig, TaskConfig
 from gtr.errors import ConfigError, RunError
 from gtr.metrics import health
 from gtr.policy.policy import Policy, load_policy
+from gtr.policy.seeded import seeded
 from gtr.rollout import Seat, Table
 from gtr.stats import mean_interval, wilson
 from gtr.tasks.reply import parse, write
@@ -244,8 +245,7 @@ def evaluate_policy(
     panel = make_panel(config.task, split, episodes, seed)
     task = tasks.load(panel.task)
     agent = PolicyAgent(policy, name, greedy)
-    with torch.random.fork_rng():
-        torch.manual_seed(seed)
+    with seeded(seed):
         played = play(agent, task, panel, config)
     return result_of(agent, panel, task, played), played
 

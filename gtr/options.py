@@ -11,10 +11,13 @@ from gtr import tasks
 from gtr.checks import check_model, check_resume, validate
 from gtr.config import Config, CorrectorConfig, PolicyConfig, TaskConfig
 from gtr.errors import ConfigError, nearest
-from gtr.presets import METHODS, build
+from gtr.presets import METHODS, TASKS, build
 from gtr.report.folder import read_config
+from gtr.report.trackers import require
 
 T = TypeVar("T")
+COMPARE_FLAGS = ("--task", "--scale", "--seeds", "--out", "--from", "--jobs", "-h", "--help")
+"""Flags of `gtr compare` itself; all others are settings of its runs."""
 Split = Literal["same", "new-look", "new-rules", "seen", "unseen"]
 
 
@@ -75,7 +78,7 @@ class EvalOptions:
     """Play a fixed panel of start states, untruncated, and print one row per agent."""
 
     agents: Annotated[tuple[str, ...], tyro.conf.Positional, tyro.conf.arg(metavar="AGENT [AGENT ...]")] = ()
-    """Run folders, models (a local folder, a hub id, tiny-llava, ...), random, expert, or a model behind an
+    """Run folders, models (a local folder or a hub id), random, expert, or a model behind an
     OpenAI-compatible API: openai:MODEL, and openai+tool:MODEL with the task's tools; set by corrector.*."""
     task: str = "points24"
     """The game; by default that of the first run folder among the agents."""
@@ -104,7 +107,7 @@ class CompareOptions:
     """Train methods x seeds side by side from one starting agent, and show them in one table and one picture.
 
     Every setting of `gtr train --help` may follow; it holds for all runs. A comparison that was interrupted goes on
-    when the same command is given again.
+    when the same command is given again. `gtr compare --from RUN RUN ...` trains nothing and reports runs that exist.
     """
 
     methods: Annotated[tuple[str, ...], tyro.conf.Positional, tyro.conf.arg(metavar="METHOD [METHOD ...]")] = ()
@@ -116,9 +119,35 @@ class CompareOptions:
     seeds: tuple[int, ...] = (1, 2, 3)
     """One run per method and seed."""
     out: Path = Path("runs/compare")
-    """Folder for the runs, the table and the picture."""
+    """Folder for the runs, the page, the table and the pictures; runs/report with --from."""
+    folders: Annotated[tuple[Path, ...], tyro.conf.arg(name="from", metavar="RUN [RUN ...]")] = ()
+    """Run folders, or folders of comparisons, to report on without training; their presets and settings say which
+    method each is."""
     jobs: int | None = None
     """Runs at a time; by default one per CPU core. Each uses one thread."""
+
+
+@dataclass(frozen=True)
+class PlayOptions:
+    """Play a game yourself, from the picture and the prompt that the agent gets, and see the oracle's verdict."""
+
+    task: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="TASK")] = ""
+    """The game: numberline, ezpoints, points24, blackjack, alfworld, or the import path of a Task of yours."""
+    scale: Literal["tiny", "7b"] = "7b"
+    """The paper's picture and full prompt, or those of a tiny agent."""
+    browser: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
+    """Play on a page in the browser instead of the terminal."""
+    port: int = 8025
+    """Port of that page; 0 takes a free one."""
+    episodes: int = 10
+    """Episodes to play."""
+    seed: int = 1
+    """Deals the start states that the first environment of a training run with this seed meets."""
+    pictures: Path | None = None
+    """Folder for the pictures; by default a new one among the temporary files."""
+    settings: Annotated[TaskConfig, tyro.conf.arg(name="task"), tyro.conf.FlagConversionOff] = field(
+        default_factory=TaskConfig
+    )
 
 
 @dataclass(frozen=True)
@@ -163,6 +192,7 @@ def parse_train(arguments: Sequence[str], command: str = "train") -> TrainOption
     base = build(method or "gtr", task, scale)
     options = _cli(TrainOptions, arguments, TrainOptions(method or "gtr", task, "tiny", None, base), command)
     validate(options.config)
+    require(options.config.report.trackers)
     return options
 
 
@@ -183,6 +213,7 @@ def _parse_resume(arguments: Sequence[str], folder: Path) -> TrainOptions:
     options = _cli(TrainOptions, arguments, TrainOptions(base.preset, base.task.name, "tiny", folder, base), "train")
     check_resume(base, options.config)
     validate(options.config)
+    require(options.config.report.trackers)
     return options
 
 
@@ -251,9 +282,26 @@ def parse_corrector_eval(arguments: Sequence[str]) -> tuple[CorrectorEvalOptions
     return options, config
 
 
+def parse_play(arguments: Sequence[str]) -> tuple[PlayOptions, Config]:
+    """The options of ``gtr play`` and the settings of the game."""
+    names = _leading(arguments)
+    if len(names) != 1 and not {"-h", "--help"} & set(arguments):
+        raise ConfigError(f"write one game first: gtr play TASK ... . {nearest('', TASKS)}")
+    task = names[0] if names else "points24"
+    base = build("gtr", task, peek(arguments, "--scale") or "7b")
+    options = _cli(PlayOptions, arguments, PlayOptions(task, settings=base.task), "play", flags=True)
+    if options.episodes < 1 or options.seed < 0:
+        raise ConfigError(f"--episodes {options.episodes} --seed {options.seed}: give 1 or more, and 0 or more")
+    config = replace(base, task=options.settings, seed=options.seed)
+    validate(config)
+    return options, config
+
+
 def parse_compare(arguments: Sequence[str]) -> tuple[CompareOptions, list[str]]:
     """The options of ``gtr compare`` and the words that every run gets besides; those are checked here too."""
-    own, overrides = split_options(arguments, ("--task", "--scale", "--seeds", "--out", "--jobs", "-h", "--help"))
+    own, overrides = split_options(arguments, COMPARE_FLAGS)
+    if peek(arguments, "--from") is not None:
+        return _parse_report(own, overrides), []
     options = _cli(CompareOptions, own, CompareOptions(), "compare")
     if not options.methods:
         raise ConfigError(f"write the methods first: gtr compare METHOD METHOD ... . {nearest('', METHODS)}")
@@ -268,6 +316,18 @@ def parse_compare(arguments: Sequence[str]) -> tuple[CompareOptions, list[str]]:
     for method in options.methods:
         check_begin(parse_train(train_words(options, method, overrides)))
     return options, overrides
+
+
+def _parse_report(own: Sequence[str], overrides: Sequence[str]) -> CompareOptions:
+    """A comparison of runs that exist: nothing about training can be said any more."""
+    options = _cli(CompareOptions, own, CompareOptions(out=Path("runs/report")), "compare")
+    flags = [flag for flag in ("--task", "--scale", "--seeds", "--jobs") if peek(own, flag) is not None]
+    words = " ".join([*options.methods, *flags, *overrides])
+    if words:
+        raise ConfigError(f"--from reports on runs as they are: leave out {words}, or leave out --from to train")
+    if not options.folders:
+        raise ConfigError("write the run folders after --from: gtr compare --from RUN RUN ... --out FOLDER")
+    return options
 
 
 def parse_show(arguments: Sequence[str]) -> ShowOptions:

@@ -10,7 +10,7 @@ import time
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import gymnasium
 import numpy as np
@@ -18,10 +18,12 @@ import numpy as np
 from gtr.config import Config
 from gtr.errors import GtrError, TaskError
 from gtr.guidance.corrector import Case, Corrector
-from gtr.policy.policy import Policy
 from gtr.tasks.reply import parse
 from gtr.tasks.task import Task
 from gtr.types import Ending, Observation, Parsed, Prompt, Reply, ReplyStatus, Rollout, Truth, Turn, Verdict
+
+if TYPE_CHECKING:
+    from gtr.policy.policy import Policy
 
 MAX_ABORTS = 10
 """Broken episodes in a row, in one environment, after which the run stops instead of spinning."""
@@ -151,7 +153,9 @@ def cut_short(config: Config) -> set[Ending]:
 class Collector:
     """Collects rollouts. Everything random is drawn from (seed, rank, environment, episode), never a shared stream."""
 
-    def __init__(self, task: Task, policy: Policy, corrector: Corrector | None, config: Config, rank: int = 0) -> None:
+    def __init__(
+        self, task: Task, policy: "Policy", corrector: Corrector | None, config: Config, rank: int = 0
+    ) -> None:
         self.task = task
         self.policy = policy
         self.corrector = corrector
@@ -213,11 +217,8 @@ class Collector:
     def _judge(self, replies: Sequence[Reply], parsed: Sequence[Parsed]) -> list["Future[Verdict]"] | None:
         if self.corrector is None:
             return None
-        cases = [
-            Case(seat.index, seat.episode, seat.turn, seat.prompt, seat.observation, seat.truth, reply.text, read)
-            for seat, reply, read in zip(self.table.seats, replies, parsed, strict=True)
-        ]
-        return self.corrector.judge(cases)
+        told = zip(self.table.seats, replies, parsed, strict=True)
+        return self.corrector.judge([case_of(seat, reply.text, read) for seat, reply, read in told])
 
     def _stop_early(self, seat: Seat, turn: Turn) -> Turn:
         """Ends an episode that the corrector gave up or that left its plan (reference code: early truncation)."""
@@ -242,7 +243,7 @@ class Collector:
         self.table.begin(seat, self.task.reset_arguments(self._rng(seat, 0)), seat.episode)
 
     def _rng(self, seat: Seat, draw: int) -> np.random.Generator:
-        return np.random.default_rng([self.config.seed, self._rank, seat.index, seat.episode, draw])
+        return numbers(self.config.seed, self._rank, seat, draw)
 
     # -- exact resume ---------------------------------------------------------------------------------------------
     def state(self) -> dict[str, Any]:
@@ -261,6 +262,16 @@ class Collector:
             self.table.begin(seat, saved["start"], saved["episode"], saved["played"], saved["turn"])
         if self.corrector:
             self.corrector.restore(state["corrector"])
+
+
+def case_of(seat: Seat, text: str, parsed: Parsed) -> Case:
+    """What a corrector is asked about a reply that is to be played at a seat."""
+    return Case(seat.index, seat.episode, seat.turn, seat.prompt, seat.observation, seat.truth, text, parsed)
+
+
+def numbers(seed: int, rank: int, seat: Seat, draw: int) -> np.random.Generator:
+    """Random numbers for one purpose in one episode: draw 0 is its start, the others its turns from 1 on."""
+    return np.random.default_rng([seed, rank, seat.index, seat.episode, draw])
 
 
 def _plain(action: Any) -> Any:

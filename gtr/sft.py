@@ -31,6 +31,7 @@ from gtr.losses.cloning import cloning_loss
 from gtr.policy import tiny
 from gtr.policy.families import vision_modules
 from gtr.policy.policy import Policy, load_policy
+from gtr.policy.seeded import seeded
 from gtr.tasks.reply import write
 from gtr.tasks.task import Task
 from gtr.types import Lesson, Prompt, Truth
@@ -98,8 +99,7 @@ def _cached(config: Config, make: Callable[[Config, Path], dict[str, Any]]) -> P
     partial = folder.with_name(f"{folder.name}.{os.getpid()}.partial")
     shutil.rmtree(partial, ignore_errors=True)
     torch.set_num_threads(config.train.threads)
-    with torch.random.fork_rng():
-        torch.manual_seed(config.sft.seed)
+    with seeded(config.sft.seed):
         competence = make(config, partial)
     (partial / "competence.json").write_text(json.dumps(competence, indent=1) + "\n")
     try:

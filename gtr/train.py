@@ -154,7 +154,7 @@ class Run:
             self.corrector.close()
 
     def evaluate(self) -> Evaluation:
-        """Greedy success on the task's fixed panel, whose starts training never deals; kept with its turns."""
+        """Greedy success on the task's fixed panel, dealt from seeds of its own; kept with its turns."""
         name = f"{self.config.preset} update {self.update}"
         episodes = self.config.train.eval_episodes
         found, played = evaluate_policy(self.policy, name, self.config, "same", episodes, 0)
@@ -175,6 +175,7 @@ def train(config: Config, resume: Path | None = None) -> Path:
     accelerator = Accelerator(mixed_precision="no", step_scheduler_with_optimizer=False, kwargs_handlers=[DISTRIBUTED])
     check_launch(accelerator.distributed_type, accelerator.num_processes)
     with _folder(config, resume, accelerator) as folder:
+        folder.connect()
         run = _open(config, resume, accelerator, folder)
         silent = None if folder.main else Console(quiet=True)
         with closing(run), Progress(config.train.updates, run.update, silent) as progress:

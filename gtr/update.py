@@ -147,7 +147,7 @@ def batch_of(rollout: Rollout, policy: Policy, config: Config, accelerator: Acce
     if config.ppo.normalise:
         everyone = advantages.float().to(policy.device)
         among = accelerator.gather(everyone) if accelerator else everyone
-        advantages = normalise(advantages, among.double().cpu(), config.ppo.normalise_floor)
+        advantages = normalise(advantages, among.cpu().double(), config.ppo.normalise_floor)
     device = policy.device
     return Batch(
         turns,

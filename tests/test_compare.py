@@ -19,14 +19,15 @@ import pytest
 from PIL import Image as Pictures
 from rich.console import Console
 
-from gtr.compare import claim, write
+from gtr.compare import study_of, write
 from gtr.compare.board import Board
+from gtr.compare.formats import COLUMNS, cells, comma_separated, markdown, number
 from gtr.compare.picture import curve
-from gtr.compare.plan import Job, plan
+from gtr.compare.plan import Job, claim, plan
 from gtr.compare.results import Collapse, RunResult, find_collapse, read_result
 from gtr.compare.runner import State, last_lines, run_all
-from gtr.compare.samples import marks
-from gtr.compare.table import cells, columns, comma_separated, markdown, number, rows_of
+from gtr.compare.samples import sample
+from gtr.compare.table import rows_of
 from gtr.config import ReportConfig, TaskConfig
 from gtr.errors import RunError
 from gtr.options import CompareOptions, parse_compare
@@ -244,7 +245,7 @@ def test_the_table_by_hand() -> None:
     text = markdown([start, plain, gtr, without], "points24")
     assert "| gtr | 0.58 0.62 | 0.60 |" in text
     assert "0.30 (1 of 2 failed)" in text
-    assert len(columns()) == len(cells(start))
+    assert len(COLUMNS) == len(cells(start))
 
 
 def test_infinite_ratios_and_methods_that_never_finished() -> None:
@@ -309,7 +310,7 @@ def test_reading_a_run(tmp_path: Path) -> None:
 def test_everything_is_written_also_when_all_runs_failed(tmp_path: Path) -> None:
     nothing: dict[str, Any] = {"start": None, "turns": [], "series": {}, "panel": {}}
     results = [replace(result(method, 1, None), **nothing) for method in ("gtr", "rl4vlm")]
-    write(results, rows_of(results), "points24", tmp_path)
+    write(study_of(results, "points24", ["gtr"]), tmp_path)
     assert np.asarray(Pictures.open(tmp_path / "curves.png")).shape[2] == 4
     record = json.loads((tmp_path / "results.json").read_text(), parse_constant=pytest.fail)
     assert record["runs"][0]["trouble"] == "Error: broken"
@@ -323,8 +324,8 @@ def test_marks_are_the_tasks_own_checks() -> None:
     truth = json.loads(json.dumps({key: value for key, value in info.items() if isinstance(value, list)}))
     reply = '{"cards": [3, 9], "formula": "3+8=", "thoughts": "next 3", "action": "3"}'
     record = {"truth": truth, "status": "complete", "reply": reply, "finished": True}
-    assert marks(record, task).startswith("perception right, plan **wrong**")
-    assert marks({**record, "status": "malformed"}, task) == "malformed reply"
+    assert sample("before", record, task).marks == {"perception": True, "plan": False, "step": True}
+    assert sample("before", {**record, "status": "malformed"}, task).trouble == "malformed reply"
 
 
 @pytest.mark.slow
@@ -346,4 +347,4 @@ def test_a_whole_comparison(tmp_path: Path) -> None:
     assert [run["turns"] for run in record["runs"]] == [[16, 32]] * 2
     samples = (out / "samples.md").read_text()
     assert "| after gtr, seed 1 |" in samples
-    assert all((out / name).exists() for name in ("table.md", "table.csv", "curves.png"))
+    assert all((out / name).exists() for name in ("table.md", "table.tex", "comparison.html", "figure-page.svg"))

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,8 +11,8 @@ import torch
 from small import changed
 
 from gtr import cli, tasks
-from gtr.config import Config, TaskConfig
-from gtr.evaluate import evaluate, evaluate_policy, make_panel, split_of
+from gtr.config import Config
+from gtr.evaluate import evaluate, evaluate_policy, make_panel
 from gtr.policy.policy import Policy
 from gtr.presets import build
 from gtr.tasks.solver import solvable
@@ -29,7 +30,7 @@ def test_a_panel_is_named_by_what_is_in_it() -> None:
         make_panel(task, "same", 13, 0),
         make_panel(task, "new-look", 12, 0),
         make_panel(task, "new-rules", 12, 0),
-        make_panel(TaskConfig("points24", image_size=64, hands=24), "same", 12, 0),
+        make_panel(replace(task, image_size=64), "same", 12, 0),
     ]
     assert len({one.name for one in [panel, *others]}) == 6
     assert panel.name.startswith("points24-same-12-")
@@ -37,10 +38,10 @@ def test_a_panel_is_named_by_what_is_in_it() -> None:
 
 def test_the_splits_change_looks_or_rules_alone() -> None:
     task = build("gtr", "points24").task
-    look, rules = split_of(task, "new-look"), split_of(task, "new-rules")
+    look, rules = tasks.load(task).under("new-look"), tasks.load(task).under("new-rules")
     assert (look.deck, rules.deck) == ("dark", "classic")
     assert (look.faces, rules.faces) == ("ten", "rank")
-    assert split_of(task, "same") == task
+    assert tasks.load(task).under("same") == task
     start = {"seed": 0, "options": {"cards": ["HK", "S2", "D3", "CQ"]}}
     seen = [tasks.load(one).make_env().reset(**start) for one in (task, look, rules)]
     assert [info["Numbers"] for _, info in seen] == [[10, 2, 3, 10], [10, 2, 3, 10], [13, 2, 3, 12]]

@@ -51,6 +51,7 @@ ORDER = (
     "options",
     "show",
     "compare",
+    "play",
     "doctor",
     "commands",
     "cli",
@@ -59,8 +60,8 @@ ORDER = (
 """The rooms: each may import those before it, and itself. A file named with its folder is a room of its own."""
 
 LIGHT = (
-    *("errors", "config", "config_io", "checks", "presets", "types", "stats", "tasks"),
-    *("options", "show", "commands", "cli"),
+    *("errors", "config", "config_io", "checks", "presets", "types", "stats", "tasks", "rollout"),
+    *("options", "show", "play", "commands", "cli"),
 )
 """Rooms that must not bring torch along."""
 

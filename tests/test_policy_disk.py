@@ -11,6 +11,7 @@ from safetensors.torch import load_file, save_file
 from transformers import AutoModelForImageTextToText
 
 from gtr.errors import GtrError, PolicyError
+from gtr.policy import policy as loading
 from gtr.policy import tiny
 from gtr.policy.families import vision_modules
 from gtr.policy.policy import VALUE_HEAD, Policy, load_policy
@@ -104,6 +105,23 @@ def test_sixteen_bits_on_a_cpu_are_thirty_two(make_policy: MakePolicy, caplog: p
     assert "slower" in caplog.text
 
 
+def test_whatever_learns_is_kept_in_thirty_two_bits(
+    make_policy: MakePolicy, prompts: list[Prompt], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As on a GPU: a base in 16 bits, new adapters and those of a checkpoint."""
+    monkeypatch.setattr(loading, "_precision", lambda config, device: (torch.bfloat16, False))
+    policy = make_policy(**LORA)
+    policy.save(tmp_path / "saved")
+    for one in (policy, load_policy(tmp_path / "saved", policy.config)):
+        kinds = {(p.requires_grad, p.dtype) for p in one.network.parameters()}
+        assert (False, torch.bfloat16) in kinds
+        assert (True, torch.bfloat16) not in kinds
+        reply = one.generate(prompts[:2])[0]
+        scores = one.score(prompts[:1], [reply.tokens])
+        scores.logprobs.sum().backward()
+        assert scores.logprobs[0].tolist() == pytest.approx(reply.logprobs, abs=0.2)
+
+
 # -- mistakes -----------------------------------------------------------------------------------------------------
 def saved(policy: Policy, folder: Path) -> Path:
     policy.save(folder)
@@ -114,6 +132,11 @@ def saved(policy: Policy, folder: Path) -> Path:
 def test_a_model_that_is_not_there(place: str, make_policy: MakePolicy) -> None:
     with pytest.raises(PolicyError, match=r"policy\.model.*tiny-llava"):
         load_policy(place, make_policy().config)
+
+
+def test_a_built_in_model_is_not_a_folder_yet(make_policy: MakePolicy) -> None:
+    with pytest.raises(PolicyError, match=r"gtr sft PRESET --policy\.model tiny-qwen"):
+        load_policy("tiny-qwen2.5-vl", make_policy().config)
 
 
 def test_a_folder_without_a_model(make_policy: MakePolicy, tmp_path: Path) -> None:

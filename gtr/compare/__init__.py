@@ -1,6 +1,8 @@
 """Methods x seeds on one task, from one starting agent and with the same number of turns, side by side."""
 
 import os
+import shlex
+import shutil
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -8,13 +10,18 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
+from gtr.compare.alike import doubts
 from gtr.compare.board import Board
+from gtr.compare.existing import read_existing
+from gtr.compare.formats import COLUMNS, FOOTNOTE, cells, comma_separated, latex, markdown
+from gtr.compare.page import Study, html
 from gtr.compare.picture import draw
 from gtr.compare.plan import Plan, claim, plan
 from gtr.compare.results import RunResult, read_result
 from gtr.compare.runner import State, last_lines, run_all
-from gtr.compare.samples import page
-from gtr.compare.table import FOOTNOTE, Row, cells, columns, comma_separated, markdown, rows_of
+from gtr.compare.samples import markdown as samples_markdown
+from gtr.compare.samples import start_states
+from gtr.compare.table import rows_of
 from gtr.errors import RunError
 from gtr.options import CompareOptions
 from gtr.report.files import encode, write_whole
@@ -23,12 +30,15 @@ LOG_LINES = 8
 
 
 def compare(options: CompareOptions, overrides: Sequence[str]) -> Path:
-    """Runs what is not finished yet, then writes and shows table, picture and samples; returns the folder.
+    """Runs what is not finished yet, then writes and shows table, pictures and thoughts; returns the folder.
 
     Raises:
         ConfigError: a method or setting does not exist.
-        RunError: the folder holds another comparison, or runs failed; the table then shows which.
+        RunError: the folder holds another comparison, runs failed (the table then shows which), or runs that were to
+            be reported are none, damaged or of several tasks.
     """
+    if options.folders:
+        return report(options)
     planned = plan(options, overrides)
     claim(options, overrides)
     try:
@@ -37,10 +47,12 @@ def compare(options: CompareOptions, overrides: Sequence[str]) -> Path:
         stop.add_note(f"{_finished(planned)} of {len(planned.runs)} runs are finished; give the same command to go on.")
         raise
     results = [read_result(job, states[job.name]) for job in planned.runs]
-    rows = rows_of(results)
+    seeds = map(str, options.seeds)
+    words = [*options.methods, "--task", options.task, "--scale", options.scale, "--seeds", *seeds, *overrides]
     title = f"{options.task}: {', '.join(options.methods)}; seeds {', '.join(map(str, options.seeds))}"
-    write(results, rows, title, options.out)
-    show(rows, title, options.out)
+    study = study_of(results, title, ["gtr", "compare", *words, "--out", str(options.out)])
+    write(study, options.out)
+    show(study, options.out)
     failed = [job for job in planned.runs if states[job.name] is State.FAILED]
     if failed:
         ends = "\n".join(f"{job.log} ends:\n  " + "\n  ".join(last_lines(job.log, LOG_LINES)) for job in failed)
@@ -48,27 +60,58 @@ def compare(options: CompareOptions, overrides: Sequence[str]) -> Path:
     return options.out
 
 
-def write(results: Sequence[RunResult], rows: Sequence[Row], title: str, out: Path) -> None:
-    """Writes table.md, table.csv, results.json, curves.png and samples.md."""
-    write_whole(out / "table.md", markdown(rows, title).encode())
+def report(options: CompareOptions) -> Path:
+    """The same from runs that exist, training nothing."""
+    if (options.out / "comparison.json").exists():
+        raise RunError(f"{options.out} holds a comparison with its own report: choose another folder with --out")
+    results = read_existing(options.folders)
+    methods, seeds = dict.fromkeys(one.method for one in results), sorted({one.seed for one in results})
+    config = results[0].config
+    assert config is not None
+    title = f"{config.task.name}: {', '.join(methods)}; seeds {', '.join(map(str, seeds))}"
+    words = ["gtr", "compare", "--from", *map(str, options.folders), "--out", str(options.out)]
+    study = study_of(results, title, words)
+    write(study, options.out)
+    show(study, options.out)
+    return options.out
+
+
+def study_of(results: Sequence[RunResult], title: str, command: Sequence[str]) -> Study:
+    """What is reported about runs; `command` makes the report again."""
+    return Study(title, results, rows_of(results), doubts(results), start_states(results), shlex.join(command))
+
+
+def write(study: Study, out: Path) -> None:
+    """Writes comparison.html, table.md, .csv and .tex, results.json, the pictures, and samples.md with its images."""
+    rows, results = study.rows, study.results
+    write_whole(out / "table.md", markdown(rows, study.title, study.doubts).encode())
     write_whole(out / "table.csv", comma_separated(rows).encode())
-    record = {"title": title, "rows": [asdict(row) for row in rows], "runs": [asdict(one) for one in results]}
-    write_whole(out / "results.json", encode(record))
-    draw(results, title, out / "curves.png")
-    write_whole(out / "samples.md", page(results, out).encode())
+    write_whole(out / "table.tex", latex(rows, study.title, f"gtr-{study.task}").encode())
+    record = {"title": study.title, "command": study.command, "doubts": study.doubts}
+    runs = {"rows": [asdict(row) for row in rows], "runs": [asdict(one) for one in results]}
+    write_whole(out / "results.json", encode({**record, **runs}))
+    draw(results, study.title, out)
+    write_whole(out / "samples.md", samples_markdown(study.states).encode())
+    for state in study.states:
+        (out / "images").mkdir(exist_ok=True)
+        shutil.copyfile(state.image, out / "images" / state.image.name)
+    write_whole(out / "comparison.html", html(study).encode())
 
 
-def show(rows: Sequence[Row], title: str, out: Path) -> None:
-    """Prints the table, one column per agent, and where the rest is."""
-    table = Table("", *(row.agent for row in rows), title=title, title_justify="left")
-    for name, *values in list(zip(columns(), *map(cells, rows), strict=True))[1:]:
+def show(study: Study, out: Path) -> None:
+    """Prints the table, one column per agent, in what the runs were not alike, and where the rest is."""
+    table = Table("", *(row.agent for row in study.rows), title=study.title, title_justify="left")
+    for name, *values in list(zip(COLUMNS, *map(cells, study.rows), strict=True))[1:]:
         table.add_row(name, *values)
     console = Console()
     if not console.is_terminal:
-        console.width = max(console.width, 30 * (len(rows) + 1))
+        console.width = max(console.width, 30 * (len(study.rows) + 1))
     console.print(table)
+    for doubt in study.doubts:
+        console.print(f"not alike: {doubt}", style="bold", markup=False, highlight=False)
     console.print(FOOTNOTE, style="dim")
-    print(f"picture: {out / 'curves.png'}\nthoughts: {out / 'samples.md'}\ntable: {out / 'table.md'}")
+    print(f"report: {out / 'comparison.html'}\npicture: {out / 'curves.png'}\nthoughts: {out / 'samples.md'}")
+    print(f"table: {out / 'table.md'}, .csv, .tex\nfor a paper: {out / 'figure-column'}, figure-page; .svg, .pdf, .png")
 
 
 def _run(planned: Plan, options: CompareOptions) -> dict[str, State]:

@@ -1,82 +1,171 @@
-"""The comparison as one picture: what success hides and thought health shows, over the turns played."""
+"""The comparison as pictures: what success hides and thought health shows, over the turns played."""
 
+import io
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from gtr.compare.results import RunResult
+from gtr.report.files import write_whole
 
-COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#8C6D31")
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+INK = "#000000"
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#8C6D31", INK)
 """Okabe and Ito's colours (2008), which colour-blind people tell apart; the yellow is darkened to show on white."""
 STYLES = ("-", "--", "-.", ":", (0, (5, 1)), (0, (3, 1, 1, 1)), (0, (1, 1)), (0, (8, 2)))
+MARKERS = ("o", "s", "^", "D", "v", "P", "p", "*")
+"""With the styles they tell methods apart in black and white."""
 ORDER = ("gtr", "rl4vlm")
 """Methods that always take the first colours, so that pictures can be compared."""
 
 NAMES = {"gtr": "gtr (guided thought)", "rl4vlm": "rl4vlm (outcome only)"}
+RC = {"pdf.fonttype": 42, "svg.hashsalt": "gtr", "lines.linewidth": 1.6, "axes.linewidth": 0.8}
+"""Journals want TrueType; equal runs give equal files."""
+
+
+@dataclass(frozen=True)
+class Panel:
+    """One curve per method."""
+
+    metric: str
+    """None named: success on the panel."""
+    title: str
+    short: str
+
+
 PANELS = (
-    ("", "success on the fixed panel", (0.0, 1.0)),
-    ("thought/perception", "thought says truly what the picture shows", (0.0, 1.0)),
-    ("thought/start_plan", "first thought's plan works", (0.0, 1.0)),
-    ("action/follows", "action is the one the thought announces", (0.0, 1.0)),
-    ("action/max_share", "share of the most frequent action", (0.0, 1.0)),
-    ("thought/self_bleu2", "self-BLEU-2 of thoughts", (0.0, 1.0)),
+    Panel("", "success on the fixed panel", "success"),
+    Panel("thought/perception", "thought says truly what the picture shows", "perception"),
+    Panel("thought/start_plan", "first thought's plan works", "first plan works"),
+    Panel("action/follows", "action is the one the thought announces", "action follows thought"),
+    Panel("action/max_share", "share of the most frequent action", "most frequent action"),
+    Panel("thought/self_bleu2", "self-BLEU-2 of thoughts", "self-BLEU-2"),
 )
-"""Metric (none: the panel's success), title, limits."""
 
 
-def draw(results: Sequence[RunResult], title: str, file: Path) -> None:
-    """Writes the picture (PNG): one line per method, its mean over seeds, the band from worst to best seed."""
+@dataclass(frozen=True)
+class Layout:
+    """A picture for one place."""
+
+    name: str
+    inches: tuple[float, float]
+    grid: tuple[int, int]
+    font: float
+    """Points; nothing is set smaller than one less."""
+    dpi: int
+    formats: Sequence[str]
+    legend_columns: int
+    panels: Sequence[Panel] = PANELS
+    titled: bool = False
+    """Whether it carries its own title and long panel titles; in a paper the caption does."""
+
+
+SCREEN = Layout("curves", (15, 8), (2, 3), 12, 110, ("png",), 4, titled=True)
+COLUMN = Layout("figure-column", (3.35, 3.6), (2, 1), 8, 300, ("svg", "pdf", "png"), 1, PANELS[:2])
+PAGE = Layout("figure-page", (6.9, 4.0), (2, 3), 8, 300, ("svg", "pdf", "png"), 2)
+LAYOUTS = (SCREEN, COLUMN, PAGE)
+"""For a screen; for one column and for the width of a page of a paper."""
+
+
+def draw(results: Sequence[RunResult], title: str, out: Path) -> list[Path]:
+    """Writes every layout in its formats; returns the files."""
+    written = []
+    for layout in LAYOUTS:
+        for kind in layout.formats:
+            written.append(file := out / f"{layout.name}.{kind}")
+            write_whole(file, rendered(results, title, layout, kind))
+    return written
+
+
+def rendered(results: Sequence[RunResult], title: str, layout: Layout, kind: str, paper: str = "white") -> bytes:
+    """One picture as png, svg or pdf on paper of a colour, or "none"; equal results give equal bytes."""
     import matplotlib
 
-    matplotlib.use("Agg")
-    from matplotlib import pyplot
+    data = io.BytesIO()
+    undated = {"svg": {"Date": None}, "pdf": {"CreationDate": None}, "png": {}}[kind]
+    with matplotlib.rc_context({**RC, "font.size": layout.font}):
+        figure(results, title, layout, paper).savefig(data, format=kind, dpi=layout.dpi, metadata=undated)
+    return data.getvalue()
 
-    methods = _ordered(results)
-    figure, axes = pyplot.subplots(2, 3, figsize=(15, 8), sharex=True, layout="constrained")
-    figure.suptitle(title, fontsize=15)
-    for axis, (metric, name, limits) in zip(axes.flat, PANELS, strict=True):
-        axis.set_title(name, fontsize=13)
-        axis.set_ylim(limits[0] - 0.02, limits[1] + 0.02)
-        axis.grid(alpha=0.25)
-        axis.spines[["top", "right"]].set_visible(False)
-        for index, method in enumerate(methods):
-            runs = [one for one in results if one.method == method]
-            _draw_method(axis, runs, metric, index)
-    for axis in axes[1]:
+
+def inlined(results: Sequence[RunResult], title: str, layout: Layout = PAGE) -> str:
+    """An SVG element for a page, its ink in the colour of the text around it, light or dark."""
+    text = rendered(results, title, layout, "svg", "none").decode()
+    text = text[text.index("<svg") :].replace(INK, "currentColor")
+    return text.replace("<svg ", '<svg role="img" aria-label="curves over training" ', 1)
+
+
+def figure(results: Sequence[RunResult], title: str, layout: Layout, paper: str = "white") -> "Figure":
+    """One line per method, its mean over seeds, the band from worst to best seed."""
+    from matplotlib.figure import Figure
+
+    made = Figure(layout.inches, layout="constrained", facecolor=paper)
+    axes = made.subplots(*layout.grid, sharex=True, squeeze=False, subplot_kw={"facecolor": paper})
+    if layout.titled:
+        made.suptitle(title, fontsize=layout.font + 3)
+    for axis, panel in zip(axes.flat, layout.panels, strict=True):
+        _draw_panel(axis, panel, results, layout)
+    for axis in axes[-1]:
         axis.set_xlabel("environment turns")
     if any(one.collapse is not None for one in results):
-        axes[0, 0].plot([], [], marker="X", ms=10, color="grey", linestyle="none", label="collapse alarm saw this")
+        axes[0, 0].plot([], [], marker="X", ms=layout.font * 0.8, color="grey", ls="none", label="collapse alarm rang")
     handles, labels = axes[0, 0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside lower center", ncols=min(len(labels), 4), frameon=False, fontsize=12)
-    figure.savefig(file, dpi=110)
-    pyplot.close(figure)
+    columns = min(len(labels), layout.legend_columns)
+    made.legend(handles, labels, loc="outside lower center", ncols=columns, frameon=False, handlelength=3.2)
+    return made
 
 
-def _draw_method(axis: Any, runs: Sequence[RunResult], metric: str, index: int) -> None:
+def _draw_panel(axis: Any, panel: Panel, results: Sequence[RunResult], layout: Layout) -> None:
+    axis.set_title(panel.title if layout.titled else panel.short, fontsize=layout.font + 1)
+    axis.tick_params(labelsize=layout.font - 1)
+    axis.xaxis.set_major_locator(_few_ticks())
+    axis.set_ylim(-0.02, 1.02)
+    axis.grid(alpha=0.25)
+    axis.spines[["top", "right"]].set_visible(False)
+    for index, method in enumerate(_ordered(results)):
+        runs = [one for one in results if one.method == method]
+        _draw_method(axis, runs, panel.metric, index, layout)
+
+
+def _few_ticks() -> Any:
+    from matplotlib.ticker import MaxNLocator
+
+    return MaxNLocator(4, integer=True)
+
+
+def _draw_method(axis: Any, runs: Sequence[RunResult], metric: str, index: int, layout: Layout) -> None:
     colour, style = COLOURS[index % len(COLOURS)], STYLES[index % len(STYLES)]
+    size = layout.font * 0.45
+    look = {"color": colour, "linestyle": style, "marker": MARKERS[index % len(MARKERS)], "markersize": size}
     label = NAMES.get(runs[0].method, runs[0].method)
     turns, values = curve(runs, metric)
     if not len(turns):
-        axis.plot([], [], color=colour, linestyle=style, label=label)
+        axis.plot([], [], label=label, **look)
         return
-    marker = "o" if len(turns) < 8 else None
-    axis.plot(turns, _over_seeds(np.nanmean, values), color=colour, linestyle=style, lw=2.2, marker=marker, label=label)
+    # A few markers each, not all at the same turns: lines that lie on one another stay apart in black and white.
+    step = max(1, len(turns) // 5)
+    every = (index % step, step)
+    axis.plot(turns, _over_seeds(np.nanmean, values), label=label, markevery=every, **look)
     low, high = _over_seeds(np.nanmin, values), _over_seeds(np.nanmax, values)
     axis.fill_between(turns, low, high, color=colour, alpha=0.15, linewidth=0)
     if metric:
-        _mark_alarms(axis, runs, metric, colour)
+        _mark_alarms(axis, runs, metric, colour, layout)
 
 
-def _mark_alarms(axis: Any, runs: Sequence[RunResult], metric: str, colour: str) -> None:
+def _mark_alarms(axis: Any, runs: Sequence[RunResult], metric: str, colour: str, layout: Layout) -> None:
     """A cross where the collapse alarm first rang for a run, on the metrics that had fallen then."""
+    look = {"marker": "X", "ms": layout.font * 0.8, "mec": "white", "color": colour, "linestyle": "none"}
     for run in runs:
         if run.collapse is not None and run.collapse.turns in run.turns and metric in run.collapse.seen_by:
             value = run.series[metric][list(run.turns).index(run.collapse.turns)]
-            axis.plot([run.collapse.turns], [value], marker="X", ms=10, mec="white", color=colour, linestyle="none")
+            axis.plot([run.collapse.turns], [value], **look)
 
 
 def curve(runs: Sequence[RunResult], metric: str) -> tuple[list[int], NDArray[np.float64]]:

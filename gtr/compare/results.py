@@ -7,6 +7,7 @@ from typing import Any
 
 from gtr.compare.plan import Job
 from gtr.compare.runner import State, last_lines
+from gtr.config import Config
 from gtr.metrics.alarm import Alarm
 from gtr.report import RunFolder
 
@@ -42,24 +43,31 @@ class RunResult:
     end: Mapping[str, Any] | None = None
     """The evaluations before the first and after the last update."""
     collapse: Collapse | None = None
+    config: Config | None = None
+    made_by: Mapping[str, Any] = field(default_factory=dict)
+    """Command, versions, code and machine of the run's first start (see `gtr.report.fingerprint`)."""
 
 
 def read_result(job: Job, state: State) -> RunResult:
-    """Reads a run, as far as it came."""
+    """Reads the run of a job, as far as it came."""
     assert job.folder is not None
     trouble = "\n".join(last_lines(job.log, LOG_LINES)) if state is State.FAILED else ""
     if not (job.folder / "config.json").exists():
         return RunResult(job.method, job.seed, state, str(job.folder), trouble)
-    run = RunFolder.open(job.folder, main=False)
+    return read_run(RunFolder.open(job.folder, main=False), job.method, job.seed, state, trouble)
+
+
+def read_run(run: RunFolder, method: str, seed: int, state: State, trouble: str = "") -> RunResult:
+    """Reads a run folder as the run of a method and seed."""
     lines = run.read_metrics()
     train = run.config.train
     names = sorted({name for line in lines for name in line if name != "update"})
     evaluated = {update: run.read_evaluation(update) for update in run.evaluated_updates()}
     return RunResult(
-        job.method,
-        job.seed,
+        method,
+        seed,
         state,
-        str(job.folder),
+        str(run.path),
         trouble,
         [line["update"] * train.envs * train.turns for line in lines],
         {name: [line.get(name, math.nan) for line in lines] for name in names},
@@ -67,6 +75,8 @@ def read_result(job: Job, state: State) -> RunResult:
         evaluated.get(0),
         evaluated.get(train.updates) or (evaluated.get(lines[-1]["update"]) if lines else None),
         find_collapse(lines, train.envs * train.turns),
+        run.config,
+        next(iter(run.read_fingerprints()), {}),
     )
 
 

@@ -1,36 +1,56 @@
-"""Thoughts before and after training on the same start states, as a page a person can read."""
+"""Thoughts before and after training on the same start states."""
 
-import json
-import shutil
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from html import escape
 from pathlib import Path
 from typing import Any
 
 from gtr import tasks
 from gtr.compare.results import RunResult
+from gtr.config import TaskConfig
+from gtr.errors import GtrError
 from gtr.report import RunFolder
+from gtr.report.text import visible
 from gtr.tasks.reply import parse
 from gtr.tasks.task import Task
 from gtr.types import ReplyStatus, Truth
 
 SAMPLES = 4
 """Start states shown: the panel's first, not the most telling."""
+LONGEST = 600
+"""Characters of a reply that are shown."""
 
 
-def page(results: Sequence[RunResult], out: Path) -> str:
-    """Markdown: for each start state its picture, and each method's first thought before and after training.
+@dataclass(frozen=True)
+class Sample:
+    """What one agent replied."""
 
-    Shows the first seed of each method; copies the pictures it names into ``out/images``.
-    """
+    agent: str
+    """``before``, or ``after gtr, seed 1``."""
+    reply: str
+    marks: Mapping[str, bool]
+    """The task's own checks of the thought and whether it passed."""
+    trouble: str = ""
+    """Why there are no marks: a reply that cannot be read, or a task that cannot judge."""
+
+
+@dataclass(frozen=True)
+class StartState:
+    """One start state of the panel, and what the agents replied there."""
+
+    number: int
+    truth: str
+    prompt: str
+    image: Path
+    samples: Sequence[Sample]
+
+
+def start_states(results: Sequence[RunResult], count: int = SAMPLES) -> list[StartState]:
+    """The panel's first start states, with the first seed of each method, greedily, before and after training."""
     firsts = list({one.method: one for one in reversed(results) if one.start is not None}.values())[::-1]
     shown = [_Shown(one) for one in firsts]
-    blocks = [_state(number, shown, out) for number in range(SAMPLES)]
-    intro = (
-        "# Thoughts before and after training\n\n"
-        f"The first {SAMPLES} start states of the panel, and what each method's first seed thinks there, greedily. "
-        "Marks are the task's own checks of the thought."
-    )
-    return "\n\n".join([intro, *(block for block in blocks if block)]) + "\n"
+    return [_state(number, [one for one in shown if number in one.before]) for number in _numbers(shown, count)]
 
 
 class _Shown:
@@ -39,10 +59,18 @@ class _Shown:
     def __init__(self, result: RunResult) -> None:
         self.method = f"{result.method}, seed {result.seed}"
         self.run = RunFolder.open(result.folder, main=False)
-        self.task = tasks.load(self.run.config.task)
+        self.task = _task(self.run.config.task)
         evaluated = self.run.evaluated_updates()
         self.before = _first_turns(self.run, evaluated[0])
         self.after = _first_turns(self.run, evaluated[-1]) if len(evaluated) > 1 else {}
+
+
+def _task(config: TaskConfig) -> Task | str:
+    """The task, or why it cannot be had: a report of old runs must not need the user's file."""
+    try:
+        return tasks.load(config)
+    except GtrError as error:
+        return f"not checked: {error}"
 
 
 def _first_turns(run: RunFolder, update: int) -> dict[int, Mapping[str, Any]]:
@@ -50,34 +78,55 @@ def _first_turns(run: RunFolder, update: int) -> dict[int, Mapping[str, Any]]:
     return {record["episode"]: record for record in run.read_evaluation_turns(update) if record["turn"] == 0}
 
 
-def _state(number: int, shown: Sequence[_Shown], out: Path) -> str:
-    known = [one for one in shown if number in one.before]
-    if not known:
-        return ""
+def _numbers(shown: Sequence[_Shown], count: int) -> list[int]:
+    return sorted({number for one in shown for number in one.before})[:count]
+
+
+def _state(number: int, known: Sequence[_Shown]) -> StartState:
     first = known[0].before[number]
-    (out / "images").mkdir(exist_ok=True)
-    shutil.copyfile(known[0].run.image(first["image"]), out / "images" / first["image"])
     truth = ", ".join(f"{key} {value}" for key, value in first["truth"].items() if isinstance(value, list) and value)
-    lines = [f"## Start state {number + 1}: {truth}", "", f"![](images/{first['image']})", ""]
-    lines += ["| agent | reply | checks |", "| --- | --- | --- |"]
-    previous = ""
+    samples: list[Sample] = []
     for one in known:
-        before = _row("before", one.before[number], one.task)
-        lines += [before] if before != previous else []
-        previous = before
-        lines += [_row(f"after {one.method}", one.after[number], one.task)] if number in one.after else []
-    return "\n".join(lines)
+        before = sample("before", one.before[number], one.task)
+        samples += [before] if before not in samples else []
+        samples += [sample(f"after {one.method}", one.after[number], one.task)] if number in one.after else []
+    return StartState(number, visible(truth), visible(first["prompt"]), known[0].run.image(first["image"]), samples)
 
 
-def _row(agent: str, record: Mapping[str, Any], task: Task) -> str:
-    reply = json.dumps(record["reply"], ensure_ascii=False)[1:-1].replace('\\"', '"').replace("|", "\\|")
-    return f"| {agent} | `{reply[:300]}` | {marks(record, task)} |"
-
-
-def marks(record: Mapping[str, Any], task: Task) -> str:
-    """``perception right, plan wrong``, by the task's checks; the status of a reply that cannot be read."""
+def sample(agent: str, record: Mapping[str, Any], task: Task | str) -> Sample:
+    """A turn's record as what is shown of it."""
+    reply = visible(record["reply"])
+    shown = reply if len(reply) <= LONGEST else reply[:LONGEST] + " ..."
     if record["status"] != ReplyStatus.COMPLETE:
-        return f"{record['status']} reply"
+        return Sample(agent, shown, {}, f"{record['status']} reply")
+    if isinstance(task, str):
+        return Sample(agent, shown, {}, task)
     parsed = parse(record["reply"], record["finished"], task.thought_keys)
-    checks = task.check(Truth(record["truth"]), parsed, None)
-    return ", ".join(f"{name} {'right' if passed else '**wrong**'}" for name, passed in checks.items())
+    return Sample(agent, shown, task.check(Truth(record["truth"]), parsed, None))
+
+
+def markdown(states: Sequence[StartState]) -> str:
+    """Markdown: for each start state its picture (in ``images/``), and each agent's first thought."""
+    intro = (
+        "# Thoughts before and after training\n\n"
+        f"The first {len(states)} start states of the panel, and what each method's first seed thinks there, greedily. "
+        "Marks are the task's own checks of the thought."
+    )
+    return "\n\n".join([intro, *map(_block, states)]) + "\n"
+
+
+def _block(state: StartState) -> str:
+    rows = [f"| {one.agent} | {_code(one.reply)} | {_marks(one)} |" for one in state.samples]
+    picture = f"![](images/{state.image.name})"
+    title = f"## Start state {state.number + 1}: {state.truth}"
+    return "\n".join([title, "", picture, "", "| agent | reply | checks |", "| --- | --- | --- |", *rows])
+
+
+def _code(text: str) -> str:
+    """A cell that no reply can break out of."""
+    return f"<code>{escape(text).replace('|', '&#124;').replace(chr(10), '<br>')}</code>"
+
+
+def _marks(one: Sample) -> str:
+    """``perception right, plan **wrong**``; else what stood in the way."""
+    return ", ".join(f"{name} {'right' if ok else '**wrong**'}" for name, ok in one.marks.items()) or one.trouble

@@ -1,7 +1,5 @@
 """The comparison's table: the starting agent, then one row per method over its seeds."""
 
-import csv
-import io
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -40,7 +38,10 @@ class Row:
     """Mean over runs of the metrics in `HEALTH`, by column; NaN where none measured it."""
     collapse: str = ""
     failed: int = 0
+    unfinished: int = 0
     runs: int = 1
+    panel: str = ""
+    """Name of the panel it was measured on; success on another is not compared."""
     times_start: float = math.nan
     times_plain: float = math.nan
     """Success divided by that of the starting agent, and of outcome-only PPO; infinite where that is 0."""
@@ -80,6 +81,7 @@ def _start_rows(results: Sequence[RunResult]) -> dict[str, Row]:
             record["success"],
             wilson(record["successes"], record["episodes"]),
             _health([record]),
+            panel=record["panel"],
         )
         rows |= dict.fromkeys(methods, row)
     return rows
@@ -88,10 +90,14 @@ def _start_rows(results: Sequence[RunResult]) -> dict[str, Row]:
 def _method_row(method: str, results: Sequence[RunResult]) -> Row:
     ends = [result.end for result in results if result.state is State.FINISHED and result.end is not None]
     counts = [(end["successes"], end["episodes"]) for end in ends if end["episodes"]]
-    failed = sum(result.state is State.FAILED for result in results)
+    states = [result.state for result in results]
+    failed, finished = states.count(State.FAILED), states.count(State.FINISHED)
     rate, interval = _estimate(counts)
     shares = tuple(wins / episodes for wins, episodes in counts)
-    return Row(method, shares, rate, interval, _health(ends), _collapses(results), failed, len(results))
+    unfinished = len(results) - failed - finished
+    panel = ends[0]["panel"] if ends else ""
+    collapses = _collapses(results)
+    return Row(method, shares, rate, interval, _health(ends), collapses, failed, unfinished, len(results), panel)
 
 
 def _estimate(counts: Sequence[tuple[int, int]]) -> tuple[float, Interval]:
@@ -121,7 +127,8 @@ def _collapses(results: Sequence[RunResult]) -> str:
 
 
 def _against(row: Row, start: Row | None, plain: Row | None) -> Row:
-    other = plain if plain is not None and plain.agent != row.agent else None
+    start = start if start is not None and start.panel == row.panel else None
+    other = plain if plain is not None and plain.agent != row.agent and plain.panel == row.panel else None
     return Row(
         **{
             **vars(row),
@@ -139,59 +146,3 @@ def _times(row: Row, other: Row | None) -> float:
     if other.success == 0:
         return math.inf if row.success > 0 else math.nan
     return row.success / other.success
-
-
-# -- the table as text --------------------------------------------------------------------------------------------
-COLUMNS = ("agent", "success by seed", "success", "95 %", *(column for column, _ in HEALTH), "collapse alarm")
-FOOTNOTE = (
-    "Success: greedy play of the same untruncated panel. 95 %: over runs where there are several, over episodes for a "
-    "single run or the starting agent. x: how many times the success of the start and of outcome-only PPO (rl4vlm); "
-    "* where the two intervals lie apart."
-)
-
-
-def columns() -> list[str]:
-    """Titles of the table's columns."""
-    return [*COLUMNS, "x start", f"x {OUTCOME_ONLY}"]
-
-
-def cells(row: Row) -> list[str]:
-    """A row as texts, one per column."""
-    seeds = " ".join(f"{value:.2f}" for value in row.seeds)
-    if row.failed:
-        seeds = " ".join([seeds, f"({row.failed} of {row.runs} failed)"]).strip()
-    return [
-        row.agent,
-        seeds,
-        number(row.success),
-        f"{row.interval.low:.2f}-{row.interval.high:.2f}" if row.seeds else "-",
-        *(number(value) for value in row.health.values()),
-        row.collapse or "-",
-        number(row.times_start) + ("*" if row.apart_from_start else ""),
-        number(row.times_plain) + ("*" if row.apart_from_plain else ""),
-    ]
-
-
-def number(value: float) -> str:
-    """Two decimals; a dash for what was not measured."""
-    return "-" if math.isnan(value) else ("inf" if math.isinf(value) else f"{value:.2f}")
-
-
-def markdown(rows: Sequence[Row], title: str) -> str:
-    """The table for a README."""
-    lines = [f"# {title}", "", "| " + " | ".join(columns()) + " |", "|" + " --- |" * len(columns())]
-    lines += ["| " + " | ".join(cells(row)) + " |" for row in rows]
-    return "\n".join([*lines, "", FOOTNOTE, ""])
-
-
-def comma_separated(rows: Sequence[Row]) -> str:
-    """The table for a spreadsheet, numbers in full."""
-    out = io.StringIO()
-    writer = csv.writer(out, lineterminator="\n")
-    extra = ["x start", f"x {OUTCOME_ONLY}"]
-    writer.writerow(["agent", "seeds", "success", "low", "high", *(name for name, _ in HEALTH), "collapse", *extra])
-    for row in rows:
-        seeds = " ".join(map(repr, row.seeds))
-        numbers = [row.success, row.interval.low, row.interval.high, *row.health.values()]
-        writer.writerow([row.agent, seeds, *numbers, row.collapse, row.times_start, row.times_plain])
-    return out.getvalue()

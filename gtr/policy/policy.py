@@ -23,12 +23,13 @@ from transformers import (
 )
 from transformers.utils import logging as transformers_logging
 
-from gtr.checks import check_model
+from gtr.checks import BUILT_IN_MODELS, check_model
 from gtr.config import PolicyConfig
 from gtr.errors import PolicyError
 from gtr.policy.families import GridProcessor, check_usable, family_of, forbidden_ids, vision_modules
 from gtr.policy.network import Network, Scores, ValueHead
 from gtr.policy.prompts import PromptEncoder
+from gtr.policy.seeded import seeded
 from gtr.policy.tokens import offsets
 from gtr.types import Prompt, Reply, Span
 
@@ -80,8 +81,8 @@ class Policy:
         return Reply(self.decode(kept), kept, tuple(logprobs[:length]), bool(ends), value)
 
     def decode(self, tokens: Sequence[int]) -> str:
-        """The text of reply tokens, special tokens left out."""
-        return str(self.tokenizer.decode(list(tokens), skip_special_tokens=True))
+        """The text of reply tokens as written, special tokens left out."""
+        return str(self.tokenizer.decode(list(tokens), skip_special_tokens=True, clean_up_tokenization_spaces=False))
 
     def offsets(self, tokens: Sequence[int]) -> list[Span]:
         """The characters of `decode(tokens)` that each token produced."""
@@ -177,8 +178,7 @@ def load_policy(
     weights, mixed = _precision(config, device)
     model = _load_model(base, weights)
     processor = load_processor(folder if (folder / "tokenizer_config.json").exists() else base, model.config)
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
+    with seeded(seed):
         model = _prepare(model, config, adapter)
         width = model.get_output_embeddings().in_features
         head = ValueHead(width, config.value_hidden)
@@ -213,6 +213,8 @@ def _base_of(folder: Path, path: str) -> tuple[str, Path | None]:
 
 def _load_model(path: str, dtype: torch.dtype) -> Any:
     check_model(path)
+    if path in BUILT_IN_MODELS:
+        raise PolicyError(f"{path} is made for each game: `gtr sft PRESET --policy.model {path}` prints its folder")
     try:
         model, loading = AutoModelForImageTextToText.from_pretrained(path, dtype=dtype, output_loading_info=True)
     except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:

@@ -10,7 +10,6 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
-import torch
 from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import (
     CLIPImageProcessorPil,
@@ -30,6 +29,7 @@ from transformers import (
 )
 
 from gtr.errors import PolicyError, nearest
+from gtr.policy.seeded import seeded
 
 VOCABULARY = 382
 FEW_WORDS, LARGE_VOCABULARY = 40, 1024
@@ -231,8 +231,7 @@ def build(kind: str, texts: Iterable[str], image_size: int, seed: int, folder: P
         raise PolicyError(f"policy.model: no built-in model '{kind}'; {nearest(kind, BUILDERS)}")
     if image_size % PATCH:
         raise PolicyError(f"task.image_size is {image_size}; {kind} needs a multiple of {PATCH}, for example 96")
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
+    with seeded(seed):
         model, processor = BUILDERS[kind](texts, image_size)
     folder.mkdir(parents=True, exist_ok=True)
     model.generation_config.update(**_ids(processor.tokenizer))

@@ -9,6 +9,7 @@ runs/gtr-points24-1/
   evaluations/update_00030.json, .jsonl.gz   success on the fixed panel after that update, and its turns
   images/<hash>.png    the pictures the turns name
   tensorboard/         the same curves and one example per update
+  trackers/, wandb/    what other trackers were told, and W&B's own files (see `gtr.report.trackers`)
   checkpoints/         see `gtr.checkpoint`
 """
 
@@ -29,7 +30,7 @@ from gtr.config_io import config_from_dict, config_to_dict
 from gtr.errors import ConfigError, GtrError, RunError, nearest
 from gtr.report.files import append_line, drop_torn_line, encode, number, read_lines, write_whole
 from gtr.report.fingerprint import differences, fingerprint
-from gtr.report.tracker import TensorBoard
+from gtr.report.trackers import Tracker, open_trackers
 from gtr.report.transcript import ImageStore, Trace, read_transcript, write_transcript
 from gtr.tasks.task import Task
 from gtr.types import Turn
@@ -58,7 +59,7 @@ class RunFolder:
         self._evaluations = path / "evaluations"
         self._probes = path / "probes"
         self._images = ImageStore(path / "images")
-        self._tensorboard = TensorBoard(path / "tensorboard") if "tensorboard" in config.report.trackers else None
+        self._trackers: list[Tracker] | None = None
         self._lock = _lock(path) if main else None
         self._new = False
 
@@ -98,8 +99,9 @@ class RunFolder:
 
     def close(self) -> None:
         """Ends writing and lets others write."""
-        if self._tensorboard is not None:
-            self._tensorboard.close()
+        for tracker in self._trackers or ():
+            tracker.close()
+        self._trackers = None
         if self._lock is not None:
             os.close(self._lock)
             self._lock = None
@@ -128,6 +130,13 @@ class RunFolder:
         return f"{self.path} stands after update {done} of {total}; go on with: gtr train --resume {self.path}"
 
     # -- writing --------------------------------------------------------------------------------------------------
+    def connect(self) -> list[Tracker]:
+        """Opens the trackers that the settings name, if they are not open: called before any work, it finds at once
+        what is missing (see `gtr.report.trackers.open_trackers`)."""
+        if self._trackers is None:
+            self._trackers = open_trackers(self.path, self.config) if self.main else []
+        return self._trackers
+
     def write_config(self, config: Config) -> None:
         """Replaces the settings, when a run is resumed with more updates."""
         self.config = config
@@ -148,8 +157,8 @@ class RunFolder:
         """Adds an update's metrics: on disk when this returns."""
         if self.main:
             append_line(self._metrics, {"update": update, **values})
-            if self._tensorboard is not None:
-                self._tensorboard.scalars(update, values)
+            for tracker in self.connect():
+                tracker.scalars(update, values)
 
     def write_turns(
         self,
@@ -161,8 +170,8 @@ class RunFolder:
         """Writes an update's turns; `advantages` and `traces` have one entry per turn, in order."""
         if self.main and turns:
             write_transcript(self._turns_file(update), turns, advantages, self._images, traces)
-            if self._tensorboard is not None:
-                self._tensorboard.example(update, turns)
+            for tracker in self.connect():
+                tracker.examples(update, turns)
 
     def write_probe(self, update: int, record: Mapping[str, Any]) -> None:
         """Writes an update's matrix of thoughts against prompts (see `gtr.probe.Probe.last`)."""
@@ -194,10 +203,16 @@ class RunFolder:
             if later > update:
                 self._evaluation_file(later, ".json").unlink()
                 self._evaluation_file(later, ".jsonl.gz").unlink(missing_ok=True)
-        if self._tensorboard is not None:
-            self._tensorboard.purge_from = update + 1
+        for tracker in self.connect():
+            tracker.rewind(update)
 
     # -- reading --------------------------------------------------------------------------------------------------
+    def read_fingerprints(self) -> list[dict[str, Any]]:
+        """One entry per start of the run, the first start first (see `gtr.report.fingerprint`)."""
+        file = self.path / "fingerprint.json"
+        entries: list[dict[str, Any]] = json.loads(file.read_bytes()) if file.exists() else []
+        return entries
+
     def read_metrics(self) -> list[dict[str, Any]]:
         """One dictionary per update with the key ``update``; a metric that was not measured is NaN."""
         return [{key: number(value) for key, value in line.items()} for line in read_lines(self._metrics)]

@@ -1,0 +1,94 @@
+"""Whether runs can be compared at all: same game, panel, starting agent, number of turns, seeds, code."""
+
+from collections.abc import Callable, Iterator, Sequence
+
+from gtr.compare.results import RunResult
+from gtr.compare.runner import State
+from gtr.config import Config
+from gtr.config_io import settings_of
+
+METHOD_SETTINGS = ("task.thought",)
+"""Settings of the game or the agent that are themselves what a method is about."""
+
+
+def doubts(results: Sequence[RunResult]) -> list[str]:
+    """One sentence for each way in which the runs were not alike; none where the comparison is fair."""
+    return [
+        *_ends(results),
+        *_settings(results),
+        *_groups(results, _panel, "Measured on different panels, so that their success must not be compared"),
+        *_groups(results, _start, "The starting agents differ in how they do on the panel"),
+        *_groups(results, _turns, "Trained for different numbers of turns"),
+        *_seeds(results),
+        *_groups(results, _code, "Made by different code or versions"),
+    ]
+
+
+def _ends(results: Sequence[RunResult]) -> Iterator[str]:
+    for one in results:
+        name = f"{one.method}, seed {one.seed}"
+        if one.state is State.RUNNING:
+            yield f"{name} is still being trained and does not count yet."
+        elif one.state is not State.FINISHED:
+            yield f"{name} has not reached its last update and does not count: gtr train --resume {one.folder}"
+        elif one.end is None:
+            yield f"{name} was not evaluated after its last update and does not count."
+
+
+def _settings(results: Sequence[RunResult]) -> Iterator[str]:
+    known = [(one.method, one.config) for one in results if one.config is not None]
+    if not known:
+        return
+    for key in settings_of(known[0][1]):
+        if key.startswith(("task.", "policy.")) and key not in METHOD_SETTINGS:
+            yield from _sentence([(method, _shown(config, key)) for method, config in known], f"{key} differs")
+
+
+def _shown(config: Config, key: str) -> str:
+    return str(settings_of(config)[key])
+
+
+def _groups(results: Sequence[RunResult], of: Callable[[RunResult], str], words: str) -> Iterator[str]:
+    yield from _sentence([(one.method, of(one)) for one in results], words)
+
+
+def _sentence(values: Sequence[tuple[str, str]], words: str) -> Iterator[str]:
+    """``words: value (methods); value (methods)`` where the known values are not all equal."""
+    by_value: dict[str, list[str]] = {}
+    for method, value in values:
+        if value and method not in by_value.setdefault(value, []):
+            by_value[value].append(method)
+    if len(by_value) > 1:
+        yield f"{words}: " + "; ".join(f"{value} ({', '.join(methods)})" for value, methods in by_value.items()) + "."
+
+
+def _panel(one: RunResult) -> str:
+    names = {record["panel"] for record in (one.start, one.end) if record is not None}
+    return " and ".join(sorted(names))
+
+
+def _start(one: RunResult) -> str:
+    if one.start is None:
+        return ""
+    health = one.start["health"]
+    known = (("success", one.start["success"]), ("return", health.get("episode/return")))
+    return ", ".join(f"{name} {value:.4g}" for name, value in known if value is not None)
+
+
+def _turns(one: RunResult) -> str:
+    return str(one.turns[-1]) if one.turns and one.state is State.FINISHED else ""
+
+
+def _code(one: RunResult) -> str:
+    if not one.made_by:
+        return ""
+    code = one.made_by["code"] or {}
+    commit = f", commit {code['commit'][:10]}" + (" with changes" if code["dirty"] else "") if code else ""
+    packages = ", ".join(f"{name} {one.made_by['packages'].get(name)}" for name in ("torch", "transformers"))
+    return f"gtr {one.made_by['gtr']}{commit}, {packages}"
+
+
+def _seeds(results: Sequence[RunResult]) -> Iterator[str]:
+    methods = dict.fromkeys(one.method for one in results)
+    seeds = [(m, " ".join(str(one.seed) for one in results if one.method == m)) for m in methods]
+    yield from _sentence(seeds, "Run with different seeds")

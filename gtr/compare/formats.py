@@ -1,0 +1,119 @@
+"""The comparison's table as text: Markdown for a README, CSV for a spreadsheet, LaTeX for a paper."""
+
+import csv
+import io
+import math
+import re
+from collections.abc import Sequence
+
+from gtr.compare.table import HEALTH, OUTCOME_ONLY, Row
+from gtr.report.text import visible
+
+COLUMNS = (
+    *("agent", "success by seed", "success", "95 %", *(column for column, _ in HEALTH)),
+    *("x start", f"x {OUTCOME_ONLY}", "collapse alarm"),
+)
+"""Titles of the table's columns."""
+FOOTNOTE = (
+    "Success: greedy play of the same untruncated panel. 95 %: over runs where there are several, over episodes for a "
+    "single run or the starting agent. x: how many times the success of the start and of outcome-only PPO (rl4vlm); "
+    "* where the two intervals lie apart."
+)
+LATEX = {
+    **{sign: "\\" + sign for sign in "&%$#_{}"},
+    **{"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}"},
+    **{"<": r"\textless{}", ">": r"\textgreater{}", "|": r"\textbar{}", '"': r"\textquotedbl{}"},
+}
+
+
+def cells(row: Row) -> list[str]:
+    """A row as texts, one per column."""
+    return [
+        row.agent,
+        " ".join([*(f"{value:.2f}" for value in row.seeds), *_missing(row)]),
+        number(row.success),
+        f"{row.interval.low:.2f}-{row.interval.high:.2f}" if row.seeds else "-",
+        *(number(value) for value in row.health.values()),
+        number(row.times_start) + ("*" if row.apart_from_start else ""),
+        number(row.times_plain) + ("*" if row.apart_from_plain else ""),
+        row.collapse or "-",
+    ]
+
+
+def _missing(row: Row) -> list[str]:
+    counts = ((row.failed, "failed"), (row.unfinished, "unfinished"))
+    return [f"({count} of {row.runs} {word})" for count, word in counts if count]
+
+
+def number(value: float) -> str:
+    """Two decimals; a dash for what was not measured."""
+    return "-" if math.isnan(value) else ("inf" if math.isinf(value) else f"{value:.2f}")
+
+
+def markdown(rows: Sequence[Row], title: str, doubts: Sequence[str] = ()) -> str:
+    """The table for a README, and in what the runs were not alike."""
+    lines = [f"# {title}", "", _line(COLUMNS), "|" + " --- |" * len(COLUMNS)]
+    lines += [_line(cells(row)) for row in rows]
+    warning = ["**Not alike:**", "", *(f"- {visible(doubt)}" for doubt in doubts), ""] if doubts else []
+    return "\n".join([*lines, "", *warning, FOOTNOTE, ""])
+
+
+def _line(texts: Sequence[str]) -> str:
+    return "| " + " | ".join(visible(text).replace("|", "\\|") for text in texts) + " |"
+
+
+def comma_separated(rows: Sequence[Row]) -> str:
+    """The table for a spreadsheet, numbers in full."""
+    out = io.StringIO()
+    writer = csv.writer(out, lineterminator="\n")
+    extra = ["x start", f"x {OUTCOME_ONLY}"]
+    writer.writerow(["agent", "seeds", "success", "low", "high", *(name for name, _ in HEALTH), "collapse", *extra])
+    for row in rows:
+        seeds = " ".join(map(repr, row.seeds))
+        numbers = [row.success, row.interval.low, row.interval.high, *row.health.values()]
+        writer.writerow([row.agent, seeds, *numbers, row.collapse, row.times_start, row.times_plain])
+    return out.getvalue()
+
+
+def latex(rows: Sequence[Row], title: str, label: str) -> str:
+    """The table for a paper that loads ``booktabs``: a whole ``table*``; of the alarm only in how many runs it rang."""
+    columns = [name for name in COLUMNS if name != "success by seed"]
+    lines = [
+        r"\begin{table*}",
+        r"  \centering\small",
+        rf"  \caption{{{escaped(title)}. {escaped(FOOTNOTE)}}}",
+        rf"  \label{{tab:{re.sub(r'[^A-Za-z0-9:.-]+', '-', label)}}}",
+        rf"  \begin{{tabular}}{{l{'r' * (len(columns) - 1)}}}",
+        r"    \toprule",
+        f"    {_latex_line(columns)}",
+        r"    \midrule",
+        *(f"    {_latex_line(_short(row))}" for row in rows),
+        r"    \bottomrule",
+        r"  \end{tabular}",
+        r"\end{table*}",
+    ]
+    return "\n".join([r"% needs \usepackage{booktabs}", *lines, ""])
+
+
+def _short(row: Row) -> list[str]:
+    texts = dict(zip(COLUMNS, cells(row), strict=True))
+    texts.pop("success by seed")
+    return list({**texts, "collapse alarm": row.collapse.partition(" ")[0] or "-"}.values())
+
+
+def _latex_line(texts: Sequence[str]) -> str:
+    return " & ".join(_typeset(text) for text in texts) + r" \\"
+
+
+def _typeset(text: str) -> str:
+    """Signs as a paper prints them: ``--`` in ranges and for nothing, a real times and infinity."""
+    if text == "-":
+        return "--"
+    text = re.sub(r"^x ", "\x00 ", re.sub(r"(?<=\d)-(?=\d)", "\x01", visible(text)))
+    text = escaped(re.sub(r"^inf(?=\*?$)", "\x02", text))
+    return text.replace("\x00", r"$\times$").replace("\x01", "--").replace("\x02", r"$\infty$")
+
+
+def escaped(text: str) -> str:
+    """Text that LaTeX prints as it stands."""
+    return "".join(LATEX.get(one, one) for one in text)

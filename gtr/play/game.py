@@ -1,0 +1,151 @@
+"""The game as the agent meets it, played by a person: the same table, parser and oracle as in training."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from gtr import tasks
+from gtr.config import Config
+from gtr.guidance.oracle import OracleCorrector
+from gtr.report.text import visible
+from gtr.rollout import Table, case_of, numbers
+from gtr.tasks.reply import parse, write
+from gtr.tasks.task import Task
+from gtr.types import Ending, Judgement, Prompt, Reply, ReplyStatus, Turn, Verdict
+
+STATUS = {
+    ReplyStatus.COMPLETE: "complete",
+    ReplyStatus.EMPTY: "empty",
+    ReplyStatus.CUT: "cut off",
+    ReplyStatus.MALFORMED: "not readable as one JSON object",
+    ReplyStatus.MISSING_KEY: "a key is missing",
+    ReplyStatus.REPEATED_KEY: "a key is there twice",
+}
+JUDGEMENT = {
+    Judgement.RIGHT: "right",
+    Judgement.WRONG: "wrong",
+    Judgement.HOPELESS: "no thought can succeed from here; in training the corrector would end the episode",
+}
+
+
+@dataclass(frozen=True)
+class Played:
+    """One reply of the person, and what came of it."""
+
+    turn: Turn
+    verdict: Verdict | None
+    """None where the task has no expert."""
+    allowed: Sequence[str]
+    """The actions that the game allowed."""
+
+    def account(self) -> Mapping[str, str]:
+        """What there is to say, by title, as texts that are safe to print."""
+        turn = self.turn
+        legal = "legal" if turn.legal else f"not legal; allowed: {' '.join(self.allowed)}"
+        said = {
+            "reply": STATUS[turn.parsed.status],
+            "action": f"{'none' if turn.parsed.action is None else turn.parsed.action} ({legal})",
+            **self._judged(),
+            "reward": f"{turn.reward:g}",
+            "episode": turn.ending + (", won" if turn.success else ""),
+        }
+        return {title: visible(text) for title, text in said.items()}
+
+    def _judged(self) -> Mapping[str, str]:
+        verdict = self.verdict
+        if verdict is None:
+            return {"verdict": "none: this task has no expert"}
+        said = {"verdict": JUDGEMENT.get(verdict.judgement, str(verdict.judgement))}
+        if verdict.answers:
+            said["checks"] = ", ".join(f"{name} {'right' if ok else 'WRONG'}" for name, ok in verdict.answers.items())
+        if verdict.thought is not None:
+            said["correction"] = write(verdict.thought, verdict.action or "")
+        if verdict.target is not None:
+            said["plan kept"] = verdict.target
+        return said
+
+
+class Game:
+    """Episodes of one environment. `seed` deals the start states that environment 0 of a training run with it gets."""
+
+    def __init__(self, config: Config, seed: int) -> None:
+        self.task = tasks.load(config.task)
+        self.seed = seed
+        self.episode = -1
+        self.turns: list[Played] = []
+        """Of this episode."""
+        self.total = 0.0
+        """Return of this episode: the sum of its rewards."""
+        self.returns: list[float] = []
+        """Of the episodes that ended."""
+        self.won = 0
+        self._table = Table(self.task, 1, config)
+        self._seat = self._table.seats[0]
+        self._oracle = OracleCorrector(self.task) if has_expert(self.task) else None
+        self.deal()
+
+    @property
+    def prompt(self) -> Prompt:
+        """What the agent would see now; after the end, the last state."""
+        return self._seat.prompt
+
+    @property
+    def over(self) -> bool:
+        """Whether this episode has ended."""
+        return bool(self.turns) and self.turns[-1].turn.ending is not Ending.RUNNING
+
+    def deal(self) -> None:
+        """Starts the next episode."""
+        self.episode += 1
+        self.turns, self.total = [], 0.0
+        self._seat.episode = self.episode
+        start = self.task.reset_arguments(numbers(self.seed, 0, self._seat, 0))
+        self._table.begin(self._seat, start, self.episode)
+
+    def play(self, text: str) -> Played:
+        """Judges a whole reply and plays it."""
+        parsed = parse(text, True, self.task.thought_keys)
+        seat = self._seat
+        verdict = self._oracle.judge([case_of(seat, text, parsed)])[0].result() if self._oracle else None
+        allowed = self.allowed()
+        draws = numbers(self.seed, 0, seat, 1 + seat.turn)
+        turn = self._table.play(seat, Reply(text, (), (), True), parsed, draws)
+        self.turns.append(played := Played(turn, verdict, allowed))
+        self.total += turn.reward
+        if self.over:
+            self.returns.append(self.total)
+            self.won += turn.success
+        return played
+
+    def written(self, thought: Mapping[str, Any], action: str) -> str:
+        """A reply in the agent's form, its thought's fields in order, empty where not given."""
+        return write({key: thought.get(key, "") for key in self.task.thought_keys}, action)
+
+    def expert(self) -> str | None:
+        """The expert's reply here, following the plan kept so far; None where nothing helps, or there is no expert."""
+        verdict = self.turns[-1].verdict if self.turns else None
+        found = self.task.expert(self._seat.truth, verdict.target if verdict else None)
+        return None if found is None else write(found.thought, found.action)
+
+    def allowed(self) -> list[str]:
+        """The actions that the game allows now."""
+        return list(self.task.actions(self._seat.observation))
+
+    def close(self) -> None:
+        """Closes the environment."""
+        self._table.close()
+
+
+def has_expert(task: Task) -> bool:
+    """Whether the oracle can judge and correct in this task."""
+    return type(task).expert is not Task.expert
+
+
+def value_of(text: str) -> Any:
+    """What a person typed into a field: a list, number or object where it is written as one, else the text."""
+    try:
+        found = json.loads(text)
+    except ValueError:
+        return text
+    return found if isinstance(found, list | dict | int) and not isinstance(found, bool) else text

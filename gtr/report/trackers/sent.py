@@ -1,0 +1,33 @@
+"""What a tracker that cannot take points back has been told."""
+
+import json
+import uuid
+from pathlib import Path
+from typing import Any
+
+from gtr.report.files import encode, write_whole
+
+
+class Sent:
+    """Keeps, in the run folder, the run's name at the tracker and the last update it was told of.
+
+    A run that a crash threw back to its checkpoint does some updates again: they are told once. What had not left a
+    killed process is then missing at the tracker; ``metrics.jsonl`` has it.
+    """
+
+    def __init__(self, file: Path) -> None:
+        self._file = file
+        self._record: dict[str, Any] = json.loads(file.read_bytes()) if file.exists() else {"id": uuid.uuid4().hex[:8]}
+
+    @property
+    def id(self) -> str:
+        """Eight hexadecimal digits, the same for all resumes of a run."""
+        return str(self._record["id"])
+
+    def once(self, kind: str, update: int) -> bool:
+        """Whether `kind` of `update` was not told yet; from now on it counts as told."""
+        if update <= self._record.get(kind, -1):
+            return False
+        self._record[kind] = update
+        write_whole(self._file, encode(self._record))
+        return True

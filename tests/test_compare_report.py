@@ -1,0 +1,368 @@
+"""Reports made from run folders alone: what counts, what is said, and that no reply breaks out of them."""
+
+import json
+import re
+from collections.abc import Sequence
+from dataclasses import replace
+from html.parser import HTMLParser
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import matplotlib
+import numpy as np
+import pytest
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+
+from gtr import tasks
+from gtr.cli import run
+from gtr.compare import study_of
+from gtr.compare.alike import doubts
+from gtr.compare.existing import read_existing
+from gtr.compare.formats import cells, latex, markdown
+from gtr.compare.page import html
+from gtr.compare.picture import LAYOUTS, MARKERS, STYLES, figure, rendered
+from gtr.compare.results import Collapse, RunResult
+from gtr.compare.runner import State
+from gtr.compare.table import rows_of
+from gtr.config import ReportConfig
+from gtr.errors import RunError
+from gtr.metrics.table import describe
+from gtr.presets import build
+from gtr.report import RunFolder
+from gtr.report.text import visible
+from gtr.tasks.reply import parse
+from gtr.types import Ending, Prompt, Reply, Turn
+
+UPDATES = 3
+HOSTILE = (
+    '{"cards": [3, 9], "formula": "</code><script>document.title=1</script>", "thoughts": "\x1b[2J \u202egnp.exe | '
+    '<img src=x onerror=alert(1)> `x` \u2066 next 3", "action": "3"}'
+)
+START = {"cards": ["H3", "S9"]}
+
+
+def new_run(
+    folder: Path, method: str, seed: int, wins: int = 10, reply: str = HOSTILE, updates: int = UPDATES, **rooms: Any
+) -> Path:
+    """A run folder as training leaves it, without the training."""
+    config = build(method, "ezpoints")
+    train = replace(config.train, updates=UPDATES, envs=4, turns=4)
+    config = replace(config, train=train, seed=seed, runs=str(folder), report=ReportConfig(trackers=()))
+    for room, values in rooms.items():
+        config = replace(config, **{room: replace(getattr(config, room), **values)})
+    with RunFolder.create(config) as made:
+        made.write_fingerprint(device="cpu")
+        made.write_evaluation(0, evaluation(5), [first_turn(reply)])
+        for update in range(1, updates + 1):
+            made.write_metrics(update, {"episode/success": 0.5, "thought/perception": 1 - update / 10})
+        made.write_evaluation(updates, evaluation(wins), [first_turn(reply)])
+        return made.path
+
+
+def evaluation(wins: int, panel: str = "ezpoints-same-100-abc") -> dict[str, Any]:
+    health = {"episode/return": wins / 10, "thought/perception": 0.75}
+    return {"panel": panel, "successes": wins, "episodes": 100, "success": wins / 100, "health": health}
+
+
+def first_turn(text: str) -> Turn:
+    task = tasks.load(build("gtr", "ezpoints").task)
+    image, info = task.make_env().reset(options=START)
+    prompt = Prompt(np.asarray(image), "say <b>what</b> you see")
+    parsed = parse(text, True, task.thought_keys)
+    return Turn(0, 0, 0, prompt, task.truth(info), Reply(text, (1,), (-0.1,), True), parsed, True, 0.0, Ending.RUNNING)
+
+
+def four(folder: Path) -> list[Path]:
+    return [new_run(folder, method, seed, 10 + 10 * seed) for method in ("rl4vlm", "gtr") for seed in (1, 2)]
+
+
+# -- which runs are compared, and whether they may be ----------------------------------------------------------------
+
+
+def test_runs_are_grouped_by_method_and_seed(tmp_path: Path) -> None:
+    results = read_existing(four(tmp_path))
+    assert [(one.method, one.seed, one.state) for one in results] == [
+        (method, seed, State.FINISHED) for method in ("rl4vlm", "gtr") for seed in (1, 2)
+    ]
+    assert doubts(results) == []
+    start, plain, guided = rows_of(results)
+    assert (start.success, plain.seeds, guided.seeds) == (0.05, (0.2, 0.3), (0.2, 0.3))
+
+
+def test_one_preset_with_two_settings_is_two_methods(tmp_path: Path) -> None:
+    runs = [new_run(tmp_path, "gtr", 1), new_run(tmp_path, "gtr", 1, ppo={"clip": 0.3}), new_run(tmp_path, "gtr", 2)]
+    methods = [one.method for one in read_existing(runs)]
+    clip = build("gtr", "ezpoints").ppo.clip
+    assert methods == [f"gtr (ppo.clip {clip})", f"gtr (ppo.clip {clip})", "gtr (ppo.clip 0.3)"]
+
+
+def test_a_comparisons_folder_stands_for_its_runs_and_each_counts_once(tmp_path: Path) -> None:
+    paths = four(tmp_path / "runs")
+    (tmp_path / "runs" / "agents").mkdir()
+    assert len(read_existing([tmp_path, paths[0]])) == 4
+
+
+def test_runs_that_cannot_be_one_comparison(tmp_path: Path) -> None:
+    first = new_run(tmp_path, "gtr", 1)
+    with pytest.raises(RunError, match=r"gtr-ezpoints-1-2 are both gtr, seed 1: leave one of them out"):
+        read_existing([first, new_run(tmp_path, "gtr", 1)])
+    with pytest.raises(RunError, match=r"several tasks \(ezpoints, points24\)"):
+        read_existing([first, new_run(tmp_path, "gtr", 2, task={"name": "points24"})])
+    with pytest.raises(RunError, match="not a run folder"):
+        read_existing([tmp_path / "nothing"])
+
+
+def test_what_is_not_alike_is_said(tmp_path: Path) -> None:
+    paths = [new_run(tmp_path, "gtr", 1), new_run(tmp_path, "rl4vlm", 2, updates=2)]
+    paths.append(new_run(tmp_path, "no_dagger", 1, task={"deck": "dark"}))
+    RunFolder.open(paths[2], main=False)
+    with RunFolder.open(paths[2]) as other:
+        other.write_evaluation(UPDATES, evaluation(90, "ezpoints-same-100-other"))
+        marks = json.loads((paths[2] / "fingerprint.json").read_text())
+        marks[0]["packages"]["torch"] = "1.0"
+        (paths[2] / "fingerprint.json").write_text(json.dumps(marks))
+    results = read_existing(paths)
+    said = doubts(results)
+    assert said[0].startswith("rl4vlm, seed 2 has not reached its last update and does not count")
+    assert "task.deck differs: classic (gtr, rl4vlm); dark (no_dagger)." in said
+    assert any(one.startswith("Measured on different panels") and "other (no_dagger)" in one for one in said)
+    assert "Run with different seeds: 1 (gtr, no_dagger); 2 (rl4vlm)." in said
+    assert any("torch 1.0" in one for one in said)
+    rows = {row.agent: row for row in rows_of(results)}
+    assert (rows["rl4vlm"].unfinished, rows["rl4vlm"].seeds) == (1, ())
+    assert np.isnan(rows["no_dagger"].times_start), "success on two panels is not compared"
+    assert "(1 of 1 unfinished)" in cells(rows["rl4vlm"])
+    assert "- task.deck differs" in markdown(list(rows.values()), "t", said)
+
+
+def test_a_run_that_is_being_written_does_not_count(tmp_path: Path) -> None:
+    path = new_run(tmp_path, "gtr", 1)
+    with RunFolder.open(path):
+        (result,) = read_existing([path])
+    assert result.state is State.RUNNING
+    assert doubts([result]) == ["gtr, seed 1 is still being trained and does not count yet."]
+
+
+# -- the command ----------------------------------------------------------------------------------------------------
+
+
+def test_the_command_trains_nothing_and_writes_everything(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    paths = [str(path) for path in four(tmp_path / "a")]
+    out = tmp_path / "out"
+    assert run(["compare", "--from", *paths, "--out", str(out)]) == 0
+    text = capsys.readouterr().out
+    assert f"report: {out / 'comparison.html'}" in text
+    figures = [f"figure-{kind}.{ending}" for kind in ("column", "page") for ending in ("svg", "pdf", "png")]
+    tables = [f"table.{ending}" for ending in ("csv", "md", "tex")]
+    names = ["curves.png", "comparison.html", "results.json", "samples.md", "images", *tables, *figures]
+    assert sorted(path.name for path in out.iterdir()) == sorted(names)
+    assert f"gtr compare --from {paths[0]}" in (out / "comparison.html").read_text()
+    assert run(["compare", "--from", *paths, "--out", str(out)]) == 0, "a report may be made anew"
+    (out / "comparison.json").write_text("{}")
+    assert run(["compare", "--from", *paths, "--out", str(out)]) == 2
+    assert "choose another folder with --out" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ("compare --from", "write the run folders after --from"),
+        ("compare gtr --from x", "leave out gtr"),
+        ("compare --from x --seeds 1 --ppo.clip 0.1", "leave out --seeds --ppo.clip 0.1"),
+        ("compare --from nowhere", "not a run folder"),
+    ],
+)
+def test_mistakes(words: str, message: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(words.split()) == 2
+    assert message in capsys.readouterr().err
+
+
+# -- what models wrote ----------------------------------------------------------------------------------------------
+
+
+class Page(HTMLParser):
+    """What a browser would make of a page: its elements, their attributes, and its text."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.elements: list[tuple[str, dict[str, str | None]]] = []
+        self.words: list[str] = []
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.elements.append((tag, dict(attrs)))
+
+    def handle_data(self, data: str) -> None:
+        self.words.append(data)
+
+
+def report_of(paths: Sequence[Path]) -> str:
+    return html(study_of(read_existing(paths), "a <b>title</b>", ["gtr", "compare"]))
+
+
+def test_no_reply_breaks_out_of_the_page(tmp_path: Path) -> None:
+    text = report_of(four(tmp_path))
+    page = Page(text)
+    assert not {"script", "iframe", "object", "link", "form", "b-title"} & {tag for tag, _ in page.elements}
+    for _, attributes in page.elements:
+        assert not [name for name in attributes if name.startswith("on")]
+        for name in ("src", "href", "xlink:href"):
+            value = attributes.get(name) or "#"
+            assert value.startswith(("data:image/png;base64,", "#")), value
+    assert "url(http" not in text
+    assert "@import" not in text
+    for unseen in ("\x1b", "\u202e", "\u2066"):
+        assert unseen not in text
+    words = "".join(page.words)
+    assert "<script>document.title=1</script>" in words
+    assert r"\x1b[2J \u202egnp.exe" in words
+    assert "say <b>what</b> you see" in words
+    assert "a <b>title</b>" in words
+
+
+def test_no_reply_breaks_out_of_the_markdown(tmp_path: Path) -> None:
+    from gtr.compare.samples import markdown as samples
+    from gtr.compare.samples import start_states
+
+    text = samples(start_states(read_existing(four(tmp_path))))
+    row = next(line for line in text.splitlines() if line.startswith("| after gtr"))
+    assert len(re.findall(r"(?<!\\)\|", row)) == 4
+    assert "<script" not in text
+    assert "\u202e" not in text
+
+
+def test_the_page_says_what_it_shows(tmp_path: Path) -> None:
+    words = " ".join("".join(Page(report_of(four(tmp_path))).words).split())
+    perception = describe("thought/perception")
+    assert perception is not None
+    assert perception.formula in words
+    assert "gtr succeeds in 0.25 of the starts" in words
+    assert "The collapse alarm rang in no run." in words
+    assert "perception ✓ right" in words
+    assert "All runs: the same game, panel, starting agent" in words
+    assert "guidance.correctornoneoracle" in words
+    odd = [new_run(tmp_path / "odd", "gtr", 1, reply="\x1b]0;x\x07 {")]
+    words = "".join(Page(report_of(odd)).words)
+    assert "malformed reply" in words
+    assert r"\x1b]0;x\x07 {" in words
+
+
+def test_a_report_needs_no_task_file(tmp_path: Path) -> None:
+    path = new_run(tmp_path, "gtr", 1)
+    config = (path / "config.json").read_text()
+    (path / "config.json").write_text(config.replace('"ezpoints"', '"gone/game.py:Game"'))
+    assert "not checked: task file" in "".join(Page(report_of([path])).words)
+
+
+def test_visible_writes_out_what_steers() -> None:
+    assert visible("a\n\tb é 漢") == "a\n\tb é 漢"
+    assert visible("\x1b[0m\x9b\u200b\ud800\U000e0001") == r"\x1b[0m\x9b\u200b\ud800\U000e0001"
+
+
+# -- LaTeX ----------------------------------------------------------------------------------------------------------
+
+
+def test_the_latex_table_is_whole(tmp_path: Path) -> None:
+    paths = [*four(tmp_path), new_run(tmp_path, "gtr", 3, ppo={"clip": 0.3}, task={"options": {"a_b": "50%&{$#"}})]
+    rows = rows_of(read_existing(paths))
+    text = latex(rows, r"50% of a_b & c \ d", "gtr/x y")
+    assert [line.strip() for line in text.splitlines() if "rule" in line] == [r"\toprule", r"\midrule", r"\bottomrule"]
+    opened = re.findall(r"\\begin\{(\S+?)\}", text)
+    assert re.findall(r"\\end\{(\S+?)\}", text) == opened[::-1]
+    plain = re.sub(r"\\[\\&%$#_{}]", "", text)
+    assert plain.count("{") == plain.count("}")
+    lines = [line for line in text.splitlines() if line.endswith(r"\\")]
+    assert len(lines) == len(rows) + 1
+    columns = re.search(r"begin\{tabular\}\{(\w+)\}", text)
+    assert columns is not None
+    for line in lines:
+        cells_of = re.split(r"(?<!\\)&", line)
+        assert len(cells_of) == len(columns[1])
+        assert not re.search(r"(?<!\\)[%#_]", line)
+    assert r"50\% of a\_b \& c \textbackslash{} d" in text
+    assert r"\label{tab:gtr-x-y}" in text
+    assert r"a\_b" in text
+    assert "0.12--0.33" in text or re.search(r"0\.\d\d--0\.\d\d", text)
+    assert r"$\times$ start" in text
+
+
+# -- pictures -------------------------------------------------------------------------------------------------------
+
+
+def curves(method: str, seed: int) -> RunResult:
+    turns = [100 * i for i in range(1, 13)]
+    rng = np.random.default_rng([len(method), seed])
+    names = ("thought/perception", "thought/start_plan", "action/follows", "action/max_share", "thought/self_bleu2")
+    series = {name: rng.random(12).tolist() for name in names}
+    collapse = Collapse(6, 600, ("thought/perception",)) if method == "rl4vlm" else None
+    panel = {0: 0.1, 1200: 0.5}
+    return RunResult(method, seed, State.FINISHED, "x", "", turns, series, panel, collapse=collapse)
+
+
+METHODS = ("gtr", "rl4vlm", "no_dagger", "annealed_cloning")
+
+
+@pytest.mark.parametrize("layout", LAYOUTS, ids=lambda layout: layout.name)
+def test_pictures_are_readable(layout: Any) -> None:
+    """Every text is large enough, inside the picture, and none covers another."""
+    results = [curves(method, seed) for method in METHODS for seed in (1, 2)]
+    with matplotlib.rc_context({"font.size": layout.font}):
+        made = figure(results, "a title", layout)
+        made.set_layout_engine("constrained")
+        canvas = FigureCanvasAgg(made)
+        canvas.draw()
+    shown = [text for text in made.findobj(matplotlib.text.Text) if text.get_text() and text.get_visible()]
+    boxes = [text.get_window_extent(canvas.get_renderer()) for text in shown]
+    assert min(text.get_fontsize() for text in shown) >= 7
+    # Ticks outside the limits have texts too, which are not drawn.
+    number = re.compile(r"[\d.\u2212]+")
+    labels = [(t, box) for t, box in zip(shown, boxes, strict=True) if not number.fullmatch(t.get_text())]
+    assert len(labels) > len(layout.panels) + len(METHODS)
+    for text, box in labels:
+        assert box.x0 >= 0, text.get_text()
+        assert box.x1 <= made.bbox.width, text.get_text()
+    for i, (one, box) in enumerate(labels):
+        for other, second in labels[i + 1 :]:
+            assert not box.overlaps(second), (one.get_text(), other.get_text())
+
+
+def test_methods_differ_in_black_and_white() -> None:
+    made = figure([curves(method, 1) for method in METHODS], "t", LAYOUTS[1])
+    handles = made.legends[0].legend_handles
+    looks = {(line.get_linestyle(), line.get_marker()) for line in handles if line is not None}
+    assert len(looks) == len(METHODS) + 1, "four methods and the alarm"
+    assert len(set(STYLES)) == len(STYLES) == len(set(MARKERS))
+
+
+def test_pictures_for_papers_are_vectors_and_equal_runs_give_equal_files() -> None:
+    results = [curves("gtr", 1)]
+    svg = rendered(results, "t", LAYOUTS[1], "svg")
+    assert b"<image" not in svg
+    assert svg == rendered(results, "t", LAYOUTS[1], "svg")
+    width = re.search(rb'width="([\d.]+)pt"', svg)
+    assert width is not None
+    assert float(width[1]) / 72 == pytest.approx(3.35)
+    pdf = rendered(results, "t", LAYOUTS[2], "pdf")
+    assert pdf.startswith(b"%PDF")
+    assert b"/Type3" not in pdf, "journals refuse Type 3 fonts"
+
+
+def luminance(colour: str) -> float:
+    parts = [int(colour[i : i + 2], 16) / 255 for i in (1, 3, 5)]
+    linear = [c / 12.92 if c <= 0.03928 else ((c + 0.055) / 1.055) ** 2.4 for c in parts]
+    return sum(weight * value for weight, value in zip((0.2126, 0.7152, 0.0722), linear, strict=True))
+
+
+def test_the_pages_colours_have_contrast() -> None:
+    """WCAG AA, in light and in dark, of every ink on paper and cards."""
+    style = (Path(__file__).parents[1] / "gtr" / "compare" / "page.html").read_text()
+    schemes = [dict(re.findall(r"--(\w+): (#\w+)", block)) for block in re.findall(r":root \{([^}]*)\}", style)]
+    assert len(schemes) == 3
+    for scheme in schemes:
+        full = {name: c if len(c) == 7 else "#" + "".join(2 * x for x in c[1:]) for name, c in scheme.items()}
+        inks = ("ink", "soft", "good", "bad")
+        for ink, paper in [*((ink, "paper") for ink in inks), *((ink, "card") for ink in inks), ("ink", "warn")]:
+            low, high = sorted((luminance(full[ink]), luminance(full[paper])))
+            assert (high + 0.05) / (low + 0.05) >= 4.5, (ink, paper)
+    assert len(list(pairwise(schemes))) == 2
