@@ -1,6 +1,6 @@
 """Arguments of the commands as dataclasses: their field docstrings are the ``--help``. Imports no torch."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Annotated, Literal, TypeVar
@@ -14,6 +14,7 @@ from gtr.errors import ConfigError, nearest
 from gtr.presets import METHODS, TASKS, build
 from gtr.report.folder import read_config
 from gtr.report.trackers import require
+from gtr.words import leading, peek, split_options
 
 T = TypeVar("T")
 COMPARE_FLAGS = ("--task", "--scale", "--seeds", "--out", "--from", "--jobs", "-h", "--help")
@@ -219,7 +220,7 @@ def _parse_resume(arguments: Sequence[str], folder: Path) -> TrainOptions:
 
 def parse_eval(arguments: Sequence[str]) -> tuple[EvalOptions, list[Config]]:
     """The options of ``gtr eval``, and for each agent the settings to play with: its own, on the common task."""
-    names = _leading(arguments)
+    names = leading(arguments)
     if not names and not {"-h", "--help"} & set(arguments):
         raise ConfigError("write the agents first: gtr eval AGENT [AGENT ...]: run folders, models, random, expert")
     own = {name: read_config(Path(name)) for name in names if (Path(name) / "config.json").is_file() and _is_run(name)}
@@ -284,7 +285,7 @@ def parse_corrector_eval(arguments: Sequence[str]) -> tuple[CorrectorEvalOptions
 
 def parse_play(arguments: Sequence[str]) -> tuple[PlayOptions, Config]:
     """The options of ``gtr play`` and the settings of the game."""
-    names = _leading(arguments)
+    names = leading(arguments)
     if len(names) != 1 and not {"-h", "--help"} & set(arguments):
         raise ConfigError(f"write one game first: gtr play TASK ... . {nearest('', TASKS)}")
     task = names[0] if names else "points24"
@@ -352,45 +353,6 @@ def _cli(kind: type[T], arguments: Sequence[str], default: T, command: str, flag
     return tyro.cli(
         kind, args=list(arguments), default=default, prog=f"gtr {command}", use_underscores=True, config=markers
     )
-
-
-# -- words --------------------------------------------------------------------------------------------------------
-
-
-def peek(arguments: Sequence[str], flag: str) -> str | None:
-    """The word after `flag`, or after ``flag=``; None where the flag is not there."""
-    for index, word in enumerate(arguments):
-        if word.startswith(flag + "="):
-            return word.removeprefix(flag + "=")
-        if word == flag:
-            return arguments[index + 1] if index + 1 < len(arguments) else ""
-    return None
-
-
-def split_options(arguments: Sequence[str], own: Collection[str]) -> tuple[list[str], list[str]]:
-    """The words that belong to the flags in `own`, leading words included, and all others.
-
-    >>> split_options(["a", "b", "--seeds", "1", "2", "--ppo.clip", "-1"], ["--seeds"])
-    (['a', 'b', '--seeds', '1', '2'], ['--ppo.clip', '-1'])
-    """
-    mine: list[str] = []
-    others: list[str] = []
-    current = mine
-    for word in arguments:
-        if is_flag(word):
-            current = mine if word.partition("=")[0] in own else others
-        current.append(word)
-    return mine, others
-
-
-def is_flag(word: str) -> bool:
-    """Whether a word names a setting; ``-1`` and ``-.5`` are values."""
-    return word.startswith("-") and not word[1:2].isdigit() and word[1:2] != "."
-
-
-def _leading(arguments: Sequence[str]) -> list[str]:
-    first_flag = next((index for index, word in enumerate(arguments) if is_flag(word)), len(arguments))
-    return list(arguments[:first_flag])
 
 
 def parse_nothing(arguments: Sequence[str], command: str, description: str) -> None:

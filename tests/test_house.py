@@ -48,6 +48,7 @@ ORDER = (
     "corrector_eval",
     "sft",
     "train",
+    "words",
     "options",
     "show",
     "compare",
@@ -61,7 +62,7 @@ ORDER = (
 
 LIGHT = (
     *("errors", "config", "config_io", "checks", "presets", "types", "stats", "tasks", "rollout"),
-    *("options", "show", "play", "commands", "cli"),
+    *("words", "options", "show", "play", "commands", "cli"),
 )
 """Rooms that must not bring torch along."""
 
