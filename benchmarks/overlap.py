@@ -1,9 +1,11 @@
 """What waiting for a slow corrector adds to a rollout: the oracle against an API that takes 2 s per request.
 
-    python benchmarks/overlap.py [--envs 32] [--turns 24] [--seconds 2] [--in_flight 256]
+    python benchmarks/overlap.py [--agent tiny|timed] [--envs 32] [--turns 32] [--tokens 256] [--seconds 2] [--step 2]
 
-Both rollouts are played by the same tiny agent with random weights, one after the other, in one run. The API is a real
-HTTP server on loopback with the solver behind it (tests/chat_server.py), early stopping is off, tools are off.
+All rollouts are played one after the other, in one run, by the same agent: a tiny model with random weights that writes
+up to `--tokens` tokens on this machine's CPU, or (timed) the solver's replies, half of them spoilt, `--step` seconds
+apart, as if a larger model wrote them on a GPU of its own. The API is a real HTTP server on loopback with the solver
+behind it (tests/chat_server.py); early stopping is off, tools are off.
 """
 
 import argparse
@@ -11,6 +13,7 @@ import os
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -19,31 +22,45 @@ import numpy as np
 import torch
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
+from chat_cases import ScriptedPolicy  # type: ignore[import-not-found]
 from chat_server import Server  # type: ignore[import-not-found]
 
 from gtr import tasks
 from gtr.config import Config
 from gtr.guidance import make_corrector
 from gtr.policy import tiny
-from gtr.policy.policy import Policy, load_policy
+from gtr.policy.policy import load_policy
 from gtr.presets import build
 from gtr.rollout import Collector, Table
 from gtr.sft import expert_examples
+from gtr.types import Prompt, Reply
 
 
-def agent(config: Config, folder: Path) -> Policy:
-    """A tiny agent with random weights: it writes nonsense up to the token limit, at the speed of a trained one."""
+class TimedAgent(ScriptedPolicy):  # type: ignore[misc]
+    """Takes a fixed time for the replies of one step."""
+
+    def __init__(self, task: Any, step: float) -> None:
+        super().__init__(task)
+        self.step = step
+
+    def generate(self, prompts: list[Prompt], greedy: bool = False) -> list[Reply]:
+        time.sleep(self.step)
+        return list(super().generate(prompts, greedy))
+
+
+def tiny_agent(config: Config, folder: Path) -> Any:
+    """A tiny model with random weights: it writes nonsense up to the token limit, at the speed of a trained one."""
     examples = expert_examples(tasks.load(config.task), config, 60, np.random.default_rng(0))
     texts = [text for one in examples for text in (one.reply, one.prompt.text)]
-    model = tiny.build("tiny-llava", texts, config.task.image_size, 0, folder)
-    return load_policy(model, config.policy, 0)
+    return load_policy(tiny.build("tiny-llava", texts, config.task.image_size, 0, folder), config.policy, 0)
 
 
-def timed(config: Config, policy: Policy) -> tuple[float, dict[str, float], int]:
+def timed(config: Config, make_agent: Callable[[], Any]) -> tuple[float, dict[str, float], int]:
     """Seconds of one rollout, of which by stage, and the number of turns with a verdict."""
-    task = tasks.load(config.task)
+    task, agent = tasks.load(config.task), make_agent()
+    Table._see = shown_to(agent)  # type: ignore[method-assign]
     corrector = make_corrector(config, task)
-    collector = Collector(task, policy, corrector, config)
+    collector = Collector(task, agent, corrector, config)
     started = time.perf_counter()
     rollout = collector.collect()
     spent = time.perf_counter() - started
@@ -54,38 +71,52 @@ def timed(config: Config, policy: Policy) -> tuple[float, dict[str, float], int]
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    for name, default in (("envs", 32), ("turns", 24), ("in_flight", 256)):
-        parser.add_argument(f"--{name}", type=int, default=default)
-    parser.add_argument("--seconds", type=float, default=2.0)
+    parser.add_argument("--agent", choices=("tiny", "timed"), default="tiny")
+    for name, whole in (("envs", 32), ("turns", 32), ("tokens", 256), ("in_flight", 256), ("repeats", 2)):
+        parser.add_argument(f"--{name}", type=int, default=whole)
+    for name in ("seconds", "step"):
+        parser.add_argument(f"--{name}", type=float, default=2.0)
     chosen = parser.parse_args()
     os.environ["OPENAI_API_KEY"] = "none"
     torch.set_num_threads(1)
     config = build("gtr", task="points24", scale="tiny")
     train = replace(config.train, envs=chosen.envs, turns=chosen.turns)
-    config = replace(config, train=train, guidance=replace(config.guidance, stop_early=False))
+    guidance = replace(config.guidance, stop_early=False)
+    policy = replace(config.policy, max_new_tokens=chosen.tokens)
+    config = replace(config, train=train, guidance=guidance, policy=policy)
     with tempfile.TemporaryDirectory() as folder, Server(tasks.load(config.task), delay=chosen.seconds) as server:
-        show(server)
-        policy = agent(config, Path(folder) / "model")
+        SHOWN.append(server)
+        agent = tiny_agent(config, Path(folder) / "model") if chosen.agent == "tiny" else None
         api = replace(config.corrector, base_url=server.url, structured="json_schema", tools="off", timeout=60.0)
         api = replace(api, in_flight=chosen.in_flight)
-        asking = replace(config, corrector=api, guidance=replace(config.guidance, corrector="chat"))
-        timed(replace(config, train=replace(train, turns=1)), policy)
-        for name, settings in (("oracle", config), ("api", asking), ("oracle", config), ("api", asking)):
-            spent, stages, judged = timed(settings, policy)
-            parts = "  ".join(f"{stage} {seconds:.1f}" for stage, seconds in stages.items())
-            print(f"{name:7} {spent:6.1f} s for {judged} turns   {parts}", flush=True)
-        print(f"{len(server.requests)} requests, at most {server.most_at_once} at a time")
+        asking = replace(config, corrector=api, guidance=replace(guidance, corrector="chat"))
+        spent: dict[str, list[float]] = {"oracle": [], "api": []}
+        for name, settings in [("oracle", config), ("api", asking)] * chosen.repeats:
+            task = tasks.load(config.task)
+            seconds, stages, judged = timed(settings, lambda task=task: agent or TimedAgent(task, chosen.step))
+            spent[name].append(seconds)
+            parts = "  ".join(f"{stage} {took:.1f}" for stage, took in stages.items())
+            print(f"{name:7} {seconds:6.1f} s for {judged} turns   {parts}", flush=True)
+        added = sum(spent["api"]) / sum(spent["oracle"]) - 1
+        print(f"{len(server.requests)} requests, at most {server.most_at_once} at a time; the API adds {added:.1%}")
 
 
-def show(server: Any) -> None:
-    """Lets the server see every picture together with its truth."""
-    see = Table._see
+SHOWN: list[Any] = []
+"""The server that sees every picture together with its truth."""
+SEE = Table._see
+
+
+def shown_to(agent: Any) -> Any:
+    """Lets the server, and an agent that plays by the solver, see every picture together with its truth."""
 
     def seen(self: Table, seat: Any, image: Any, info: Any) -> None:
-        see(self, seat, image, info)
-        server.show(seat.prompt.image, seat.truth)
+        SEE(self, seat, image, info)
+        for server in SHOWN:
+            server.show(seat.prompt.image, seat.truth)
+        if isinstance(agent, ScriptedPolicy):
+            agent.see(seat.prompt, seat.truth)
 
-    Table._see = seen  # type: ignore[method-assign]
+    return seen
 
 
 if __name__ == "__main__":

@@ -15,5 +15,5 @@ class Agent(ABC):
     mode: Literal["greedy", "sampled", "scripted"] = "scripted"
 
     @abstractmethod
-    def act(self, seats: Sequence[Seat]) -> list[Reply]:
-        """One reply per seat."""
+    def act(self, seats: Sequence[Seat]) -> Sequence[Reply | None]:
+        """One reply per seat; None where none came, which ends the episode without counting it."""

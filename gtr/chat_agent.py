@@ -8,11 +8,13 @@ from typing import final
 
 from gtr.agent import Agent
 from gtr.config import CorrectorConfig
-from gtr.guidance.chat.client import Client, Message
+from gtr.errors import CorrectorError
+from gtr.guidance.chat.client import Client
 from gtr.guidance.chat.failures import Broke, Failure
 from gtr.guidance.chat.ledger import Ledger
 from gtr.guidance.chat.prices import price_of
 from gtr.guidance.chat.questions import picture
+from gtr.guidance.chat.speaker import Message
 from gtr.guidance.chat.toolbox import Toolbox
 from gtr.rollout import Seat
 from gtr.tasks.task import Task
@@ -20,8 +22,6 @@ from gtr.types import Reply
 
 WITH_TOOLS = "openai+tool:"
 PLAIN = "openai:"
-EMPTY = Reply("", (), (), True)
-"""What counts as the reply where none came."""
 log = logging.getLogger(__name__)
 
 
@@ -42,22 +42,27 @@ class ChatAgent(Agent):
     async def _connect(self) -> Client:
         return Client(self._config, price_of(self._config), self.ledger)
 
-    def act(self, seats: Sequence[Seat]) -> list[Reply]:
+    def act(self, seats: Sequence[Seat]) -> list[Reply | None]:
         return self._runner.run(self._all(seats))
 
-    async def _all(self, seats: Sequence[Seat]) -> list[Reply]:
+    async def _all(self, seats: Sequence[Seat]) -> list[Reply | None]:
         return list(await asyncio.gather(*(self._reply(seat) for seat in seats)))
 
-    async def _reply(self, seat: Seat) -> Reply:
+    async def _reply(self, seat: Seat) -> Reply | None:
         text = {"type": "text", "text": seat.prompt.text}
         messages: list[Message] = [{"role": "user", "content": [text, picture(seat.prompt.image, self._config)]}]
         try:
             said = await self._tools.talk(messages) if self._tools.tools else None
             if said is None:
                 said = (await self._client.ask(messages)).text
-        except (Failure, Broke) as failure:
-            log.warning("no reply for episode %d, turn %d: %r", seat.episode, seat.turn, failure)
-            return EMPTY
+        except Broke:
+            raise CorrectorError(
+                f"the budget of ${self._config.budget_usd:g} was spent before the panel was played to its end: raise "
+                "corrector.budget_usd, or lower --episodes"
+            ) from None
+        except Failure as failure:
+            log.warning("no reply for episode %d, turn %d: %s: %s", seat.episode, seat.turn, failure.kind, failure)
+            return None
         return Reply(said, (), (), True)
 
     def close(self) -> None:

@@ -31,6 +31,7 @@ AT_LEAST_ONE = (
     "corrector.max_tokens",
     "corrector.tool_rounds",
     "corrector.in_flight",
+    "corrector.batch",
     "corrector.breaker",
 )
 NOT_NEGATIVE = (
@@ -78,6 +79,8 @@ SHARES = (
 BUILT_IN_MODELS = ("tiny-llava", "tiny-llava-next", "tiny-qwen2.5-vl")
 
 LIMITS = (
+    "device",
+    "batch",
     "in_flight",
     "requests_per_minute",
     "tokens_per_minute",
@@ -220,8 +223,21 @@ def _together(config: Config) -> Iterator[str]:
             f"guidance.corrector is {guidance.corrector!r}, but task.thought is False, so there is no thought to "
             "correct: set guidance.corrector none"
         )
+    if guidance.judge != "off" and not guided:
+        yield (
+            f"guidance.judge is {guidance.judge}, but guidance.corrector is none: name who judges, "
+            "guidance.corrector oracle, chat or local"
+        )
+    local = guidance.corrector == "local"
+    for key, known in (("structured", ("auto", "prompt")), ("tools", ("auto", "prompt", "off"))):
+        asked = setting(config, f"corrector.{key}")
+        if local and asked not in known:
+            yield (
+                f"corrector.{key} is {asked}, which takes a server, but guidance.corrector is local: "
+                f"set corrector.{key} to {' or '.join(known)}"
+            )
     learns_by_ppo = ppo.policy_weight > 0 or ppo.value_weight > 0 or ppo.entropy_weight > 0
-    if not learns_by_ppo and not (guided and guidance.weight > 0):
+    if not learns_by_ppo and not (guided and guidance.weight > 0 and guidance.judge == "off"):
         yield (
             "ppo.policy_weight, ppo.value_weight and ppo.entropy_weight are 0 and nothing is cloned "
             f"(guidance.corrector {guidance.corrector}, guidance.weight {guidance.weight}): nothing would be learnt; "

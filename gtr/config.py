@@ -98,9 +98,14 @@ class SftConfig:
 class GuidanceConfig:
     """Guided thought: who corrects, and what is learnt from corrections (paper section 3)."""
 
-    corrector: Literal["none", "oracle", "chat"] = "oracle"
+    corrector: Literal["none", "oracle", "chat", "local"] = "oracle"
     """none is plain RL (RL4VLM); oracle is the task's own expert: exact and free; chat is a model behind an
-    OpenAI-compatible API, set by corrector.* (paper: GPT-4o)."""
+    OpenAI-compatible API (paper: GPT-4o), local a Hugging Face model in this process; both are set by corrector.*."""
+    judge: Literal["off", "score", "compare"] = "off"
+    """Make the corrector a judge: nothing is cloned, and its score of each thought becomes a reward (paper's ablation,
+    which fails). compare: it says which of two thoughts is better (RL-VLM-F)."""
+    judge_reward: float = 1.0
+    """Reward of a turn whose thought the judge finds perfect; a worthless one gets its opposite."""
     memory: Literal["run", "rollout"] = "run"
     """DAgger: lessons of the whole run, or (no_dagger) of the current rollout only."""
     clone: Literal["thought", "thought_and_action"] = "thought"
@@ -112,9 +117,10 @@ class GuidanceConfig:
     correct_malformed: bool = True
     """Also correct replies that cannot be read (code: no; then they never heal)."""
     stop_early: bool = True
-    """End an episode when it leaves the corrector's plan or cannot succeed any more (code: yes)."""
+    """End an episode when it leaves the corrector's plan or cannot succeed any more (code: yes; not on ALFWorld)."""
     stop_reward: float = -1.0
-    """Reward of the turn on which the corrector ends the episode (code: -1 on Points24, -3 on ALFWorld)."""
+    """Reward of the turn on which the corrector ends the episode (code: -1 on Points24). On ALFWorld the game itself
+    cuts episodes (task.options cut_reward; code: -3)."""
     forget_target: bool = False
     """Reproduce the code's slip: after an environment's first episode a first thought judged right has no target
     and is stopped."""
@@ -122,10 +128,14 @@ class GuidanceConfig:
 
 @dataclass(frozen=True)
 class CorrectorConfig:
-    """A model behind an OpenAI-compatible API: as corrector (guidance.corrector chat), or as an agent in `gtr eval`."""
+    """A model as corrector (guidance.corrector chat or local) or, behind an API, as an agent in `gtr eval`."""
 
     model: str = "gpt-4o"
-    """The model's name at that server (paper: GPT-4o)."""
+    """The model's name at its server (paper: GPT-4o); for local a folder or hub id."""
+    device: str = "auto"
+    """Where a local model runs: cpu, cuda, cuda:1, ...; auto takes a GPU if there is one."""
+    batch: int = 8
+    """Questions that a local model answers at a time."""
     base_url: str | None = None
     """Address of the server up to /v1; None takes the environment's OPENAI_BASE_URL, else OpenAI."""
     key_env: str = "OPENAI_API_KEY"

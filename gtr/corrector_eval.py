@@ -13,6 +13,7 @@ from gtr.config import Config
 from gtr.errors import ConfigError
 from gtr.guidance import make_corrector
 from gtr.guidance.trial import Score, samples, trial
+from gtr.report.costs import costs_line
 from gtr.stats import Interval
 
 
@@ -45,7 +46,7 @@ def examine(config: Config, per_fault: int, seed: int, folder: Path | None = Non
     asked = len(put) - costs.get("corrector/cache_hits", 0.0)
     if asked and costs:
         costs["usd_per_1000"] = 1000 * costs["corrector/usd"] / asked
-    who = config.corrector.model if config.guidance.corrector == "chat" else config.guidance.corrector
+    who = config.corrector.model if config.guidance.corrector in ("chat", "local") else config.guidance.corrector
     return Report(who, task.name, scores, costs)
 
 
@@ -58,15 +59,9 @@ def show(report: Report) -> None:
         grid.add_row(score.fault, str(score.thoughts), _share(score.found), _share(score.mended), str(score.absent))
     console = Console()
     console.print(grid)
-    if report.costs:
-        costs = report.costs
-        console.print(
-            f"${costs.get('usd_per_1000', 0.0):.2f} per 1,000 turns; {costs['corrector/requests']:.0f} requests, "
-            f"{costs['corrector/failed']:.0f} failed; {costs['corrector/tokens_in']:.0f} tokens in, "
-            f"{costs['corrector/tokens_out']:.0f} out; {costs.get('corrector/seconds_p50', 0.0):.1f} s each (median)",
-            highlight=False,
-            soft_wrap=True,
-        )
+    if (costs := costs_line(report.costs)) is not None:
+        each = report.costs.get("usd_per_1000", 0.0)
+        console.print(f"${each:.2f} per 1,000 turns; so far {costs}", highlight=False, soft_wrap=True)
 
 
 CAPTION = (

@@ -107,22 +107,53 @@ def torchvision() -> Finding:
 
 
 def alfworld() -> Iterator[Finding]:
-    """The optional extra for household tasks, and its optional data."""
+    """The optional extra for household tasks: its engine, started once, and its optional data."""
+    from gtr.errors import TaskError
     from gtr.tasks.alfworld import package
+    from gtr.tasks.alfworld.engine import Engine
 
-    lacking, mend = package.missing(), f"{sys.executable} -m {package.INSTALL}"
+    lacking, mend = package.missing(), install("alfworld")
     if len(lacking) > len(package.ENGINE):
         yield Finding(True, "ALFWorld is not installed; it is optional", mend)
+        if not any(map(shutil.which, ("c++", "g++", "clang++"))):
+            yield Finding(True, "no C++ compiler, which its engine is built with", "apt install g++, or the like")
         return
     if lacking:
         yield Finding(False, f"ALFWorld's engine is incomplete: {', '.join(lacking)} missing", mend)
         return
+    try:
+        Engine()
+    except TaskError as error:
+        yield Finding(False, str(error), f"{mend} --force-reinstall")
+        return
     yield Finding(True, "ALFWorld: " + ", ".join(f"{name} {version}" for name, version in package.versions().items()))
-    data = os.environ.get("ALFWORLD_DATA")
-    if data and not Path(data).is_dir():
-        yield Finding(False, f"ALFWORLD_DATA={data} does not exist", "alfworld-download, or unset ALFWORLD_DATA")
-    else:
-        yield Finding(True, f"ALFWorld's own games: {data or 'ALFWORLD_DATA is not set; generated games need no data'}")
+    yield games()
+
+
+def games() -> Finding:
+    """ALFWorld's own games, by split."""
+    from gtr.errors import TaskError
+    from gtr.tasks.alfworld.games import FOLDERS, GAME_FILE, data_folder
+
+    if not os.environ.get("ALFWORLD_DATA"):
+        return Finding(True, "ALFWorld's own games: ALFWORLD_DATA is not set; generated games need no data")
+    try:
+        folder = data_folder()
+    except TaskError as error:
+        return Finding(False, str(error), "alfworld-download, or unset ALFWORLD_DATA")
+    counts = {split: sum(1 for _ in (folder / name).glob(f"*/*/{GAME_FILE}")) for split, name in FOLDERS.items()}
+    return Finding(True, f"ALFWorld's own games in {folder}: {', '.join(f'{n} {s}' for s, n in counts.items())}")
+
+
+def install(extra: str) -> str:
+    """The command that installs what one of gtr's extras names, from wherever gtr itself came."""
+    wanted = [Requirement(line) for line in metadata.requires("gtr") or []]
+    missing = [
+        f"'{one.name}{one.specifier}'"
+        for one in wanted
+        if one.marker and not one.marker.evaluate({"extra": ""}) and one.marker.evaluate({"extra": extra})
+    ]
+    return f"{sys.executable} -m pip install {' '.join(missing)}"
 
 
 def threads() -> Finding:

@@ -23,6 +23,7 @@ from gtr.errors import ConfigError, RunError
 from gtr.metrics import health
 from gtr.policy.policy import Policy, load_policy
 from gtr.policy.seeded import seeded
+from gtr.report.costs import costs_line
 from gtr.rollout import Seat, Table
 from gtr.stats import mean_interval, wilson
 from gtr.tasks.reply import parse, write
@@ -77,7 +78,7 @@ class PolicyAgent(Agent):
         self.policy, self.name, self.greedy = policy, name, greedy
         self.mode = "greedy" if greedy else "sampled"
 
-    def act(self, seats: Sequence[Seat]) -> list[Reply]:
+    def act(self, seats: Sequence[Seat]) -> Sequence[Reply]:
         return self.policy.generate([seat.prompt for seat in seats], self.greedy)
 
 
@@ -90,7 +91,7 @@ class RandomAgent(Agent):
     def __init__(self, task: Task, seed: int) -> None:
         self._task, self._rng = task, np.random.default_rng([PANEL_SEED, seed, 1])
 
-    def act(self, seats: Sequence[Seat]) -> list[Reply]:
+    def act(self, seats: Sequence[Seat]) -> Sequence[Reply]:
         options = [list(self._task.actions(seat.observation)) for seat in seats]
         blank = dict.fromkeys(self._task.thought_keys, "")
         return [_written(blank, words[int(self._rng.integers(len(words)))]) for words in options]
@@ -106,7 +107,7 @@ class ExpertAgent(Agent):
         self._task = task
         self._targets: dict[int, tuple[int, str | None]] = {}
 
-    def act(self, seats: Sequence[Seat]) -> list[Reply]:
+    def act(self, seats: Sequence[Seat]) -> Sequence[Reply]:
         return [self._act(seat) for seat in seats]
 
     def _act(self, seat: Seat) -> Reply:
@@ -138,8 +139,7 @@ def play(agent: Agent, task: Task, panel: Panel, config: Config) -> list[list[Tu
     while busy:
         replies = agent.act(busy)
         for seat, reply in zip(list(busy), replies, strict=True):
-            parsed = parse(reply.text, reply.finished, task.thought_keys)
-            turn = table.play(seat, reply, parsed, np.random.default_rng([PANEL_SEED, seat.episode, seat.turn]))
+            turn = table.unanswered(seat) if reply is None else _played(table, seat, reply)
             episodes[seat.episode].append(turn)
             if turn.ending is not Ending.RUNNING:
                 if queue:
@@ -148,6 +148,11 @@ def play(agent: Agent, task: Task, panel: Panel, config: Config) -> list[list[Tu
                     busy.remove(seat)
     table.close()
     return episodes
+
+
+def _played(table: Table, seat: Seat, reply: Reply) -> Turn:
+    parsed = parse(reply.text, reply.finished, table.task.thought_keys)
+    return table.play(seat, reply, parsed, np.random.default_rng([PANEL_SEED, seat.episode, seat.turn]))
 
 
 def _sit(table: Table, seat: Seat, number: int, panel: Panel) -> None:
@@ -328,6 +333,9 @@ def table(evaluations: Sequence[Evaluation]) -> None:
     console.print(grid)
     if any(e.groups or e.conditions for e in evaluations):
         console.print(_by_kind(evaluations))
+    for e in evaluations:
+        if (costs := costs_line(e.health)) is not None:
+            console.print(f"{e.agent}: {costs}", highlight=False, soft_wrap=True)
 
 
 def _by_kind(evaluations: Sequence[Evaluation]) -> RichTable:

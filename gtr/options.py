@@ -27,7 +27,7 @@ class TrainOptions:
     """Train an agent: `gtr train PRESET`, or go on with a run: `gtr train --resume RUN_FOLDER`."""
 
     method: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="PRESET")] = "gtr"
-    """gtr, reference, rl4vlm, sft_only, no_dagger, clone_actions, annealed_cloning or no_thought."""
+    """gtr, reference, rl4vlm, sft_only, no_dagger, clone_actions, annealed_cloning, judge_reward or no_thought."""
     task: str = "points24"
     """The game, which chooses the preset's defaults: numberline, ezpoints, points24, blackjack, alfworld, or the
     import path of a Task of yours (package.module:Class, file.py:Class)."""
@@ -61,8 +61,9 @@ class CorrectorEvalOptions:
 
     task: str = "points24"
     """The game."""
-    who: Literal["chat", "oracle"] = "chat"
-    """The model that corrector.* names, or the oracle itself (to see that the examination is sound)."""
+    who: Literal["chat", "local", "oracle"] = "chat"
+    """The model that corrector.* names, behind an API or loaded here, or the oracle itself (to see that the examination
+    is sound)."""
     thoughts: int = 40
     """Thoughts of each kind."""
     seed: int = 0
@@ -86,8 +87,7 @@ class EvalOptions:
     scale: Literal["tiny", "7b"] = "tiny"
     """Settings for agents that are not run folders."""
     split: Split = "same"
-    """The panel: as trained, with another deck, with face cards counted differently; or, on ALFWorld, other games in
-    the rooms of training (seen), and games in other rooms (unseen)."""
+    """The panel: as trained, other looks, other values of face cards; on ALFWorld games in seen or unseen rooms."""
     episodes: int = 100
     """Start states in the panel."""
     seed: int = 0
@@ -163,7 +163,7 @@ class ShowOptions:
     """Run folders, the folder of a `gtr compare`, or any folder of run folders."""
     export: Path | None = None
     """Write one HTML file that holds everything and can be mailed, instead of serving the page."""
-    turns: int = 2000
+    turns: int = 1000
     """Training turns that the exported file holds at most, spread over the runs and updates."""
     task: str | None = None
     """The import path of a game of yours, if the runs play one: its code is run, to judge thoughts in the page."""
@@ -190,7 +190,8 @@ def parse_train(arguments: Sequence[str], command: str = "train") -> TrainOption
     if method is None and not {"-h", "--help"} & set(arguments):
         raise ConfigError(f"write the preset first: gtr {command} PRESET ... . {nearest('', METHODS)}")
     task, scale = peek(arguments, "--task") or "points24", peek(arguments, "--scale") or "tiny"
-    base = build(method or "gtr", task, scale)
+    length = peek(arguments, "--train.updates") or ""
+    base = build(method or "gtr", task, scale, int(length) if length.isdecimal() else None)
     options = _cli(TrainOptions, arguments, TrainOptions(method or "gtr", task, "tiny", None, base), command)
     validate(options.config)
     require(options.config.report.trackers)

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 
 from gtr.checks import validate
-from gtr.config import Config, PolicyConfig, PPOConfig, SftConfig, TaskConfig, TrainConfig
+from gtr.config import Config, GuidanceConfig, PolicyConfig, PPOConfig, SftConfig, TaskConfig, TrainConfig
 from gtr.errors import ConfigError, nearest
 
 TASKS = ("numberline", "ezpoints", "points24", "blackjack", "alfworld")
@@ -84,6 +84,7 @@ def scale_7b(task: str) -> Config:
             max_new_tokens=256,
         ),
         sft=SftConfig(lr=2e-4),
+        guidance=guidance_of(task),
         ppo=PPOConfig(clip=0.1, value_clip=0.1),
         train=TrainConfig(
             updates=paper.updates,
@@ -111,6 +112,7 @@ def scale_tiny(task: str) -> Config:
             max_new_tokens=48,
         ),
         sft=SftConfig(enabled=True, target=tiny.sft_target, check_episodes=tiny.check_episodes),
+        guidance=guidance_of(task),
         # The critic trains its head alone, and fast: returns of up to 10 would otherwise drown the other gradients.
         ppo=PPOConfig(clip=0.2, value_clip=0.0, value_gradient="stop", normalise_floor=1.0),
         train=TrainConfig(
@@ -126,6 +128,11 @@ def scale_tiny(task: str) -> Config:
             eval_every=4,
         ),
     )
+
+
+def guidance_of(task: str) -> GuidanceConfig:
+    """How a game's episodes are corrected: a household's are cut by the game itself, never by the corrector (code)."""
+    return GuidanceConfig(stop_early=task != "alfworld")
 
 
 SCALES: Mapping[str, Callable[[str], Config]] = {"tiny": scale_tiny, "7b": scale_7b}
@@ -148,12 +155,11 @@ def reference(config: Config) -> Config:
     """GTR as its public code does it, slips included where they are a choice; for comparison with reported figures."""
     household = config.task.name == "alfworld"
     options = {**config.task.options, "match": "substring"} if household else config.task.options
-    stop_reward = -3.0 if household else config.guidance.stop_reward
     return replace(
         config,
         task=replace(config.task, loopholes=True, illegal="random", options=options),
         policy=replace(config.policy, repetition_penalty=1.2),
-        guidance=replace(config.guidance, correct_malformed=False, forget_target=True, stop_reward=stop_reward),
+        guidance=replace(config.guidance, correct_malformed=False, forget_target=True),
         ppo=replace(
             config.ppo,
             thought_weight=rl4vlm_lambda(config),
@@ -194,6 +200,11 @@ def annealed_cloning(config: Config) -> Config:
     return replace(config, guidance=replace(config.guidance, anneal_updates=max(1, config.train.updates // 2)))
 
 
+def judge_reward(config: Config) -> Config:
+    """PPO on thought and action with a judge's score of each thought as a further reward (paper's ablation: fails)."""
+    return replace(rl4vlm(config), guidance=replace(config.guidance, judge="score", stop_early=False))
+
+
 def no_thought(config: Config) -> Config:
     """PPO on an agent that answers with the action alone (arXiv 2503.16188)."""
     return replace(
@@ -212,12 +223,15 @@ METHODS: Mapping[str, Callable[[Config], Config]] = {
     "no_dagger": no_dagger,
     "clone_actions": clone_actions,
     "annealed_cloning": annealed_cloning,
+    "judge_reward": judge_reward,
     "no_thought": no_thought,
 }
 
 
-def build(method: str, task: str = "points24", scale: str = "tiny") -> Config:
+def build(method: str, task: str = "points24", scale: str = "tiny", updates: int | None = None) -> Config:
     """The settings of a method on a task at a scale; a run may still override any of them.
+
+    `updates`, where given, is the run's length: a method may depend on it.
 
     Raises `ConfigError` naming the nearest right one for an unknown method, task or scale.
     """
@@ -229,6 +243,9 @@ def build(method: str, task: str = "points24", scale: str = "tiny") -> Config:
         raise ConfigError(
             f"unknown task {task!r}: {nearest(task, TASKS)}; or a Task of yours: package.module:Class or file.py:Class"
         )
-    config = replace(METHODS[method](SCALES[scale](task)), preset=method)
+    config = SCALES[scale](task)
+    if updates is not None:
+        config = replace(config, train=replace(config.train, updates=updates))
+    config = replace(METHODS[method](config), preset=method)
     validate(config)
     return config

@@ -18,6 +18,7 @@ import numpy as np
 from gtr.config import Config
 from gtr.errors import GtrError, TaskError
 from gtr.guidance.corrector import Case, Corrector
+from gtr.guidance.judge import reward_of
 from gtr.tasks.reply import parse
 from gtr.tasks.task import Task
 from gtr.types import Ending, Observation, Parsed, Prompt, Reply, ReplyStatus, Rollout, Truth, Turn, Verdict
@@ -82,9 +83,24 @@ class Table:
 
     def play(self, seat: Seat, reply: Reply, parsed: Parsed, rng: np.random.Generator) -> Turn:
         """Plays one reply; the seat then shows the next state, or the last one of an episode that ended."""
+        action = self._action(parsed, seat.observation, rng)
+        turn = self._turn(seat, reply, parsed)
+        seat.turn += 1
+        if action is not None:
+            turn = self._step(seat, turn, action)
+        if turn.ending is Ending.RUNNING and seat.turn >= self.max_turns:
+            turn = replace(turn, ending=Ending.TRUNCATED)
+        return replace(turn, progress=seat.progress)
+
+    def unanswered(self, seat: Seat) -> Turn:
+        """The last turn of an episode in which no reply came: neither success nor failure."""
+        turn = self._turn(seat, Reply("", (), (), False), Parsed(ReplyStatus.EMPTY))
+        return replace(turn, reward=0.0, ending=Ending.ABORTED)
+
+    def _turn(self, seat: Seat, reply: Reply, parsed: Parsed) -> Turn:
+        """A turn before its action is played."""
         observation = seat.observation
-        action = self._action(parsed, observation, rng)
-        turn = Turn(
+        return Turn(
             env=seat.index,
             episode=seat.episode,
             index=seat.turn,
@@ -98,18 +114,14 @@ class Table:
             format_reward=self.config.ppo.format_reward if parsed.status is ReplyStatus.COMPLETE else 0.0,
             implied=self.task.implied_action(parsed, observation) if parsed.status is ReplyStatus.COMPLETE else None,
         )
-        seat.turn += 1
-        if action is not None:
-            turn = self._step(seat, turn, action)
-        if turn.ending is Ending.RUNNING and seat.turn >= self.max_turns:
-            turn = replace(turn, ending=Ending.TRUNCATED)
-        return replace(turn, progress=seat.progress)
 
     def _action(self, parsed: Parsed, observation: Observation, rng: np.random.Generator) -> Any | None:
         action = None if parsed.action is None else self.task.to_env(parsed.action, observation)
         if action is None and self.config.task.illegal == "random":
             words = list(self.task.actions(observation))
             action = self.task.to_env(words[int(rng.integers(len(words)))], observation) if words else None
+        if action is None and parsed.action is not None:
+            action = self.task.refused(parsed.action)
         return action
 
     def _step(self, seat: Seat, turn: Turn, action: Any) -> Turn:
@@ -179,7 +191,7 @@ class Collector:
             self._play_all(replies, t, rows, pending, ends, clock)
         started = time.perf_counter()
         for (env, t), future in pending.items():
-            rows[env][t] = replace(rows[env][t], verdict=future.result())
+            rows[env][t] = self._judged(rows[env][t], future)
         clock["correct"] += time.perf_counter() - started
         self._bootstrap(rows, ends)
         return Rollout(rows, clock)
@@ -203,7 +215,7 @@ class Collector:
             turn = self.table.play(seat, reply, read, self._rng(seat, 1 + seat.turn))
             future = verdicts[seat.index] if verdicts else None
             if future is not None and self.config.guidance.stop_early:
-                turn = self._stop_early(seat, replace(turn, verdict=future.result()))
+                turn = self._stop_early(seat, self._judged(turn, future))
             elif future is not None:
                 pending[seat.index, t] = future
             rows[seat.index].append(turn)
@@ -219,6 +231,10 @@ class Collector:
             return None
         told = zip(self.table.seats, replies, parsed, strict=True)
         return self.corrector.judge([case_of(seat, reply.text, read) for seat, reply, read in told])
+
+    def _judged(self, turn: Turn, future: "Future[Verdict]") -> Turn:
+        verdict = future.result()
+        return replace(turn, verdict=verdict, judge_reward=reward_of(verdict, self.config.guidance))
 
     def _stop_early(self, seat: Seat, turn: Turn) -> Turn:
         """Ends an episode that the corrector gave up or that left its plan (reference code: early truncation)."""

@@ -57,6 +57,8 @@ class Judgement(StrEnum):
     """No thought can succeed from this state any more: no lesson."""
     ABSENT = "absent"
     """The corrector gave no usable answer: no lesson, and counted."""
+    SCORED = "scored"
+    """A judge gave a score, which is a reward: no lesson."""
     SKIPPED = "skipped"
     """The settings or the budget said not to ask: no lesson, and counted apart."""
 
@@ -151,6 +153,8 @@ class Verdict:
     """The plan kept for the episode."""
     stop: bool = False
     """Whether the corrector asks for the episode to end here."""
+    score: float | None = None
+    """How good a judge finds the thought, from 0 to 1; None from correctors."""
 
 
 @dataclass(frozen=True)
@@ -176,6 +180,8 @@ class Turn:
     """True only on the last turn of an episode that reached its goal."""
     verdict: Verdict | None = None
     format_reward: float = 0.0
+    judge_reward: float = 0.0
+    """What a judge's score adds to the reward (`guidance.judge_reward`); 0 with correctors."""
     bootstrap: float = 0.0
     """The critic's value of the next observation, where the return needs it: on a truncated turn, and on the last
     turn an environment contributes to a rollout."""

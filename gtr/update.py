@@ -86,7 +86,7 @@ def make_optimizer(policy: Policy, config: Config) -> torch.optim.Optimizer:
 
 
 def advantages_of(rollout: Rollout, config: Config) -> Advantages:
-    """GAE over the turns of a rollout, (env, time), with the format reward where the settings put it."""
+    """GAE over the turns of a rollout, (env, time): rewards of game and judge, the format's where the settings say."""
     ppo = config.ppo
     rows = rollout.turns
 
@@ -94,7 +94,7 @@ def advantages_of(rollout: Rollout, config: Config) -> Advantages:
         return torch.tensor(values, dtype=torch.float64)
 
     early = ppo.format_reward_in == "reward"
-    rewards = table([[t.reward + (t.format_reward if early else 0.0) for t in row] for row in rows])
+    rewards = table([[t.reward + t.judge_reward + (t.format_reward if early else 0.0) for t in row] for row in rows])
     cut = cut_short(config)
     result = gae(
         rewards,

@@ -56,7 +56,11 @@ class ScriptedPolicy:
 
     def __init__(self, task, wrong=0.5, seed=0):
         self.task, self.wrong, self.rng = task, wrong, np.random.default_rng(seed)
-        self.truths = {}
+        self.truths, self.kept = {}, []
+
+    def see(self, prompt, truth):
+        self.truths[id(prompt)] = truth
+        self.kept.append(prompt)  # Ids are only unique among living objects.
 
     def generate(self, prompts, greedy=False):
         return [self.reply(prompt) for prompt in prompts]
@@ -79,8 +83,7 @@ def collector_of(config, server, corrector, policy, monkeypatch):
 
     def seen(self, seat, image, info):
         see(self, seat, image, info)
-        policy.truths[id(seat.prompt)] = seat.truth
-        policy.kept = [*getattr(policy, "kept", []), seat.prompt]  # Ids are only unique among living objects.
+        policy.see(seat.prompt, seat.truth)
         server.show(seat.prompt.image, seat.truth)
 
     monkeypatch.setattr(Table, "_see", seen)

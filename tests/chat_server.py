@@ -38,7 +38,8 @@ class Server:
         self.billed_in = self.billed_out = self.now = self.most_at_once = 0
         self.starts = []
         self.lock = threading.Lock()
-        self.down = False
+        self.down, self.dies_after = False, None
+        """Whether it answers nothing but errors, at once or after so many requests."""
         self.ending = threading.Event()
 
     def show(self, image, truth):
@@ -84,7 +85,8 @@ class Server:
             self.keys.add(http.headers.get("Authorization"))
             # Nothing but real questions fails at random, or else the server's abilities would be misjudged.
             risky = pictures(body) and self._random.random() < self.fault_share
-            fault = "500" if self.down else self._random.choice(self.faults) if risky else None
+            dead = self.down or (self.dies_after is not None and len(self.requests) > self.dies_after)
+            fault = "500" if dead else self._random.choice(self.faults) if risky else None
         try:
             self.ending.wait(self.delay)
             if fault is not None:
@@ -129,15 +131,18 @@ class Server:
     def message(self, body):
         if not pictures(body):
             return self.probed(body)
-        truth = self.truths[pixels(pictures(body)[0])]
+        truths = [self.truths[pixels(image)] for image in pictures(body)]
+        truth = truths[0]
         if body["messages"][0]["role"] == "user":
             return self.played(body, truth)
         system = body["messages"][0]["content"]
+        if system.startswith("You compare"):
+            return {"content": json.dumps(self.preference(body, truths))}
         if system.startswith("Read the picture and fill in"):
             return {"content": json.dumps(self.arguments(truth))}
         if self.tools and body.get("tools") and body.get("tool_choice") != "none" and not called(body):
             return {"tool_calls": [self.call(body["tools"][0]["function"]["name"], self.arguments(truth))]}
-        text = json.dumps(self.answer(body, truth))
+        text = json.dumps((self.score if system.startswith("You judge") else self.answer)(body, truth))
         return {"content": text if self.obeys(body) else f"Here is my answer:\n```json\n{text}\n```"}
 
     def played(self, body, truth):
@@ -167,13 +172,35 @@ class Server:
             return {"cards": list(state["Numbers"]), "current": "".join(map(str, state["Formula"]))}
         return {"dealer": state["Dealer Card"][0][0], "player": [card[0] for card in state["Player Card"]]}
 
+    def thoughts(self, text):
+        """Every thought that a question holds, parsed; None where it could not be read."""
+        said = [part.splitlines()[0] for part in text.split("The player's thought:\n")[1:]]
+        keys = self.task.thought_keys
+        return [parse(one[:-1] + ', "action": "?"}', True, keys) if one.startswith("{") else None for one in said]
+
+    def share(self, parsed, truth):
+        passed = self.task.check(truth, parsed, None)
+        return sum(passed.values()) / len(passed)
+
+    def score(self, body, truth):
+        (parsed,) = self.thoughts(question(body))
+        return {
+            "seen": "cards",
+            "checks": dict(self.task.check(truth, parsed, None)),
+            "score": round(10 * self.share(parsed, truth)),
+        }
+
+    def preference(self, body, truths):
+        both = zip(self.thoughts(question(body)), truths, strict=True)
+        first, second = (self.share(parsed, truth) for parsed, truth in both)
+        better = "first" if first > second else "second" if second > first else "equal"
+        return {"seen_first": "cards", "seen_second": "cards", "better": better}
+
     def answer(self, body, truth):
-        text = next(part["text"] for part in body["messages"][1]["content"] if part["type"] == "text")
-        thought = text.split("The player's thought:\n")[1].splitlines()[0]
-        kept = text.split("keep to it: ")[1].splitlines()[0] if "keep to it: " in text else "null"
-        parsed = parse(thought[:-1] + ', "action": "?"}', True, self.task.thought_keys)
-        complete = thought.startswith("{")
-        kept = json.loads(kept)
+        text = question(body)
+        (parsed,) = self.thoughts(text)
+        complete = parsed is not None
+        kept = json.loads(text.split("keep to it: ")[1].splitlines()[0] if "keep to it: " in text else "null")
         checks = dict(self.task.check(truth, parsed, kept)) if complete else {}
         checks = checks or dict.fromkeys(self.task.briefing().questions, False)
         stated = self.task.stated_plan(truth, parsed) if complete else None
@@ -239,6 +266,10 @@ class Server:
 def part_text(message):
     content = message.get("content")
     return content if not isinstance(content, list) else [part.get("text") for part in content]
+
+
+def question(body):
+    return next(part["text"] for part in body["messages"][1]["content"] if part["type"] == "text")
 
 
 def called(body):

@@ -4,6 +4,7 @@ Its answers are nonsense, so every verdict is ABSENT: what is tested is that two
 understand one another, pictures included, and that nonsense is accounted for.
 """
 
+import os
 import shutil
 import socket
 import subprocess
@@ -60,6 +61,22 @@ def _wait(server, port, log):
         except OSError:
             time.sleep(0.5)
     raise AssertionError(f"the server did not start: {log.read_text()[-2000:]}")
+
+
+@pytest.mark.skipif("GTR_VLLM_URL" not in os.environ, reason="GTR_VLLM_URL and GTR_VLLM_MODEL name no vLLM server")
+def test_talks_to_vllm_which_keeps_answers_to_their_schema(tmp_path):
+    """Whatever model it serves: structured output makes every answer readable, so nothing is given up for its form."""
+    url, model = os.environ["GTR_VLLM_URL"], os.environ["GTR_VLLM_MODEL"]
+    config = settings(url, "numberline", model=model, structured="json_schema", tools="off", timeout=300.0)
+    task = load(config)
+    corrector = make_corrector(config, task, tmp_path)
+    cases = [case_of(task, misread, seed=seed, env=seed) for seed in range(4)]
+    verdicts = [future.result(600) for future in corrector.judge(cases)]
+    values = corrector.metrics()
+    corrector.close()
+    assert values["corrector/failed"] == 0
+    assert values["corrector/requests"] >= len(verdicts)
+    assert any(verdict.answers for verdict in verdicts)
 
 
 @pytest.mark.slow

@@ -61,6 +61,12 @@ def test_values_of_every_kind() -> None:
     assert config.report.trackers == ()
 
 
+def test_guidance_fades_over_half_of_the_run_that_was_asked_for() -> None:
+    for words, faded in (("", 8), ("--train.updates 40", 20), ("--train.updates=9 --guidance.anneal_updates 3", 3)):
+        config = options.parse_train(["annealed_cloning", "--task", "points24", *words.split()]).config
+        assert config.guidance.anneal_updates == faded
+
+
 def test_a_task_of_ones_own_is_named_by_import_path() -> None:
     assert options.parse_train(["gtr", "--task=games.py:Maze"]).config.task.name == "games.py:Maze"
 

@@ -105,6 +105,25 @@ def test_sixteen_bits_on_a_cpu_are_thirty_two(make_policy: MakePolicy, caplog: p
     assert "slower" in caplog.text
 
 
+@pytest.mark.parametrize("checkpointing", [False, True])
+def test_learning_recomputes_when_told_and_never_drops(
+    checkpointing: bool, make_policy: MakePolicy, prompts: list[Prompt]
+) -> None:
+    chosen = {**LORA, "policy.lora_dropout": 0.5, "policy.gradient_checkpointing": checkpointing}
+    policy = make_policy(**chosen)
+    stir(policy)
+    calls: list[int] = []
+    layer = next(m for n, m in policy.network.model.named_modules() if n.endswith("language_model.layers.1.self_attn"))
+    layer.register_forward_hook(lambda *_: calls.append(1))
+    policy.network.learning()
+    scores = policy.score(prompts[:2], [[50, 60], [70]])
+    assert len(calls) == 1
+    scores.logprobs.sum().backward()
+    assert len(calls) == (2 if checkpointing else 1)
+    policy.network.eval()
+    torch.testing.assert_close(policy.score(prompts[:2], [[50, 60], [70]]).logprobs, scores.logprobs)
+
+
 def test_whatever_learns_is_kept_in_thirty_two_bits(
     make_policy: MakePolicy, prompts: list[Prompt], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

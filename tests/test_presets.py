@@ -54,6 +54,12 @@ def test_methods_differ_from_gtr_only_in_what_they_name() -> None:
         "no_dagger": ["guidance.memory"],
         "clone_actions": ["guidance.clone"],
         "annealed_cloning": ["guidance.anneal_updates"],
+        "judge_reward": [
+            "guidance.judge",
+            "guidance.stop_early",
+            "ppo.thought_weight",
+            "ppo.action_tokens",
+        ],
         "no_thought": ["task.thought", "guidance.corrector"],
         "reference": [
             "task.loopholes",

@@ -53,7 +53,9 @@ def test_two_processes_train_one_agent(trained: Path) -> None:
     weights, others = (load_file(trained / f"{rank}.safetensors") for rank in (0, 1))
     assert all(torch.equal(weights[name], others[name]) for name in weights)
     run = Path(ours["folder"])
-    assert [json.loads(line)["update"] for line in (run / "metrics.jsonl").read_text().splitlines()] == [1, 2]
+    lines = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
+    assert [line["update"] for line in lines] == [1, 2]
+    assert lines[-1]["update/lessons"] == len(ours["lessons"]) + len(theirs["lessons"]), "metrics of both together"
     start = load_file(run / "checkpoints/update_00000/model/model.safetensors")
     end = load_file(run / "checkpoints/update_00002/model/model.safetensors")
     assert any(not torch.equal(start[name], end[name]) for name in start)

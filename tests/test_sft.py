@@ -86,11 +86,11 @@ class Judge:
 
 @pytest.fixture
 def taught(make_policy: MakePolicy, settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Any]:
-    """``taught(judge, target)``: what full-reply SFT measured; checks every 10 steps of 2 replies."""
+    """``taught(judge, target)``: what full-reply SFT measured; checks every 5 steps of 2 replies."""
 
     def teach(judge: Judge, target: float, limit: int = 200) -> dict[str, float]:
         monkeypatch.setattr(sft, "_competence", judge)
-        chosen = {"sft.target": target, "sft.check_every": 10, "sft.batch": 2, "sft.max_steps": limit}
+        chosen = {"sft.target": target, "sft.check_every": 5, "sft.batch": 2, "sft.max_steps": limit}
         config = settings(**chosen)
         policy = make_policy(**{"policy.freeze_vision": True})
         examples = sft.expert_examples(tasks.load(config.task), config, 4, np.random.default_rng(0))
@@ -100,7 +100,7 @@ def taught(make_policy: MakePolicy, settings: Settings, monkeypatch: pytest.Monk
 
 
 def test_it_stops_at_the_measured_success(taught: Callable[..., Any]) -> None:
-    assert taught(Judge(0.0, 0.05, 0.2), 0.1) == {"steps": 30, "success": 0.2}
+    assert taught(Judge(0.0, 0.05, 0.2), 0.1) == {"steps": 15, "success": 0.2}
 
 
 def test_it_goes_back_where_it_jumped_past_the_target(taught: Callable[..., Any]) -> None:
@@ -112,7 +112,7 @@ def test_it_goes_back_where_it_jumped_past_the_target(taught: Callable[..., Any]
 
 
 def test_it_gives_up_with_a_warning(taught: Callable[..., Any], caplog: pytest.LogCaptureFixture) -> None:
-    assert taught(Judge(0.0, 0.0), 0.5, limit=15) == {"steps": 15, "success": 0.0}
+    assert taught(Judge(0.0, 0.0), 0.5, limit=8) == {"steps": 8, "success": 0.0}
     assert "--sft.max-steps" in caplog.text
 
 

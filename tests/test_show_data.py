@@ -265,11 +265,11 @@ def test_the_story_is_what_the_folders_say(comparison: Path) -> None:
     told = story(histories)
     assert told["headline"] == "Without guidance thoughts decayed, short of collapse; guided, they stayed healthy."
     assert told["sentences"][0]["text"] == (
-        "Trained on outcomes alone (rl4vlm), thoughts that say truly what the picture shows fell from 95 % to 30 % and "
-        "first plans that work fell from 90 % to 10 %; games won on the fixed panel rose from 0 % to 25 %. "
+        "Trained on outcomes alone (rl4vlm), thoughts that say truly what the picture shows fell from 95% to 30% and "
+        "first plans that work fell from 90% to 10%; games won on the fixed panel rose from 0% to 25%. "
         "The collapse alarm did not ring."
     )
-    assert "rose from 95 % to 100 %" in told["sentences"][1]["text"]
+    assert "rose from 95% to 100%" in told["sentences"][1]["text"]
 
 
 NONE = Change(math.nan, math.nan)

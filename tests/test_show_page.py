@@ -25,6 +25,8 @@ FLAGS = [
     *("--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking"),
     *("--disable-component-update", "--disable-sync"),
 ]
+PATIENCE = 90_000
+"""Milliseconds to wait for what is sure to come: a machine may be busy with other tests."""
 VIEWS = ("overview", "episodes", "turn/0/0/0/0", "compare", "collapse")
 Page = Any
 
@@ -32,7 +34,7 @@ Page = Any
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Any]:
     with playwright.sync_playwright() as driver:
-        launched = driver.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+        launched = driver.chromium.launch(executable_path=CHROMIUM, args=FLAGS, timeout=PATIENCE)
         yield launched
         launched.close()
 
@@ -65,7 +67,8 @@ def address(comparison: Path) -> Iterator[str]:
 
 
 def visit(page: Page, address: str, view: str = "overview") -> None:
-    page.goto(f"{address}#/{view}")
+    page.set_default_timeout(PATIENCE)
+    page.goto(f"{address}#/{view}", timeout=PATIENCE)
     page.wait_for_selector("body[data-state=read]")
 
 
@@ -314,7 +317,7 @@ def test_a_run_that_still_trains_is_followed(page: Page, tmp_path: Path) -> None
         assert page.locator("#status").inner_text() == "following gtr-seed1: update 3 of 30"
         with RunFolder.open(path) as folder:
             show_cases.write_update(folder, 4, "next 2", guided=True)
-        page.wait_for_selector("text=24 of 24 episodes", timeout=15_000)
+        page.wait_for_selector("text=24 of 24 episodes", timeout=PATIENCE)
         assert page.locator("#status").inner_text() == "following gtr-seed1: update 4 of 30"
         page.goto("about:blank")
 

@@ -19,7 +19,7 @@ from gtr.errors import ConfigError
 from gtr.options import parse_train
 from gtr.presets import build
 from gtr.report import RunFolder, trackers
-from gtr.report.trackers.sent import Sent
+from gtr.report.trackers.sent import Sent, public_settings
 from gtr.types import Ending, Judgement, Parsed, Prompt, Reply, ReplyStatus, Truth, Turn, Verdict
 
 SECRET = "sk-0123456789abcdef0123456789abcdef01234567"
@@ -125,6 +125,14 @@ def test_nothing_is_told_twice_whatever_process_tells_it(tmp_path: Path) -> None
     second = Sent(file)
     assert second.id == first.id
     assert [second.once("scalars", 2), second.once("examples", 2), second.once("scalars", 3)] == [False, True, True]
+
+
+def test_no_password_leaves_this_machine() -> None:
+    config = build("gtr")
+    for address, told in ((f"https://me:{SECRET}@host:1/v1", "https://host:1/v1"), ("http://a/v1", "http://a/v1")):
+        chosen = replace(config, corrector=replace(config.corrector, base_url=address))
+        assert public_settings(chosen)["corrector"]["base_url"] == told
+    assert public_settings(config)["corrector"]["base_url"] is None
 
 
 # -- Weights & Biases ---------------------------------------------------------------------------------------------

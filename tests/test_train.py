@@ -112,7 +112,7 @@ def test_every_method_trains(method: str, small: Settings) -> None:
     (line,) = curve(run)
     assert line["episode/return"] is not None
     ppo = method != "sft_only"
-    cloned = method not in ("rl4vlm", "no_thought")
+    cloned = method not in ("rl4vlm", "judge_reward", "no_thought")
     assert (line["loss/value"] > 0) is ppo
     assert (line["loss/policy"] != 0) is ppo
     assert (line["loss/cloning"] > 0) is cloned

@@ -7,6 +7,7 @@ from pathlib import Path
 from gtr.config import Config
 from gtr.errors import CorrectorError
 from gtr.guidance.corrector import Corrector
+from gtr.guidance.judge import OracleJudge
 from gtr.guidance.oracle import OracleCorrector
 from gtr.tasks.task import Task
 
@@ -33,10 +34,15 @@ def make_corrector(
     Raises:
         CorrectorError: its libraries are not installed, or what it should replay does not exist.
     """
-    if config.guidance.corrector == "none":
+    guidance = config.guidance
+    if guidance.corrector == "none":
         return None
-    if config.guidance.corrector == "oracle":
-        return OracleCorrector(task, config.guidance.forget_target)
-    with needs_chat("guidance.corrector chat"):
-        from gtr.guidance.chat.corrector import ChatCorrector
-    return ChatCorrector(config, task, folder, rank, ranks)
+    if guidance.corrector == "oracle":
+        if guidance.judge != "off":
+            return OracleJudge(task, guidance.judge == "compare")
+        return OracleCorrector(task, guidance.forget_target)
+    with needs_chat(f"guidance.corrector {guidance.corrector}"):
+        from gtr.guidance.chat.corrector import ModelCorrector
+        from gtr.guidance.chat.judging import ModelJudge
+    kind = ModelCorrector if guidance.judge == "off" else ModelJudge
+    return kind(config, task, folder, rank, ranks)

@@ -26,20 +26,6 @@ def grams(words: Words, n: int) -> list[Gram]:
     return [(word,) for word in words] if n == 1 else list(pairwise(words))
 
 
-def distance(before: Words, after: Words) -> int:
-    """Words to insert, delete or replace to make one text the other (Levenshtein 1966).
-
-    >>> distance("the next is 4".split(), "so next is 10".split())
-    2
-    """
-    row = list(range(len(after) + 1))
-    for i, old in enumerate(before, start=1):
-        left, row[0] = row[0], i
-        for j, new in enumerate(after, start=1):
-            left, row[j] = row[j], min(left + (old != new), row[j] + 1, row[j - 1] + 1)
-    return row[-1]
-
-
 def distinct(texts: Iterable[Words], n: int) -> float | None:
     """Share of different n-grams among all n-grams of the texts (Li et al. 2016); None where there are none."""
     every = [gram for words in texts for gram in grams(words, n)]

@@ -123,6 +123,14 @@ METRICS = (
         "down",
         "Levenshtein 1966",
     ),
+    Metric("guidance/score", "mean score that a judge gave, 0 to 1, over what it scored", "Its opinion.", "up", GTR),
+    Metric(
+        "guidance/judge_reward",
+        "mean over turns of guidance.judge_reward x (2 score - 1), 0 without a score",
+        "What the judge adds to the reward; not part of episode/return.",
+        "up, though success may not follow (paper's ablation)",
+        GTR,
+    ),
     Metric("guidance/lesson", "turns that gave a lesson / turns", "Lesson rate: what the buffer gains.", "-", GTR),
     # -- a corrector that is a model: totals of the run so far, resumed parts included ---------------------------
     Metric("corrector/usd", "sum over answered requests of tokens x price", "Dollars spent so far.", "-"),

@@ -3,7 +3,9 @@
 from collections import Counter
 from collections.abc import Iterable, Sequence
 
-from gtr.metrics.diversity import distance, distinct, distinct_per_state, sample, self_bleu2
+from rapidfuzz.distance import Levenshtein
+
+from gtr.metrics.diversity import distinct, distinct_per_state, sample, self_bleu2
 from gtr.metrics.thought import WORD, Thought, complete, read, reconsiders, written
 from gtr.tasks.task import Task
 from gtr.types import Ending, Judgement, ReplyStatus, Rollout, Turn
@@ -83,8 +85,11 @@ def _guidance(turns: Sequence[Turn]) -> dict[str, float | None]:
     if not verdicts:
         return {}
     asked = [verdict for verdict in verdicts if verdict.judgement is not Judgement.SKIPPED]
-    judged = [verdict for verdict in asked if verdict.judgement is not Judgement.ABSENT]
+    scores = [verdict.score for verdict in asked if verdict.score is not None]
+    judged = [v for v in asked if v.judgement not in (Judgement.ABSENT, Judgement.SCORED)]
     return {
+        "guidance/score": mean(scores),
+        "guidance/judge_reward": mean(turn.judge_reward for turn in turns) if scores else None,
         "guidance/correction": share(verdict.judgement is Judgement.WRONG for verdict in judged),
         "guidance/hopeless": share(verdict.judgement is Judgement.HOPELESS for verdict in judged),
         "guidance/absent": share(verdict.judgement is Judgement.ABSENT for verdict in asked),
@@ -101,7 +106,7 @@ def _edit(turn: Turn) -> float | None:
         return None
     before = [word for key in verdict.thought for word in WORD.findall(written(turn.parsed.fields.get(key, "")))]
     after = [word for value in verdict.thought.values() for word in WORD.findall(written(value))]
-    return distance(before, after) / max(len(before), len(after), 1)
+    return Levenshtein.normalized_distance(before, after)
 
 
 def _checks(turns: Sequence[Turn], thoughts: Sequence[Thought]) -> dict[str, float | None]:

@@ -1,5 +1,6 @@
 """All that gtr knows about particular model families, in one table; everything else works from their interfaces."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from inspect import signature
@@ -107,11 +108,16 @@ class GridProcessor:
     def __call__(self, images: Any, text: str, return_tensors: str = "pt") -> dict[str, torch.Tensor]:
         pixels = self.image_processor(images=images, return_tensors=return_tensors)
         merge = self.image_processor.merge_size**2
-        before, found, after = text.partition(self.image_token)
-        if not found:
-            raise PolicyError(f"the chat template of this model wrote no {self.image_token} for the picture")
-        count = int(pixels["image_grid_thw"][0].prod()) // merge
-        tokens = self.tokenizer(before + self.image_token * count + after, return_tensors=return_tensors)
+        between = text.split(self.image_token)
+        grids = pixels["image_grid_thw"].tolist()
+        if len(between) != len(grids) + 1:
+            raise PolicyError(
+                f"the chat template of this model wrote {self.image_token} {len(between) - 1} times for {len(grids)} "
+                "picture(s)"
+            )
+        patches = [self.image_token * (math.prod(grid) // merge) for grid in grids]
+        whole = between[0] + "".join(patch + after for patch, after in zip(patches, between[1:], strict=True))
+        tokens = self.tokenizer(whole, return_tensors=return_tensors)
         kinds = (tokens["input_ids"] == self.tokenizer.convert_tokens_to_ids(self.image_token)).long()
         return {**tokens, **pixels, "mm_token_type_ids": kinds}
 

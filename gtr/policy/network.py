@@ -120,11 +120,12 @@ class Network(nn.Module):
         self._hidden = inputs[0]
 
     def learning(self) -> None:
-        """Training mode, but without dropout, under which the samples' distribution would not be the scored one."""
-        self.train()
+        """Ready for gradients, but without dropout, under which the scored distribution is not the sampled one."""
+        self.eval()
         for module in self.modules():
-            if isinstance(module, nn.Dropout):
-                module.eval()
+            # Layers that recompute themselves do so in training mode only; what is inside them stays as it is.
+            if getattr(module, "gradient_checkpointing", False):
+                module.training = True
 
     def _precision(self) -> torch.autocast:
         return torch.autocast(next(self.parameters()).device.type, torch.bfloat16, enabled=self._mixed)

@@ -10,6 +10,8 @@ from rich.console import Console
 from rich.progress import BarColumn, TaskID, TextColumn
 from rich.progress import Progress as Bar
 
+from gtr.report.costs import costs_line
+
 HEADLINES = (
     ("success", "episode/success"),
     ("corrected", "guidance/correction"),
@@ -60,6 +62,8 @@ class Progress:
             self._bar.update(self._row, completed=update, description=line)
         else:
             self.console.print(f"update {update}/{self.total}  {line}", highlight=False, soft_wrap=True)
+        if (costs := costs_line(values)) is not None:
+            self.console.print(f"corrector: {costs}", highlight=False, soft_wrap=True)
 
     def _rate(self) -> float:
         return self.turns / max(time.monotonic() - self.started, 1e-9)

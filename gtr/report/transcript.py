@@ -97,6 +97,7 @@ def turn_record(turn: Turn, image: str, advantage: float | None, trace: Trace | 
         "legal": turn.legal,
         "reward": turn.reward,
         "format_reward": turn.format_reward,
+        "judge_reward": turn.judge_reward,
         "value": turn.reply.value,
         "bootstrap": turn.bootstrap,
         "advantage": advantage,
@@ -144,4 +145,5 @@ def verdict_record(verdict: Verdict) -> Mapping[str, Any]:
         "answers": plain(verdict.answers),
         "target": verdict.target,
         "stop": verdict.stop,
+        "score": verdict.score,
     }

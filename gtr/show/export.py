@@ -1,17 +1,20 @@
 """One file that shows a comparison anywhere: the overview whole, and as many turns as keep it small enough to mail."""
 
 import base64
+import io
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import zip_longest
 from pathlib import Path
 from typing import Any
+
+from PIL import Image as Pictures
 
 from gtr.report.files import write_whole
 from gtr.show import page
 from gtr.show.run import Run
 from gtr.show.source import Source
 
-PANEL_EPISODES = 40
+PANEL_EPISODES = 24
 """Start states of each run's first and last evaluation whose turns travel."""
 
 Answers = dict[str, Any]
@@ -33,6 +36,7 @@ def export(runs: Sequence[Run], file: Path, turns: int) -> dict[str, int]:
         _panels(source, run, overview["runs"][run], answers)
         for update in overview["runs"][run]["probed"]:
             answers[f"probe/{run}/{update}"] = source.probe(run, update)
+    overview = answers["overview"] = {**overview, "taken": taken, "all": total}
     # Read last: what could not be read is known only now.
     for one, run_ in zip(overview["runs"], runs, strict=True):
         one["problems"] = [run_.problems[about] for about in sorted(run_.problems)]
@@ -84,8 +88,23 @@ def _images(answers: Answers, runs: Sequence[Run]) -> dict[str, str]:
     for name in sorted(names):
         file = next((path for run in runs if (path := run.path / "images" / name).is_file()), None)
         if file is not None:
-            found[name] = base64.b64encode(file.read_bytes()).decode()
+            found[name] = _data_url(file.read_bytes())
     return found
+
+
+def _data_url(picture: bytes) -> str:
+    """The picture inside a text, as lossless WebP where that is smaller; one that cannot be read travels as it is."""
+    packed = io.BytesIO()
+    try:
+        Pictures.open(io.BytesIO(picture)).save(packed, format="webp", lossless=True, exact=True)
+    except OSError:
+        return _as_text("png", picture)
+    smaller = len(packed.getvalue()) < len(picture)
+    return _as_text("webp", packed.getvalue()) if smaller else _as_text("png", picture)
+
+
+def _as_text(kind: str, data: bytes) -> str:
+    return f"data:image/{kind};base64,{base64.b64encode(data).decode()}"
 
 
 def _named(answer: Any) -> Iterable[str]:

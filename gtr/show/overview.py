@@ -15,7 +15,8 @@ from gtr.show.story import story
 def overview(runs: Sequence[Run]) -> dict[str, Any]:
     """The story, the runs with their curves, and the meaning of every metric that occurs."""
     histories = [read_history(run) for run in runs]
-    names = sorted({name for one in histories for name in one.series}, key=_place)
+    played = {"panel/success"} if any(one.panel for one in histories) else set()
+    names = sorted(played | {name for one in histories for name in one.series}, key=_place)
     return {
         "title": title(runs),
         "story": story(histories),

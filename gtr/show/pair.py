@@ -33,7 +33,7 @@ def thought_pair(histories: Sequence[History]) -> dict[str, Any] | None:
         "number": best,
         "of": len(common),
         "alike": alike,
-        "run": 0,
+        "run": histories.index(firsts[0]),
         "image": before[best].get("image"),
         "prompt": before[best].get("prompt", ""),
         "cells": [_cell("before training", None, before[best], firsts[0].run)]

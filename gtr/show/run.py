@@ -82,7 +82,11 @@ class Run:
 
     def turns(self, update: int) -> list[dict[str, Any]]:
         """The turns of an update that can be read."""
-        return self._transcript(Path("turns") / f"update_{update:05d}.jsonl.gz")
+        return self._transcript(_turns_file(update))
+
+    def written(self, update: int) -> float:
+        """When the turns of an update were last written."""
+        return _changed(self.path / _turns_file(update))
 
     def evaluation(self, update: int) -> dict[str, Any]:
         return self._record(Path("evaluations") / f"update_{update:05d}.json")
@@ -167,6 +171,10 @@ def _is_run(path: Path) -> bool:
     """A damaged run counts too; a model's folder has a config.json but nothing else of these."""
     kept = ("metrics.jsonl", "turns", "checkpoints", "evaluations")
     return path.is_dir() and any((path / name).exists() for name in kept)
+
+
+def _turns_file(update: int) -> Path:
+    return Path("turns") / f"update_{update:05d}.jsonl.gz"
 
 
 def _numbers(folder: Path, name: Any) -> list[int]:

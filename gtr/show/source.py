@@ -23,7 +23,7 @@ class Source:
         self._patience = patience
         self._lock = threading.RLock()
         self._overview: tuple[str, dict[str, Any]] | None = None
-        self._parts: dict[tuple[int, int], tuple[str, dict[str, Any]]] = {}
+        self._parts: dict[tuple[int, int], tuple[float, dict[str, Any]]] = {}
         self._missing: dict[int, set[str]] = {}
 
     def version(self) -> str:
@@ -59,7 +59,7 @@ class Source:
 
     def _part(self, run: int, update: int) -> dict[str, Any]:
         folder = self.runs[run]
-        stamp = folder.version()
+        stamp = folder.written(update)
         held = self._parts.get((run, update))
         if held is None or held[0] != stamp:
             turns = folder.turns(update)

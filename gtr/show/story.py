@@ -38,7 +38,7 @@ class Change:
         return self.known and self.start - self.end >= DECAY
 
     def words(self) -> str:
-        """``fell from 97 % to 44 %``."""
+        """``fell from 97% to 44%``."""
         start, end = percent(self.start), percent(self.end)
         if abs(self.start - self.end) < STEADY:
             return f"stayed at {end}"
@@ -170,4 +170,4 @@ def _alarm(method: Method) -> str:
 
 
 def percent(share: float) -> str:
-    return f"{100 * share:.0f} %"
+    return f"{100 * share:.0f}%"

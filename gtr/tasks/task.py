@@ -117,6 +117,11 @@ class Task(ABC):
     def to_env(self, action: str, observation: Observation) -> Any | None:
         """The environment's action for the agent's words, or None when they are not a legal action here."""
 
+    def refused(self, action: str) -> Any | None:
+        """The environment's action for words that are not legal here, where the environment itself counts and
+        penalises them; None, the default, leaves it as it is and costs `task.illegal_reward`."""
+        return None
+
     # -- knowledge, optional: what oracle correctors, SFT initialisation and some metrics need ---------------------
     def expert(self, truth: Truth, target: str | None = None) -> Expert | None:
         """A perfect player's thought and action, following `target` where it still can; None where nothing helps."""

@@ -1,19 +1,25 @@
 """Game files that are damaged, missing or unsolvable, and what is said of them."""
 
 import json
+import shutil
 import sys
 from collections.abc import Callable
 from dataclasses import replace
+from importlib import util
 from pathlib import Path
 
 import pytest
 
+from gtr import doctor
 from gtr.config import TaskConfig
 from gtr.errors import ConfigError, TaskError
 from gtr.tasks import load
+from gtr.tasks.alfworld import generate
 from gtr.tasks.alfworld.engine import Engine, EngineError, name_all
+from gtr.tasks.alfworld.env import ALFWorldEnv
 from gtr.tasks.alfworld.games import Game, game_files, read_game, report
 from gtr.tasks.alfworld.generate import Wish, make, prove, scenes, write
+from gtr.tasks.alfworld.library import Generated
 from gtr.tasks.alfworld.package import floor_plan
 from gtr.tasks.alfworld.world import SHORT, Goal, Kind, read_goal
 
@@ -39,6 +45,34 @@ def test_games_depend_on_seed_and_number_alone() -> None:
     assert first == [make(Wish(seed=3), n).problem for n in range(6)]
     assert first != [make(Wish(seed=4), n).problem for n in range(6)]
     assert len({make(Wish(split=split), 0).problem for split in ("train", "seen", "unseen")}) == 3
+
+
+def test_a_game_that_cannot_be_won_is_drawn_anew(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    wish, tried = Wish(receptacles=4, clutter=1, seed=7), []
+
+    def spoilt(wish: Wish, number: int, attempt: int = 0) -> Game:
+        tried.append(attempt)
+        made = make(wish, number, attempt)
+        lines = made.problem.split("\n")
+        fit = [line for line in lines if "(pickupable" not in line]
+        return replace(made, problem="\n".join(fit)) if attempt < 2 else made
+
+    monkeypatch.setattr(generate, "make", spoilt)
+    won = generate.make_proved(wish, 0, engine)
+    assert tried == [0, 1, 2]
+    assert won.walkthrough
+    assert won.problem == make(wish, 0, 2).problem != make(wish, 0).problem
+
+
+def test_every_game_that_an_environment_plays_was_won_before() -> None:
+    library = Generated(Wish(receptacles=4, clutter=1, seed=8), 2)
+    env = ALFWorldEnv(library, image_size=48)
+    assert library.game(1).walkthrough is None
+    env.reset(options={"game": 1})
+    for command in library.game(1).walkthrough or ():
+        _, _, won, _, _ = env.step(command)
+    assert won
+    env.close()
 
 
 def test_unseen_games_have_rooms_of_their_own() -> None:
@@ -104,6 +138,18 @@ def test_a_split_lists_every_file_and_every_fault(game: Game, tmp_path: Path, mo
         game_files("train", tuple(SHORT.values()))
 
 
+def test_numbers_of_files_never_change(game: Game, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ALFWORLD_DATA", str(tmp_path))
+    names = ["look_at_obj_in_light-Cd-None-DeskLamp-3", "pick_and_place_simple-Cd-None-Desk-11",
+             "pick_and_place_simple-Cd-None-Desk-2"]  # fmt: skip
+    for name in reversed(names):
+        for trial in ("trial_2", "trial_1"):
+            write(replace(game, name=f"{name}/{trial}"), tmp_path, "seen")
+    found = [path.parent.relative_to(tmp_path).as_posix() for path in game_files("seen", tuple(SHORT.values()))]
+    assert found == [f"json_2.1.1/valid_seen/{name}/{trial}" for name in names for trial in ("trial_1", "trial_2")]
+    assert len(game_files("seen", (Kind.LOOK,))) == 2
+
+
 def test_a_problem_that_ends_the_process_is_a_message(game: Game, engine: Engine, tmp_path: Path) -> None:
     file = write(game, tmp_path, "train")
     data = json.loads(file.read_text())
@@ -165,3 +211,36 @@ def test_settings_that_cannot_work(options: dict[str, str], message: str) -> Non
 def test_floor_plans_cover_the_120_rooms() -> None:
     numbers = [n + 100 * hundred for hundred in (0, 2, 3, 4) for n in range(1, 31)]
     assert all(floor_plan(number).receptacles for number in numbers)
+
+
+def test_doctor_says_what_is_there(game: Game, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("ALFWORLD_DATA", raising=False)
+    fine = list(doctor.alfworld())
+    assert [one.fine for one in fine] == [True, True]
+    assert "alfworld 0.4.2" in fine[0].text
+    monkeypatch.setenv("ALFWORLD_DATA", str(tmp_path))
+    assert doctor.games().remedy.startswith("alfworld-download")
+    write(game, tmp_path, "seen")
+    assert "0 train, 1 seen, 0 unseen" in doctor.games().text
+
+
+@pytest.mark.no_engine
+def test_doctor_says_what_is_missing_and_what_mends_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    real = util.find_spec
+
+    def without(*names: str) -> None:
+        monkeypatch.setattr(util, "find_spec", lambda name: None if name in names else real(name))
+
+    without("alfworld", "textworld", "fast_downward", "tatsu")
+    monkeypatch.setattr(shutil, "which", lambda name: None)
+    absent, compiler = doctor.alfworld()
+    assert absent.fine
+    assert absent.remedy.startswith(f"{sys.executable} -m pip install 'alfworld==0.4.2'")
+    assert "'fast-downward-textworld==20.6.4'" in absent.remedy
+    assert "openai" not in absent.remedy
+    assert "C++" in compiler.text
+    without("fast_downward")
+    (half,) = doctor.alfworld()
+    assert (half.fine, "fast_downward missing" in half.text) == (False, True)
+    with pytest.raises(TaskError, match="needs fast_downward, which is not installed: pip install"):
+        load(TaskConfig(name="alfworld")).make_env()

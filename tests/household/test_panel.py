@@ -82,6 +82,18 @@ def test_generated_games_are_won_and_go_as_in_alfworld_itself(split: str, tmp_pa
     compared_with_stock(files, tmp_path, tmp_path, "off")
 
 
+def test_games_of_the_older_grammar_go_as_in_alfworld_itself(tmp_path: Path) -> None:
+    """Before ALFWorld 0.4 things were put in/on something; such files still play, and say which they are."""
+    files = panel("train", 1, tmp_path)[:2]
+    for file in files:
+        data = json.loads(file.read_text())
+        data["grammar"] = data["grammar"].replace("move {o} to {r}", "put {o} in/on {r}")
+        data["grammar"] = data["grammar"].replace("You move the {o.name} to the", "You put the {o.name} in/on the")
+        file.write_text(json.dumps(data))
+        assert read_game(file).words == "put"
+    compared_with_stock(files, tmp_path, tmp_path, "off")
+
+
 @pytest.mark.slow
 @pytest.mark.skipif(not os.environ.get("GTR_TEST_SLOW"), reason="120 games in the slow engine: set GTR_TEST_SLOW=1")
 def test_120_generated_games(tmp_path: Path) -> None:

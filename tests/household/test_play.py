@@ -11,6 +11,7 @@ import gtr.tasks  # noqa: F401
 from gtr import evaluate
 from gtr.config import Config, TaskConfig
 from gtr.errors import ConfigError
+from gtr.rollout import Table
 from gtr.tasks import load
 from gtr.tasks.alfworld import icons, view
 from gtr.tasks.alfworld.commands import Command, match, read
@@ -22,7 +23,7 @@ from gtr.tasks.alfworld.memory import Memory, everything
 from gtr.tasks.alfworld.task import ALFWorldTask
 from gtr.tasks.alfworld.world import SHORT, Goal, Kind, Receptacle, Room, State, conditions
 from gtr.tasks.reply import parse, write
-from gtr.types import Observation
+from gtr.types import Ending, Observation, Reply
 
 SMALL = {"workers": "off", "games": "12", "space": "6", "clutter": "4"}
 
@@ -214,6 +215,24 @@ def test_the_expert_wins_from_wherever_random_play_leads() -> None:
             _, _, _, truncated, info = env.step(expert.action)
             assert not truncated, number
     env.close()
+
+
+def test_what_the_game_refuses_is_played_counted_and_remembered() -> None:
+    task = task_with("compact")
+    table = Table(task, 1, Config(task=task.config))
+    seat = table.seats[0]
+    table.begin(seat, {"seed": 1}, 0)
+    rate = seat.progress
+    assert rate is not None
+    reply = Reply('{"view": "", "hand": "", "thoughts": "", "action": "fly to\\nthe moon"}', (), (), True)
+    turn = table.play(seat, reply, parse(reply.text, True, task.thought_keys), np.random.default_rng(0))
+    assert (turn.legal, turn.reward, turn.ending, turn.progress) == (False, rate - 1, Ending.RUNNING, rate)
+    assert seat.observation.words["history"] == "fly to the moon (not possible)"
+    assert seat.truth.state["illegal"] == 1
+    unread = Reply("?", (), (), True)
+    turn = table.play(seat, unread, parse("?", True, task.thought_keys), np.random.default_rng(0))
+    assert (turn.legal, turn.reward, seat.truth.state["illegal"]) == (False, -1.0, 1)
+    table.close()
 
 
 def test_the_scene_is_told_only_where_asked_for() -> None:

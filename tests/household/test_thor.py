@@ -14,13 +14,13 @@ from gtr.errors import ConfigError
 from gtr.tasks import load
 from gtr.tasks.alfworld import told
 from gtr.tasks.alfworld.commands import Command
-from gtr.tasks.alfworld.engine import Engine, EngineError
+from gtr.tasks.alfworld.engine import Engine, EngineError, WorkerError
 from gtr.tasks.alfworld.env import ALFWorldEnv
 from gtr.tasks.alfworld.games import read_game
 from gtr.tasks.alfworld.generate import Wish, make, prove, write
 from gtr.tasks.alfworld.task import ALFWorldTask
 from gtr.tasks.alfworld.thor import Thor
-from gtr.tasks.alfworld.workers import Worker, WorkerError
+from gtr.tasks.alfworld.workers import Worker
 from gtr.tasks.alfworld.world import Goal, Kind
 
 

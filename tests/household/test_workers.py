@@ -16,11 +16,11 @@ from gtr.config import Config, TaskConfig
 from gtr.rollout import Table
 from gtr.tasks import load
 from gtr.tasks.alfworld import workers
-from gtr.tasks.alfworld.engine import Engine, EngineError
+from gtr.tasks.alfworld.engine import Engine, EngineError, Scene, WorkerError
 from gtr.tasks.alfworld.env import ALFWorldEnv
 from gtr.tasks.alfworld.games import Game
-from gtr.tasks.alfworld.generate import Wish, make, prove
-from gtr.tasks.alfworld.workers import Worker, WorkerError
+from gtr.tasks.alfworld.generate import Wish, make, make_proved, prove
+from gtr.tasks.alfworld.workers import Worker
 from gtr.tasks.reply import parse
 from gtr.types import Ending, Reply
 
@@ -65,6 +65,24 @@ def test_a_killed_worker_is_said_to_be_and_replaced(game: Game, worker: Worker) 
         worker.act("look")
     assert worker.load(game)[1].commands
     assert worker.pid != first
+
+
+def test_a_worker_that_dies_while_a_game_is_proved_costs_no_game() -> None:
+    class Mortal(Worker):
+        deaths = 0
+
+        def act(self, command: str) -> Scene:
+            if self.deaths < 2:
+                self.deaths += 1
+                kill(self, signal.SIGKILL)
+            return super().act(command)
+
+    worker, wish = Mortal(), Wish(receptacles=4, clutter=2)
+    proved = make_proved(wish, 0, worker)
+    assert worker.deaths == 2
+    assert proved.problem == make(wish, 0).problem
+    assert proved.walkthrough
+    worker.close()
 
 
 def test_a_hung_worker_is_killed_in_time(game: Game) -> None:

@@ -12,6 +12,8 @@ from gtr.types import Judgement, Observation, Verdict
 
 LONGEST = 2000
 """Characters of one text in a corrected thought."""
+MOST_OBJECTS = 20
+"""Beginnings of JSON objects that are tried in one text."""
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]+")
 _SPECIAL = re.compile(r"<[|/]?\w+\|?>|\[/?INST\]|<\|")
 """What tokenizers may read as special tokens: an image placeholder in a lesson would break the next forward."""
@@ -60,22 +62,25 @@ def schema_of(form: type[BaseModel]) -> dict[str, Any]:
 
 
 def read_answer(text: str, form: type[BaseModel]) -> BaseModel:
-    """The first JSON object of a text, in the given form.
+    """The first JSON object of a text that has the given form: some models think aloud, in JSON too, beforehand.
 
     Raises:
-        BadAnswer: there is none, or it has another form.
+        BadAnswer: there is none; it says what is wrong with the last object that could be read at all.
     """
+    fault = "there is no JSON object in it"
     start = text.find("{")
-    if start < 0:
-        raise BadAnswer("there is no JSON object in it")
-    try:
-        value, _ = json.JSONDecoder(strict=False).raw_decode(text, start)
-        return form.model_validate(value)
-    except ValidationError as error:
-        faults = "; ".join(f"{'.'.join(map(str, one['loc']))}: {one['msg']}" for one in error.errors()[:5])
-        raise BadAnswer(faults) from None
-    except (ValueError, RecursionError) as error:
-        raise BadAnswer(f"the JSON object cannot be read: {error}") from None
+    for _ in range(MOST_OBJECTS):
+        if start < 0:
+            break
+        try:
+            value, end = json.JSONDecoder(strict=False).raw_decode(text, start)
+            return form.model_validate(value)
+        except ValidationError as error:
+            fault = "; ".join(f"{'.'.join(map(str, one['loc']))}: {one['msg']}" for one in error.errors()[:5])
+        except (ValueError, RecursionError) as error:
+            fault, end = f"the JSON object cannot be read: {error}", start + 1
+        start = text.find("{", end)
+    raise BadAnswer(fault)
 
 
 def to_verdict(answer: BaseModel, task: Task, observation: Observation, kept: str | None) -> Verdict:
@@ -104,6 +109,8 @@ def to_verdict(answer: BaseModel, task: Task, observation: Observation, kept: st
 
 def contradicts(verdict: Verdict) -> bool:
     """Whether a thought was judged right against a check, or wrong although all checks passed."""
+    if verdict.judgement is Judgement.SCORED:
+        return False
     return (verdict.judgement is Judgement.RIGHT) != all(verdict.answers.values())
 
 

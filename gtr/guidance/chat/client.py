@@ -6,8 +6,7 @@ import logging
 import os
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, final
 
 import openai
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception, stop_after_attempt, wait_random_exponential
@@ -17,9 +16,7 @@ from gtr.guidance.chat.failures import MAYBE_BILLED, Broke, Failure, Fatal, Kind
 from gtr.guidance.chat.ledger import Ledger
 from gtr.guidance.chat.limits import Breaker, Pace
 from gtr.guidance.chat.prices import IMAGE_TOKENS, Price
-
-Message = dict[str, Any]
-"""One message of a chat, as the API takes it."""
+from gtr.guidance.chat.speaker import Completion, Message, Speaker, ToolCall
 
 MAX_BYTES = 1_000_000
 """Largest reply that is read; an answer has a few thousand."""
@@ -30,27 +27,9 @@ LOCAL_KEY = "none"
 log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True)
-class ToolCall:
-    """A tool that the model wants called, its arguments as the text it wrote."""
-
-    id: str
-    name: str
-    arguments: str
-
-
-@dataclass(frozen=True)
-class Completion:
-    """What the model said."""
-
-    text: str
-    tool_calls: tuple[ToolCall, ...] = ()
-    cut: bool = False
-    """Whether the token limit ended it."""
-
-
-class Client:
-    """Asks one model. All calls belong to one event loop."""
+@final
+class Client(Speaker):
+    """Asks one model behind an OpenAI-compatible API."""
 
     def __init__(self, config: CorrectorConfig, price: Price | None, ledger: Ledger) -> None:
         self._config, self._price, self._ledger = config, price, ledger
@@ -61,18 +40,13 @@ class Client:
         self._slots = asyncio.Semaphore(config.in_flight)
         self._pace = Pace(config.requests_per_minute, config.tokens_per_minute)
         self._breaker = Breaker(config)
+        self._answered = False
+        """Whether this process had an answer: a refusal before the first one is final."""
         self._typical = 0.0
         """Running mean of the tokens of a request."""
         self._settings: dict[str, Any] = {"temperature": config.temperature, "max_tokens": config.max_tokens}
 
     async def ask(self, messages: Sequence[Message], **extra: Any) -> Completion:
-        """The model's answer to a chat, after as many tries as `corrector.retries` allows.
-
-        Raises:
-            Failure: no answer; the turn goes without a lesson.
-            Broke: the budget does not cover the request.
-            CorrectorError: the run cannot go on.
-        """
         tries = AsyncRetrying(
             stop=stop_after_attempt(1 + self._config.retries),
             wait=self._pause,
@@ -96,8 +70,9 @@ class Client:
     async def _try(self, messages: Sequence[Message], extra: Mapping[str, Any]) -> Completion:
         body = {"model": self._config.model, "messages": list(messages), **self._settings, **extra}
         text, images = _size(body)
-        await self._breaker.enter()
         async with self._slots:
+            # Asked only with a slot in hand, or all that queued for one while a server went down would still be sent.
+            await self._breaker.enter()
             await self._pace.turn(expected := int(self._typical or text / 3 + images * IMAGE_TOKENS / 4))
             return await self._send(body, self._most(text, images), expected)
 
@@ -109,7 +84,8 @@ class Client:
         return self._price.usd(tokens_in, self._config.max_tokens)
 
     async def _send(self, body: Mapping[str, Any], most: float, expected: int) -> Completion:
-        if not self._ledger.reserve(most):
+        number = self._ledger.reserve(most)
+        if number is None:
             raise Broke
         started = time.monotonic()
         try:
@@ -118,16 +94,17 @@ class Client:
         except Exception as error:
             failure = self._failure(error)
             unsure = most if failure.kind in MAYBE_BILLED else 0.0
-            self._ledger.failed(most, failure.kind, unsure, time.monotonic() - started)
+            self._ledger.failed(number, failure.kind, unsure, time.monotonic() - started)
             self._note(failure)
             raise failure from None
         except BaseException:
-            self._ledger.failed(most, Kind.CONNECTION, most, time.monotonic() - started)
+            self._ledger.failed(number, Kind.CONNECTION, most, time.monotonic() - started)
             raise
         self._breaker.succeeded()
+        self._answered = True
         completion, tokens_in, tokens_out = reply
         usd = most if tokens_in + tokens_out == 0 else self._usd(tokens_in, tokens_out)
-        self._ledger.answered(most, usd, tokens_in, tokens_out, time.monotonic() - started)
+        self._ledger.answered(number, usd, tokens_in, tokens_out, time.monotonic() - started)
         self._pace.settle(tokens_in + tokens_out - expected)
         self._typical += (tokens_in + tokens_out - self._typical) / 10 if self._typical else tokens_in + tokens_out
         return completion
@@ -147,6 +124,7 @@ class Client:
     def _note(self, failure: Failure) -> None:
         if failure.kind is Kind.RATE_LIMIT:
             self._pace.pause(min(failure.retry_after or 0.0, self._config.patience))
+            self._breaker.limited(failure)
         else:
             self._breaker.failed(failure)
 
@@ -164,7 +142,7 @@ class Client:
 
     def _status(self, error: openai.APIStatusError) -> Failure:
         code, said = error.status_code, self.scrub(str(error))[:300]
-        if error.code == "insufficient_quota" or (code in (401, 403, 404) and not self._ledger.outcomes["answered"]):
+        if error.code == "insufficient_quota" or (code in (401, 403, 404) and not self._answered):
             raise Fatal(
                 f"the corrector {self._config.model} at {self._api.base_url} refuses every request ({said}): check "
                 f"corrector.model, corrector.base_url and the key in ${self._config.key_env}"
@@ -192,7 +170,6 @@ class Client:
         return text if self._key == LOCAL_KEY else text.replace(self._key, "(key)")
 
     async def close(self) -> None:
-        """Closes the connections."""
         await self._api.close()
 
 

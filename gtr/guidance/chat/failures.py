@@ -27,6 +27,8 @@ class Kind(StrEnum):
     """A chat completion whose text is not the answer that was asked for, after the repair too."""
     DOWN = "down"
     """Not sent: the server has been down for longer than corrector.patience."""
+    LOST = "lost"
+    """Under way when an earlier process of the run was killed."""
 
 
 TRANSIENT = {Kind.CONNECTION, Kind.TIMEOUT, Kind.RATE_LIMIT, Kind.SERVER, Kind.UNREADABLE}

@@ -21,7 +21,9 @@ class Source(StrEnum):
     ASKED = "asked"
     CACHE = "cache"
     RULE = "rule"
-    """The task's own free check."""
+    """Decided without asking: by the task's own free check, or because there is nothing to judge."""
+    MATCH = "match"
+    """The other side of a comparison."""
     SETTINGS = "settings"
     """Not asked, by corrector.ask_share or guidance.correct_malformed."""
     BUDGET = "budget"
@@ -87,6 +89,7 @@ def verdict_record(verdict: Verdict) -> dict[str, Any]:
         "answers": dict(verdict.answers),
         "target": verdict.target,
         "stop": verdict.stop,
+        "score": verdict.score,
     }
 
 
@@ -99,4 +102,5 @@ def verdict_of(record: Mapping[str, Any]) -> Verdict:
         record["answers"],
         record["target"],
         record["stop"],
+        record["score"],
     )

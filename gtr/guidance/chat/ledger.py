@@ -20,49 +20,66 @@ class Ledger:
     """Totals over a run, resumed parts included. Dollars that a failed request may have cost count as spent.
 
     A request is first `reserve`d at the most it can cost, so that what is under way can never pass the budget, and
-    then settled by `answered` or `failed`.
+    then settled by `answered` or `failed`. Both are on file: of a request that was under way when the process was
+    killed, the next one knows, and counts it at the most.
     """
 
     def __init__(self, file: Path | None, budget: float | None) -> None:
         self._lines = Lines(file)
         self._lock = threading.Lock()
         self._budget = math.inf if budget is None else budget
-        self._reserved = 0.0
+        self._open: dict[int, float] = {}
+        """Requests under way, by number, and the most that each can cost."""
         self._seconds: deque[float] = deque(maxlen=RECENT)
         self.usd = self.usd_unsure = 0.0
         self.tokens_in = self.tokens_out = 0
         self.outcomes: Counter[str] = Counter()
         self.events: Counter[str] = Counter()
+        self._numbers = 0
         for line in self._lines.read():
-            self._add(line)
+            self._read(line)
+        for number in list(self._open):
+            self.failed(number, Kind.LOST, self._open[number], 0.0)
 
-    def reserve(self, most: float) -> bool:
-        """Sets dollars aside for one request; False when the budget does not hold them."""
+    def reserve(self, most: float) -> int | None:
+        """Sets dollars aside for one request and returns its number; None when the budget does not hold them."""
         with self._lock:
-            if self.usd + self.usd_unsure + self._reserved + most > self._budget:
-                return False
-            self._reserved += most
-            return True
+            if self.usd + self.usd_unsure + sum(self._open.values()) + most > self._budget:
+                return None
+            self._numbers += 1
+            self._open[self._numbers] = most
+            number = self._numbers
+        self._lines.append({"request": number, "time": round(time.time(), 3), "at_most": most})
+        return number
 
-    def answered(self, reserved: float, usd: float, tokens_in: int, tokens_out: int, seconds: float) -> None:
+    def answered(self, number: int, usd: float, tokens_in: int, tokens_out: int, seconds: float) -> None:
         """Books a request that brought an answer."""
-        record = {"outcome": ANSWERED, "usd": usd, "in": tokens_in, "out": tokens_out, "seconds": round(seconds, 3)}
-        self._book(reserved, record)
+        self._book(number, {"outcome": ANSWERED, "usd": usd, "in": tokens_in, "out": tokens_out, "seconds": seconds})
 
-    def failed(self, reserved: float, kind: Kind, unsure: float, seconds: float) -> None:
+    def failed(self, number: int, kind: Kind, unsure: float, seconds: float) -> None:
         """Books a request that brought none; `unsure` is what it may have cost all the same."""
-        self._book(reserved, {"outcome": str(kind), "unsure": unsure, "seconds": round(seconds, 3)})
+        self._book(number, {"outcome": str(kind), "unsure": unsure, "seconds": seconds})
 
     def count(self, event: str) -> None:
         """Notes something that is no request: a cache hit, a repair, a tool call."""
         with self._lock:
             self.events[event] += 1
 
-    def _book(self, reserved: float, record: dict[str, Any]) -> None:
+    def _book(self, number: int, record: dict[str, Any]) -> None:
+        record["seconds"] = round(record["seconds"], 3)
         with self._lock:
-            self._reserved -= reserved
+            self._open.pop(number)
             self._add(record)
-        self._lines.append({"time": round(time.time(), 3), **record})
+        self._lines.append({"request": number, **record})
+
+    def _read(self, line: Mapping[str, Any]) -> None:
+        """Takes in a line of an earlier process."""
+        self._numbers = max(self._numbers, line["request"])
+        if "outcome" in line:
+            self._open.pop(line["request"])
+            self._add(line)
+        else:
+            self._open[line["request"]] = line["at_most"]
 
     def _add(self, record: Mapping[str, Any]) -> None:
         self.outcomes[record["outcome"]] += 1

@@ -20,14 +20,16 @@ class Pace:
         self._per_request = 60.0 / requests_per_minute if requests_per_minute else 0.0
         self._per_token = 60.0 / tokens_per_minute if tokens_per_minute else 0.0
         self._request_at = self._token_at = self._paused_until = 0.0
+        self._line = asyncio.Lock()
 
     async def turn(self, tokens: int) -> None:
-        """Waits until a request of about so many tokens may start."""
-        start = max(time.monotonic(), self._request_at, self._token_at)
-        self._request_at = start + self._per_request
-        self._token_at = start + tokens * self._per_token
-        while (wait := max(start, self._paused_until) - time.monotonic()) > 0:
-            await asyncio.sleep(wait)
+        """Waits in line until a request of about so many tokens may start."""
+        async with self._line:
+            while (wait := max(self._request_at, self._token_at, self._paused_until) - time.monotonic()) > 0:
+                await asyncio.sleep(wait)
+            now = time.monotonic()
+            self._request_at = now + self._per_request
+            self._token_at = now + tokens * self._per_token
 
     def settle(self, surplus: int) -> None:
         """Corrects the estimate given to `turn` once the true number of tokens is known."""
@@ -41,15 +43,16 @@ class Pace:
 class Breaker:
     """Stops asking a server that fails again and again, and probes it until it answers.
 
-    Down from `corrector.breaker` failures in a row on, up again at the first success. While down, one request per
-    `corrector.probe_seconds` goes through; the others wait, and after `corrector.patience` do what
-    `corrector.when_down` says.
+    Down from `corrector.breaker` failures in a row on, or after `corrector.patience` of nothing but "slow down" (429);
+    up again at the first success. While down, one request per `corrector.probe_seconds` goes through; the others wait,
+    and after `corrector.patience` do what `corrector.when_down` says.
     """
 
     def __init__(self, config: CorrectorConfig) -> None:
         self._config = config
         self._failures = 0
         self._down_since: float | None = None
+        self._limited_since: float | None = None
         self._probe_at = self._said_at = 0.0
         self._last = ""
 
@@ -86,7 +89,7 @@ class Breaker:
         """Notes an answer, whatever it says."""
         if self._down_since is not None:
             log.warning("the corrector %s answers again", self._config.model)
-        self._failures, self._down_since = 0, None
+        self._failures, self._down_since, self._limited_since = 0, None, None
 
     def failed(self, failure: Failure) -> None:
         """Notes a request that brought nothing."""
@@ -95,6 +98,15 @@ class Breaker:
         now = time.monotonic()
         if self._failures >= self._config.breaker and self._down_since is None:
             self._down_since, self._probe_at, self._said_at = now, now + self._config.probe_seconds, 0.0
+
+    def limited(self, failure: Failure) -> None:
+        """Notes a request that the server put off: no failure by itself, but a server may do nothing else."""
+        now = time.monotonic()
+        if self._limited_since is None:
+            self._limited_since = now
+        elif now - self._limited_since >= self._config.patience and self._down_since is None:
+            self._last = f"{failure.kind}: {failure}"
+            self._down_since, self._probe_at, self._said_at = self._limited_since, now, 0.0
 
     def _say(self, now: float, seconds: float) -> None:
         if now - self._said_at >= SAY_EVERY:

@@ -28,13 +28,13 @@ class Price:
 
 PRICES: Mapping[str, Price] = {
     "gpt-4o": Price(2.5, 10.0),
-    "gpt-4o-mini": Price(0.15, 0.6, 9000),
+    "gpt-4o-mini": Price(0.15, 0.6, 26_000),
     "gpt-4.1": Price(2.0, 8.0),
-    "gpt-4.1-mini": Price(0.4, 1.6),
-    "gpt-4.1-nano": Price(0.1, 0.4),
+    "gpt-4.1-mini": Price(0.4, 1.6, 2500),
+    "gpt-4.1-nano": Price(0.1, 0.4, 4000),
     "gpt-5": Price(1.25, 10.0),
-    "gpt-5-mini": Price(0.25, 2.0),
-    "gpt-5-nano": Price(0.05, 0.4),
+    "gpt-5-mini": Price(0.25, 2.0, 2500),
+    "gpt-5-nano": Price(0.05, 0.4, 4000),
 }
 """By model; a dated name such as gpt-4o-2024-11-20 costs what the undated one does."""
 

@@ -8,8 +8,8 @@ from pydantic import BaseModel, ConfigDict
 
 from gtr.config import CorrectorConfig
 from gtr.guidance.chat.answers import BadAnswer, read_answer, schema_of
-from gtr.guidance.chat.client import Client
 from gtr.guidance.chat.failures import Failure, Kind
+from gtr.guidance.chat.speaker import Speaker
 from gtr.guidance.chat.tools import tool_of
 
 Structure = Literal["json_schema", "json_object", "prompt"]
@@ -39,30 +39,30 @@ class _Sample(BaseModel):
     wavelength_guess: int
 
 
-async def find_abilities(client: Client, config: CorrectorConfig, with_tools: bool) -> Abilities:
+async def find_abilities(speaker: Speaker, config: CorrectorConfig, with_tools: bool) -> Abilities:
     """Takes what the settings say, and tries out the rest."""
-    structure = config.structured if config.structured != "auto" else await _structure(client)
+    structure = config.structured if config.structured != "auto" else await _structure(speaker)
     tools: Literal["call", "prompt", "off"] = "off"
     if with_tools and config.tools != "off":
-        tools = await _tools(client) if config.tools == "auto" else config.tools
+        tools = await _tools(speaker) if config.tools == "auto" else config.tools
     found = Abilities(structure, tools)
     log.info("the corrector %s: answers by %s, tools: %s", config.model, found.structure, found.tools)
     return found
 
 
-async def _structure(client: Client) -> Structure:
+async def _structure(speaker: Speaker) -> Structure:
     schema = Abilities("json_schema", "off").response_format(_Sample)
-    if await _obeys(client, "Name a colour.", schema, lambda text: read_answer(text, _Sample)):
+    if await _obeys(speaker, "Name a colour.", schema, lambda text: read_answer(text, _Sample)):
         return "json_schema"
     plain = Abilities("json_object", "off").response_format(_Sample)
-    if await _obeys(client, "Name a colour, in JSON.", plain, _whole_json):
+    if await _obeys(speaker, "Name a colour, in JSON.", plain, _whole_json):
         return "json_object"
     return "prompt"
 
 
-async def _obeys(client: Client, prompt: str, extra: dict[str, Any], check: Any) -> bool:
+async def _obeys(speaker: Speaker, prompt: str, extra: dict[str, Any], check: Any) -> bool:
     try:
-        said = await client.ask([{"role": "user", "content": prompt}], **extra)
+        said = await speaker.ask([{"role": "user", "content": prompt}], **extra)
         check(said.text)
     except BadAnswer:
         return False
@@ -89,11 +89,11 @@ def report_number(number: int) -> str:
     return str(number)
 
 
-async def _tools(client: Client) -> Literal["call", "prompt"]:
+async def _tools(speaker: Speaker) -> Literal["call", "prompt"]:
     tool = tool_of(report_number)
     messages = [{"role": "user", "content": "Call the function report_number with the number 7."}]
     try:
-        said = await client.ask(messages, tools=[tool.spec()])
+        said = await speaker.ask(messages, tools=[tool.spec()])
     except Failure as failure:
         if failure.kind is Kind.REJECTED:
             return "prompt"

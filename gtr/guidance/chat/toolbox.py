@@ -5,8 +5,8 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from gtr.config import CorrectorConfig
-from gtr.guidance.chat.client import Client, Completion, Message
 from gtr.guidance.chat.ledger import Ledger
+from gtr.guidance.chat.speaker import Completion, Message, Speaker
 from gtr.guidance.chat.tools import Tool, tool_of
 
 MOST_CALLS = 4
@@ -17,10 +17,10 @@ class Toolbox:
     """The tools of one game, offered to one model."""
 
     def __init__(
-        self, functions: Sequence[Callable[..., object]], config: CorrectorConfig, client: Client, ledger: Ledger
+        self, functions: Sequence[Callable[..., object]], config: CorrectorConfig, speaker: Speaker, ledger: Ledger
     ) -> None:
         self.tools: Mapping[str, Tool] = {tool.name: tool for tool in map(tool_of, functions)}
-        self._config, self._client, self._ledger = config, client, ledger
+        self._config, self._speaker, self._ledger = config, speaker, ledger
 
     def specs(self) -> list[dict[str, Any]]:
         """All tools as the API takes them."""
@@ -29,7 +29,7 @@ class Toolbox:
     async def talk(self, messages: list[Message]) -> str | None:
         """Lets the model call tools, adding calls and results to the chat; its text if it ends with one."""
         for _ in range(self._config.tool_rounds):
-            said = await self._client.ask(messages, tools=self.specs())
+            said = await self._speaker.ask(messages, tools=self.specs())
             if not said.tool_calls:
                 return said.text
             messages += self._called(said)

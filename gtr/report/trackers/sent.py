@@ -1,10 +1,14 @@
-"""What a tracker that cannot take points back has been told."""
+"""What a tracker may be told, and what one that cannot take points back has been told."""
 
 import json
+import re
 import uuid
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from gtr.config import Config
+from gtr.config_io import config_to_dict
 from gtr.report.files import encode, write_whole
 
 
@@ -31,3 +35,10 @@ class Sent:
         self._record[kind] = update
         write_whole(self._file, encode(self._record))
         return True
+
+
+def public_settings(config: Config) -> dict[str, Any]:
+    """A run's settings as they may leave this machine: without a name and password in the corrector's address."""
+    address = config.corrector.base_url
+    shown = None if address is None else re.sub(r"(?<=//)[^/@]*@", "", address)
+    return config_to_dict(replace(config, corrector=replace(config.corrector, base_url=shown)))

@@ -10,10 +10,9 @@ from typing import Any
 import trackio
 
 from gtr.config import Config
-from gtr.config_io import config_to_dict
 from gtr.report.text import visible
 from gtr.report.trackers.examples import COLUMNS, first_turns, row
-from gtr.report.trackers.sent import Sent
+from gtr.report.trackers.sent import Sent, public_settings
 from gtr.types import Turn
 
 
@@ -26,7 +25,7 @@ class Trackio:
             self._run = trackio.init(
                 project=config.report.project,
                 name=f"{path.name}-{self._sent.id}",
-                config=config_to_dict(config),
+                config=public_settings(config),
                 resume="allow",
                 embed=False,
                 auto_log_gpu=False,

@@ -10,11 +10,10 @@ from pathlib import Path
 import wandb
 
 from gtr.config import Config
-from gtr.config_io import config_to_dict
 from gtr.errors import RunError
 from gtr.report.text import visible
 from gtr.report.trackers.examples import COLUMNS, first_turns, row
-from gtr.report.trackers.sent import Sent
+from gtr.report.trackers.sent import Sent, public_settings
 from gtr.types import Turn
 
 
@@ -31,7 +30,7 @@ class WeightsAndBiases:
                 id=self._sent.id,
                 name=path.name,
                 dir=path,
-                config=config_to_dict(config),
+                config=public_settings(config),
                 resume="allow",
                 settings=quiet,
             )

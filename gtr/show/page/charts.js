@@ -213,7 +213,7 @@ function spoken(metric, title, methods) {
 
 /** What a metric is: formula, meaning, what is healthy, source. */
 export function explained(metric, meaning) {
-  if (!meaning) return h("details", {}, h("summary", {}, "What is this?"), h("p", {}, `${metric}: a metric of this run's own version.`));
+  if (!meaning) return h("details", { class: "meaning" }, h("summary", {}, "What is this?"), h("p", {}, `${metric}: a metric of this run's own version.`));
   return h(
     "details",
     { class: "meaning" },

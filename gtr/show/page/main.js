@@ -112,7 +112,7 @@ const app = {
     document.title = `${plain(title)} – gtr`;
     const going = runs.filter((run) => run.goes_on);
     const words = going.map((run) => `${run.name}: update ${run.done} of ${run.total}`).join("; ");
-    document.getElementById("status").textContent = app.data.exported ? "an exported page" : going.length ? `following ${plain(words)}` : `${counted(runs.length, "run")}, none of them training`;
+    document.getElementById("status").textContent = app.data.exported ? `an exported file with ${app.overview.taken.toLocaleString("en")} of ${counted(app.overview.all, "training turn")}` : going.length ? `following ${plain(words)}` : `${counted(runs.length, "run")}, none of them training`;
     troubles(runs);
   },
 };

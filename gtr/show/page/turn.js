@@ -119,7 +119,7 @@ function key(turn, shade, values) {
 function verdict(turn, app) {
   const found = turn.verdict;
   if (!found) return h("section", {}, h("h3", {}, "Verdict"), h("p", { class: "quiet" }, "No corrector was asked about this turn."));
-  const words = { right: "The corrector found the thought right.", wrong: "The corrector found the thought wrong and rewrote it:", hopeless: "No thought can succeed from here any more: no lesson.", absent: "The corrector gave no usable answer.", skipped: "The corrector was not asked." };
+  const words = { scored: `A judge gave the thought ${Number(found.score).toFixed(2)} of 1, which is a reward: no lesson.`, right: "The corrector found the thought right.", wrong: "The corrector found the thought wrong and rewrote it:", hopeless: "No thought can succeed from here any more: no lesson.", absent: "The corrector gave no usable answer.", skipped: "The corrector was not asked." };
   const questions = app.overview.questions;
   return h(
     "section",

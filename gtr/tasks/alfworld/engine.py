@@ -34,6 +34,10 @@ class EngineError(TaskError):
     """The engine cannot play a game; the message names it."""
 
 
+class WorkerError(TaskError):
+    """A worker died or did not answer; its episode is lost, the run goes on."""
+
+
 @dataclass(frozen=True)
 class Scene:
     """What the engine says after a command."""

@@ -68,9 +68,10 @@ class ALFWorldEnv(gymnasium.Env[Image, str]):
         options = options or {}
         known_options(options, ("game",), "reset options")
         chosen = options.get("game")
-        self._game = self.library.named(int(self.np_random.integers(len(self.library))) if chosen is None else chosen)
         if self._player is None:
             self._player = self._make_player()
+        drawn = int(self.np_random.integers(len(self.library))) if chosen is None else chosen
+        self._game = self.library.named(drawn, self._player)
         self._room, self._scene = self._player.load(self._game)
         self._task = told.task_of(self._scene.feedback)
         self._memory = look(Memory(), self._room, self._scene.state)

@@ -21,6 +21,8 @@ class Advice:
     """The sub-goal in words, as ``find a mug`` or ``heat mug 1``."""
     moves: tuple[Command, ...]
     """Moves that are equally right, the preferred one first."""
+    others: tuple[str, ...] = ()
+    """Sub-goals that are as good, such as to take another thing of the same kind."""
 
 
 def advise(room: Room, state: State, seen: Seen) -> Advice | None:
@@ -50,7 +52,7 @@ def _fetch(room: Room, state: State, seen: Seen) -> Advice | None:
     if goal.kind in TREATERS:
         ranked = [one for one in ranked if (one[0] in treated) == (ranked[0][0] in treated)]
     moves = [_reach(room, state, where, Command("take", thing, where)) for thing, where in ranked]
-    return Advice(f"take {ranked[0][0]}", _unique(moves))
+    return Advice(f"take {ranked[0][0]}", _unique(moves), tuple(f"take {thing}" for thing, _ in ranked[1:]))
 
 
 def _treat(room: Room, state: State, held: str) -> Advice | None:
@@ -91,7 +93,7 @@ def _light(room: Room, state: State, seen: Seen) -> Advice | None:
         return _search(room, state, seen, lamp)
     ranked = sorted(lamps, key=lambda one: (_far(room, state, one[1]), natural(one[0])))
     moves = [_go(room, state, where) or Command("use", thing) for thing, where in ranked]
-    return Advice(f"use {ranked[0][0]}", _unique(moves))
+    return Advice(f"use {ranked[0][0]}", _unique(moves), tuple(f"use {lamp}" for lamp, _ in ranked[1:]))
 
 
 def _rid(room: Room, state: State, held: str) -> Advice | None:

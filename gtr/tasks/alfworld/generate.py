@@ -18,7 +18,7 @@ import numpy as np
 from gtr.errors import TaskError
 from gtr.tasks.alfworld import package
 from gtr.tasks.alfworld.commands import index
-from gtr.tasks.alfworld.engine import Engine, EngineError, Player
+from gtr.tasks.alfworld.engine import Engine, EngineError, Player, WorkerError
 from gtr.tasks.alfworld.expert import advise
 from gtr.tasks.alfworld.games import FOLDERS, GAME_FILE, Game
 from gtr.tasks.alfworld.memory import everything
@@ -28,6 +28,8 @@ SPLITS = {"train": 0, "seen": 1, "unseen": 2}
 """The splits and what each adds to the seed."""
 LONGEST = 60
 """Commands after which a game counts as unsolvable."""
+ATTEMPTS = 5
+"""Games drawn for one number until one can be won."""
 LAMP = "DeskLamp"
 LAMP_STANDS = ("SideTable", "Desk", "Dresser", "Shelf", "CoffeeTable")
 STATIC = frozenset({"HandTowelHolder", "TowelHolder", "ToiletPaperHanger"})
@@ -65,13 +67,15 @@ class Draft:
     text: str
 
 
-def make(wish: Wish, number: int) -> Game:
+def make(wish: Wish, number: int, attempt: int = 0) -> Game:
     """The game of this number: kinds take turns, everything else is drawn from seed, split and number.
+
+    `attempt` draws another one for the same number, in place of one that cannot be won.
 
     Raises:
         TaskError: no room of the split can hold such a task.
     """
-    rng = np.random.default_rng([wish.seed, SPLITS[wish.split], number])
+    rng = np.random.default_rng([wish.seed, SPLITS[wish.split], number, *([attempt] if attempt else [])])
     kind = wish.kinds[number % len(wish.kinds)]
     rooms = scenes(wish, kind)
     for scene in rng.permutation(rooms):
@@ -100,6 +104,28 @@ def prove(game: Game, engine: Player) -> Game:
     if not scene.won:
         raise EngineError(f"{game.label}: cannot be solved within {LONGEST} commands")
     return replace(game, walkthrough=tuple(walked))
+
+
+def make_proved(wish: Wish, number: int, engine: Player) -> Game:
+    """The first game of this number that the expert wins, with its walkthrough.
+
+    Raises:
+        EngineError: `ATTEMPTS` of them cannot be won.
+        WorkerError: `ATTEMPTS` workers died of them.
+    """
+    unfit, lost = 0, 0
+    while True:
+        try:
+            return prove(make(wish, number, unfit), engine)
+        except EngineError:
+            unfit += 1
+            if unfit == ATTEMPTS:
+                raise
+        except WorkerError:
+            # Its death says nothing about the game: the same one again, in a new process.
+            lost += 1
+            if lost == ATTEMPTS:
+                raise
 
 
 # -- rooms --------------------------------------------------------------------------------------------------------
@@ -338,7 +364,7 @@ def main() -> None:
     wish = Wish(given.split, kinds, seed=given.seed)
     engine = Engine()
     for number in range(given.per_kind * len(kinds)):
-        print(write(prove(make(wish, number), engine), given.folder, given.split))
+        print(write(make_proved(wish, number, engine), given.folder, given.split))
 
 
 if __name__ == "__main__":

@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import final
 
 from gtr.errors import TaskError
+from gtr.tasks.alfworld.engine import Player
 from gtr.tasks.alfworld.games import Game, game_files, read_game
-from gtr.tasks.alfworld.generate import Wish, make
+from gtr.tasks.alfworld.generate import Wish, make, make_proved
 from gtr.tasks.alfworld.world import Kind
 
 
@@ -22,13 +23,17 @@ class Library(ABC):
     def game(self, number: int) -> Game:
         """The game of this number, from 0; TaskError where it cannot be read."""
 
-    def named(self, name: str | int) -> Game:
+    def proved(self, number: int, player: Player) -> Game:
+        """The same game, won once by the player where nobody has won it before."""
+        return self.game(number)
+
+    def named(self, name: str | int, player: Player) -> Game:
         """A game by its number, or by the path of its file."""
         if isinstance(name, str):
             return read_game(Path(name))
         if not 0 <= name < len(self):
             raise TaskError(f"game {name}: there are {len(self)} games, numbered from 0")
-        return self.game(name)
+        return self.proved(name, player)
 
 
 @final
@@ -42,12 +47,17 @@ class Generated(Library):
         return self._count
 
     def game(self, number: int) -> Game:
-        return _made(self._wish, number)
+        return _proved.get((self._wish, number)) or make(self._wish, number)
+
+    def proved(self, number: int, player: Player) -> Game:
+        key = (self._wish, number)
+        if key not in _proved:
+            _proved[key] = make_proved(self._wish, number, player)
+        return _proved[key]
 
 
-@functools.lru_cache(1024)
-def _made(wish: Wish, number: int) -> Game:
-    return make(wish, number)
+_proved: dict[tuple[Wish, int], Game] = {}
+"""Generated games that were won, by all environments of this process; about 20 kB each."""
 
 
 @final

@@ -34,7 +34,7 @@ from gtr.errors import ConfigError, nearest
 from gtr.tasks.alfworld import package, words
 from gtr.tasks.alfworld.commands import Command, index, match, read
 from gtr.tasks.alfworld.engine import Player, borrow
-from gtr.tasks.alfworld.env import GAMES, ALFWorldEnv
+from gtr.tasks.alfworld.env import GAMES, LONGEST_COMMAND, ALFWorldEnv
 from gtr.tasks.alfworld.expert import Advice, advise
 from gtr.tasks.alfworld.generate import Wish
 from gtr.tasks.alfworld.library import Files, Generated, Library
@@ -145,6 +145,10 @@ class ALFWorldTask(Task):
         """The admissible command that the words name, exactly or in a form that fits only one."""
         return match(action, observation.words["commands"].split("\n"), self.substring)
 
+    def refused(self, action: str) -> str:
+        """The words themselves on one line: the environment says that nothing happens, and remembers it."""
+        return " ".join(action.split())[:LONGEST_COMMAND]
+
     # -- knowledge ------------------------------------------------------------------------------------------------
     def truth(self, info: Mapping[str, Any]) -> Truth:
         """The facts."""
@@ -184,9 +188,10 @@ class ALFWorldTask(Task):
         seen = words.seen(truth.state["room"], truth.state["state"], truth.state["memory"].facing)
         thoughts = parsed.fields.get("thoughts")
         said = words.announced(thoughts, truth.state["commands"])
+        goals = () if advice is None else (advice.goal, *advice.others)
         return {
             "perception": seen.agrees(parsed.fields),
-            "plan": advice is not None and isinstance(thoughts, str) and advice.goal in thoughts.lower(),
+            "plan": isinstance(thoughts, str) and any(goal in thoughts.lower() for goal in goals),
             "step": said is not None and said in self._moves(truth),
         }
 

@@ -18,7 +18,7 @@ from typing import Any
 
 from gtr.errors import TaskError
 from gtr.tasks.alfworld import package
-from gtr.tasks.alfworld.engine import Engine, EngineError, Player, Scene
+from gtr.tasks.alfworld.engine import Engine, EngineError, Player, Scene, WorkerError
 from gtr.tasks.alfworld.games import Game
 from gtr.tasks.alfworld.generate import prove
 from gtr.tasks.alfworld.world import Room
@@ -30,10 +30,6 @@ THOR_LOAD_SECONDS = 600.0
 THOR_STEP_SECONDS = 120.0
 ATTEMPTS = 3
 """Processes tried for one game before it is given up."""
-
-
-class WorkerError(TaskError):
-    """A worker died or did not answer; its episode is lost, the run goes on."""
 
 
 Make = Callable[[], Player]
