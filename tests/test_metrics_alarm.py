@@ -13,6 +13,7 @@ START = {
     "episode/success": 0.3,
     "thought/perception": 0.99,
     "thought/start_plan": 0.52,
+    "action/follows": 0.8,
     "reply/complete": 1.0,
     "episode/length": 6.5,
     "action/max_share": 0.25,

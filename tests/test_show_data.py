@@ -9,6 +9,7 @@ import subprocess
 import sys
 import urllib.error
 import urllib.request
+from dataclasses import replace
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -27,7 +28,7 @@ from gtr.show.page import bundle, names, own
 from gtr.show.pair import thought_pair
 from gtr.show.run import find_runs
 from gtr.show.source import Source
-from gtr.show.story import Change, Method, story
+from gtr.show.story import Change, Method, headline, story
 
 
 @pytest.fixture(scope="module")
@@ -288,6 +289,18 @@ NONE = Change(math.nan, math.nan)
 def test_fates(rang: list[int], seeing: Change, fate: str) -> None:
     method = Method("m", False, 1, rang, seeing, NONE, NONE, True)
     assert method.fate == fate
+
+
+def test_a_collapse_of_some_runs_is_told_as_such() -> None:
+    level = Change(0.9, 0.9)
+    plain = Method("rl4vlm", False, 3, [15], level, NONE, NONE, True)
+    guided = Method("gtr", True, 3, [], level, NONE, NONE, True)
+    assert (
+        headline([plain, guided]) == "Without guidance thoughts collapsed in 1 of 3 runs; guided, they stayed healthy."
+    )
+    assert headline([guided]) == "Thoughts stayed healthy."
+    both = [replace(plain, rang=[3, 4, 5]), replace(guided, rang=[9])]
+    assert headline(both) == "Without guidance thoughts collapsed, and guidance did not prevent it."
 
 
 def test_the_pair_shows_the_same_state_before_and_after(comparison: Path) -> None:

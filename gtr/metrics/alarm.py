@@ -45,7 +45,8 @@ class Watch:
 
 WATCHED = (
     Watch("thought/perception", "perception", "falls", 0.75, 0.1),
-    Watch("thought/start_plan", "plan", "falls", 0.6, 0.1),
+    Watch("thought/start_plan", "plan", "falls", 0.7, 0.1),
+    Watch("action/follows", "consistency", "falls", 0.7, 0.1),
     Watch("reply/complete", "completeness", "falls", 0.75, 0.1),
     Watch("episode/success", "success", "falls", 0.5, 0.1),
     Watch("relevance/retrieval", "relevance", "falls", 0.6, 0.1),
@@ -54,7 +55,7 @@ WATCHED = (
     Watch("thought/per_state", "variety", "falls", 0.5, 0.25, excused=True, limit=1.0),
     Watch("distinct/", "variety", "falls", 0.5, 0.25, excused=True, limit=1.0),
 )
-"""Which metrics saw the collapse of tiny agents on the point games, and RAGEN-2's retrieval accuracy."""
+"""Which metrics saw tiny agents collapse on the point games (see docs/LAB.md), and RAGEN-2's retrieval accuracy."""
 
 
 @dataclass(frozen=True)

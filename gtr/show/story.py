@@ -19,6 +19,7 @@ DECAY = 0.1
 """Fall of a share, from the start to the end, that counts as decay where the alarm did not ring: its own margin."""
 STEADY = 0.015
 """Change that is not worth a word."""
+MAIN = "gtr"
 SEEING, PLANNING = "thought/perception", "thought/start_plan"
 
 
@@ -75,10 +76,10 @@ class Method:
 
 
 def methods_of(histories: Sequence[History]) -> list[Method]:
-    """The methods of some runs, those without guidance first."""
+    """The methods of some runs: those without guidance, then the one that this is about, then its variants."""
     names = list(dict.fromkeys(one.run.method for one in histories))
     methods = [_method(name, [one for one in histories if one.run.method == name]) for name in names]
-    return sorted(methods, key=lambda method: method.guided)
+    return sorted(methods, key=lambda method: (method.guided, method.name != MAIN))
 
 
 def _method(name: str, histories: Sequence[History]) -> Method:
@@ -117,34 +118,40 @@ def story(histories: Sequence[History]) -> dict[str, Any]:
     """``headline``, ``what`` (the definition) and ``sentences``, one per method, for the head of the page."""
     methods = methods_of(histories)
     return {
-        "headline": _headline(methods),
+        "headline": headline(methods),
         "what": WHAT,
         "sentences": [{"method": method.name, "fate": method.fate, "text": _sentence(method)} for method in methods],
     }
 
 
-def _headline(methods: Sequence[Method]) -> str:
+def headline(methods: Sequence[Method]) -> str:
+    """The answer in one sentence."""
     known = [method for method in methods if method.fate != "unknown"]
     if not known:
         return "Too early to tell: no health of thoughts has been measured yet, or this game cannot judge them."
     plain = [method for method in known if not method.guided]
     guided = [method for method in known if method.guided]
     if plain and guided:
-        return _contrast({method.fate for method in plain}, {method.fate for method in guided})
-    fates = {method.fate for method in known}
-    if "collapsed" in fates:
-        return "Thoughts collapsed."
-    return "Thoughts decayed, short of collapse." if "decayed" in fates else "Thoughts stayed healthy."
+        return _contrast(plain, {method.fate for method in guided})
+    return f"Thoughts {_became(known)}."
 
 
-def _contrast(plain: set[Fate], guided: set[Fate]) -> str:
+def _contrast(plain: Sequence[Method], guided: set[Fate]) -> str:
     """Without guidance against with it."""
-    if plain == {"healthy"}:
+    became = _became(plain)
+    if {method.fate for method in plain} == {"healthy"}:
         return "No thought collapse: thoughts stayed healthy with guidance and without."
-    became = "collapsed" if "collapsed" in plain else "decayed, short of collapse"
     if guided == {"healthy"}:
         return f"Without guidance thoughts {became}; guided, they stayed healthy."
     return f"Without guidance thoughts {became}, and guidance did not prevent it."
+
+
+def _became(methods: Sequence[Method]) -> str:
+    """What became of the thoughts of some methods together; a collapse of some runs only is told as such."""
+    rang, runs = sum(len(method.rang) for method in methods), sum(method.runs for method in methods)
+    if rang:
+        return "collapsed" if rang == runs else f"collapsed in {rang} of {runs} runs"
+    return "decayed, short of collapse" if "decayed" in {method.fate for method in methods} else "stayed healthy"
 
 
 def _sentence(method: Method) -> str:
