@@ -59,9 +59,10 @@ TINY_TASKS: Mapping[str, TinyTask] = {
     "ezpoints": TinyTask(sft_target=0.01, check_episodes=256, updates=12),
     "points24": TinyTask(hands=32, sft_target=0.008, check_episodes=256, updates=16),
     "blackjack": TinyTask(sft_target=0.3),
-    # One kind of task in small rooms that are easy to see: an agent of this size learns no household.
+    # One kind of task in small rooms that are easy to see: an agent of this size learns no household. It starts above
+    # what random players reach (.08): an agent at .1 mostly names actions that the game refuses.
     "alfworld": TinyTask(
-        sft_target=0.1,
+        sft_target=0.25,
         options={"kinds": "pick", "games": "24", "rooms": "2", "space": "4", "clutter": "2", "labels": "off",
                  "history": "4", "limit": "12", "workers": "off"},
     ),
