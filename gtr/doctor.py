@@ -10,6 +10,13 @@ from pathlib import Path
 
 from packaging.requirements import Requirement
 
+EXTRAS = {
+    "chat": "correctors and agents behind an API",
+    "show": "the viewer, and playing in the browser",
+    "wandb": "Weights & Biases as tracker",
+    "trackio": "trackio as tracker",
+}
+"""Optional parts and what they are for; ALFWorld has a check of its own."""
 SMALL_DISK_GB = 5
 """Below this a tiny run still fits; a 7B checkpoint does not."""
 
@@ -41,6 +48,7 @@ def findings() -> Iterator[Finding]:
     """Checks the machine, cheap things first."""
     yield python()
     yield from packages()
+    yield from (extra(name) for name in EXTRAS)
     yield from guarded(device)
     yield from alfworld()
     yield threads()
@@ -69,6 +77,16 @@ def packages() -> Iterator[Finding]:
         wanted = Requirement(line)
         if wanted.marker is None or wanted.marker.evaluate({"extra": ""}):
             yield package(wanted)
+
+
+def extra(name: str) -> Finding:
+    """Whether an optional part is installed; doing without is fine."""
+    declared = [Requirement(line) for line in metadata.requires("gtr") or []]
+    wanted = [one for one in declared if one.marker is not None and one.marker.evaluate({"extra": name})]
+    found = [package(one) for one in wanted]
+    if found and all(one.fine for one in found):
+        return Finding(True, f"gtr[{name}]: {', '.join(one.text for one in found)}")
+    return Finding(True, f"no gtr[{name}] ({EXTRAS[name]}); pip install 'gtr[{name}]' brings it")
 
 
 def package(wanted: Requirement) -> Finding:
