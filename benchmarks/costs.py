@@ -3,15 +3,20 @@
     python benchmarks/costs.py [--thoughts 8] [--tasks points24 ezpoints ...]
 
 The thoughts are those of `gtr corrector-eval`, the answers right ones (tests/chat_server.py: the solver behind the
-protocol). Text is counted as characters / 4, a picture as each model's published rule says for 300 x 300 pixels, so
-the figures are estimates, not bills. A turn is asked about with the task's tools by function calling, or without.
+protocol). Everything sent and answered is counted in tokens of o200k_base, which these models have in common: messages,
+tools and schemas as JSON, `FRAME` tokens around each message; a picture as each model's published rule says for
+300 x 300 pixels. A turn is asked about with the task's tools by function calling, or without.
 """
 
 import argparse
+import json
 import os
 import sys
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
+
+import bpe_openai
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 from chat_server import Server  # type: ignore[import-not-found]
@@ -23,8 +28,8 @@ from gtr.guidance.chat.prices import PRICES
 from gtr.guidance.trial import samples
 from gtr.presets import TASKS, build
 
-COUNTED = 255
-"""Tokens that the test server bills for a picture."""
+FRAME = 3
+"""Tokens that set a message apart from the next, and begin the answer (OpenAI's cookbook)."""
 PICTURES = {"gpt-4o": 255, "gpt-4o-mini": 8500, "gpt-4.1": 255, "gpt-4.1-mini": 162, "gpt-5": 210, "gpt-5-mini": 162}
 """Tokens of one picture of 300 x 300 pixels at high detail."""
 RUN = 15_000
@@ -47,11 +52,40 @@ class Turn:
         return (price.input * sent + price.output * self.out) / 1000
 
 
+class Counting(Server):  # type: ignore[misc]
+    """Says how many tokens of text it got and gave; pictures are counted apart."""
+
+    words = bpe_openai.get_encoding("o200k_base")
+
+    def completion(self, body: dict[str, Any], message: dict[str, Any]) -> dict[str, Any]:
+        reply: dict[str, Any] = super().completion(body, message)
+        said = [*body["messages"], {"content": ""}]
+        sent = [self.tokens(part) for one in said for part in parts(one)]
+        sent += [self.tokens(body[key]) for key in ("tools", "response_format") if key in body]
+        written = sum(self.tokens(part) for part in parts(message))
+        reply["usage"] = {
+            "prompt_tokens": sum(sent) + FRAME * len(said),
+            "completion_tokens": written,
+            "total_tokens": sum(sent) + FRAME * len(said) + written,
+        }
+        return reply
+
+    def tokens(self, part: Any) -> int:
+        return len(self.words.encode(part if isinstance(part, str) else json.dumps(part, separators=(",", ":"))))
+
+
+def parts(message: dict[str, Any]) -> list[Any]:
+    """What of a message is text: its content without pictures, and the functions it calls."""
+    content = message.get("content") or ""
+    texts = [content] if isinstance(content, str) else [part["text"] for part in content if part["type"] == "text"]
+    return [*texts, *(call["function"] for call in message.get("tool_calls") or ())]
+
+
 def measured(config: Config, thoughts: int) -> Turn:
     """The average over right and wrong thoughts."""
     task = tasks.load(config.task)
     put = samples(task, thoughts, 0)
-    with Server(task) as server:
+    with Counting(task) as server:
         for sample in put:
             server.show(sample.case.prompt.image, sample.case.truth)
         corrector = make_corrector(replace(config, corrector=replace(config.corrector, base_url=server.url)), task)
@@ -62,8 +96,7 @@ def measured(config: Config, thoughts: int) -> Turn:
         corrector.close()
     asked = len(put) - values["corrector/cache_hits"]
     requests = values["corrector/requests"]
-    text = values["corrector/tokens_in"] - requests * COUNTED
-    return Turn(requests / asked, text / asked, values["corrector/tokens_out"] / asked)
+    return Turn(requests / asked, values["corrector/tokens_in"] / asked, values["corrector/tokens_out"] / asked)
 
 
 def main() -> None:
