@@ -89,17 +89,25 @@ class _Page:
         self._panel(0, 0, 0.5, 0.25)
         if facing is None:
             return
-        self._item(facing, icons.RECEPTACLES, 0, 0, 0.25, 0.25, ())
+        if self._labels:
+            self._item(facing, icons.RECEPTACLES, 0, 0, 0.25, 0.25, ())
+        else:
+            self._large(facing, icons.RECEPTACLES, 0.01, 0.3)
         if room.receptacles[facing].openable:
             mark = icons.OPEN if facing in state.opened else icons.CLOSED
-            self._icon(mark, 0.29, 0.04, 0.17)
+            self._icon(mark, *((0.29, 0.04, 0.17) if self._labels else (0.365, 0.06, 0.125)))
 
     def hand(self, state: State) -> None:
         """What the agent holds, beside a drawn hand."""
         self._panel(0.5, 0, 1, 0.25)
-        self._icon(icons.HAND, 0.53, 0.06, 0.14)
-        if state.held is not None:
-            self._item(state.held, icons.THINGS, 0.72, 0, 0.28, 0.25, self._marks(state, state.held))
+        self._icon(icons.HAND, *((0.53, 0.06, 0.14) if self._labels else (0.51, 0.06, 0.12)))
+        if state.held is None:
+            return
+        marks = self._marks(state, state.held)
+        if self._labels:
+            self._item(state.held, icons.THINGS, 0.72, 0, 0.28, 0.25, marks)
+        else:
+            self._large(state.held, icons.THINGS, 0.76, 0.69, marks)
 
     def contents(self, room: Room, state: State, facing: str | None) -> None:
         """What lies in or on the receptacle in front; a grid that is as coarse as what it must hold allows."""
@@ -153,6 +161,13 @@ class _Page:
         else:
             # A large number: without names it is all that tells two drawers apart.
             self._write(name.partition(" ")[2], x + wide / 2, y + high * 0.98, min(wide, high) * 0.32, wide, "mb")
+
+    def _large(self, name: str, table: dict[str, str], x: float, middle: float, marks: Sequence[str] = ()) -> None:
+        """An icon as high as the upper panels; its number beside it, below the marks of its state."""
+        self._icon(table.get(kind_of(name), icons.UNKNOWN), x, 0.01, 0.23)
+        for i, mark in enumerate(marks):
+            self._icon(mark, middle - 0.06 + i * 0.06, 0.015, 0.065)
+        self._write(name.partition(" ")[2], middle, 0.16, 0.15, 0.14, "mm")
 
     def _icon(self, shapes: str, x: float, y: float, side: float, smallest: int = 6) -> None:
         pixels = max(smallest, round(side * self._size))
