@@ -5,10 +5,11 @@
 All rollouts are played one after the other, in one run, by the same agent: a tiny model with random weights that writes
 up to `--tokens` tokens on this machine's CPU, or (timed) the solver's replies, half of them spoilt, `--step` seconds
 apart, as if a larger model wrote them on a GPU of its own. The API is a real HTTP server on loopback with the solver
-behind it (tests/chat_server.py); early stopping is off, tools are off.
+behind it (tests/chat_server.py), in a process of its own; early stopping is off, tools are off.
 """
 
 import argparse
+import multiprocessing
 import os
 import sys
 import tempfile
@@ -23,10 +24,10 @@ import torch
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 from chat_cases import ScriptedPolicy  # type: ignore[import-not-found]
-from chat_server import Server  # type: ignore[import-not-found]
+from chat_server import Server, pictures, pixels  # type: ignore[import-not-found]
 
 from gtr import tasks
-from gtr.config import Config
+from gtr.config import Config, TaskConfig
 from gtr.guidance import make_corrector
 from gtr.policy import tiny
 from gtr.policy.policy import load_policy
@@ -46,6 +47,45 @@ class TimedAgent(ScriptedPolicy):  # type: ignore[misc]
     def generate(self, prompts: list[Prompt], greedy: bool = False) -> list[Reply]:
         time.sleep(self.step)
         return list(super().generate(prompts, greedy))
+
+
+class Apart:
+    """The server in a process of its own, as an API is: what it works is not worked by the agent's process."""
+
+    def __init__(self, task: TaskConfig, delay: float) -> None:
+        context = multiprocessing.get_context("spawn")
+        self._pipe, theirs = context.Pipe()
+        self._process = context.Process(target=serve, args=(task, delay, theirs), daemon=True)
+        self._process.start()
+        self.url = str(self._pipe.recv())
+
+    def show(self, image: Any, truth: Any) -> None:
+        self._pipe.send((image, truth))
+
+    def stop(self) -> tuple[int, int]:
+        """Ends it; the number of requests, and how many at most were under way at a time."""
+        self._pipe.send(None)
+        requests, at_once = self._pipe.recv()
+        self._process.join()
+        return requests, at_once
+
+
+class Shown(Server):  # type: ignore[misc]
+    """Waits for a picture's truth, which comes another way than the question about it."""
+
+    def message(self, body: dict[str, Any]) -> Any:
+        while any(pixels(image) not in self.truths for image in pictures(body)):
+            time.sleep(0.002)
+        return super().message(body)
+
+
+def serve(task: TaskConfig, delay: float, pipe: Any) -> None:
+    """The server's process."""
+    with Shown(tasks.load(task), delay=delay) as server:
+        pipe.send(server.url)
+        while (shown := pipe.recv()) is not None:
+            server.show(*shown)
+        pipe.send((len(server.requests), server.most_at_once))
 
 
 def tiny_agent(config: Config, folder: Path) -> Any:
@@ -84,7 +124,8 @@ def main() -> None:
     guidance = replace(config.guidance, stop_early=False)
     policy = replace(config.policy, max_new_tokens=chosen.tokens)
     config = replace(config, train=train, guidance=guidance, policy=policy)
-    with tempfile.TemporaryDirectory() as folder, Server(tasks.load(config.task), delay=chosen.seconds) as server:
+    with tempfile.TemporaryDirectory() as folder:
+        server = Apart(config.task, chosen.seconds)
         SHOWN.append(server)
         agent = tiny_agent(config, Path(folder) / "model") if chosen.agent == "tiny" else None
         api = replace(config.corrector, base_url=server.url, structured="json_schema", tools="off", timeout=60.0)
@@ -98,10 +139,11 @@ def main() -> None:
             parts = "  ".join(f"{stage} {took:.1f}" for stage, took in stages.items())
             print(f"{name:7} {seconds:6.1f} s for {judged} turns   {parts}", flush=True)
         added = sum(spent["api"]) / sum(spent["oracle"]) - 1
-        print(f"{len(server.requests)} requests, at most {server.most_at_once} at a time; the API adds {added:.1%}")
+        requests, at_once = server.stop()
+        print(f"{requests} requests, at most {at_once} at a time; the API adds {added:.1%}")
 
 
-SHOWN: list[Any] = []
+SHOWN: list[Apart] = []
 """The server that sees every picture together with its truth."""
 SEE = Table._see
 
