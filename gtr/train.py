@@ -105,7 +105,7 @@ class Run:
         checkpoint.save_lessons(self.folder.path, self.update, lessons, self.accelerator.process_index)
         if self.folder.main and self.update % self.config.report.turns_every == 0:
             advantages = advantages_of(rollout, self.config).advantages.flatten().tolist()
-            traces = trace.learnt(turns, taught, scored, self.policy, self.config)
+            traces = trace.learnt(turns, taught, scored, self.policy, self.task, self.config)
             self.folder.write_turns(self.update, turns, advantages, traces)
             if self.probe.last is not None:
                 self.folder.write_probe(self.update, self.probe.last)
@@ -159,7 +159,7 @@ class Run:
         episodes = self.config.train.eval_episodes
         found, played = evaluate_policy(self.policy, name, self.config, "same", episodes, 0)
         turns = [turn for one in played for turn in one]
-        self.folder.write_evaluation(self.update, found.to_dict(), turns, trace.played(turns, self.policy))
+        self.folder.write_evaluation(self.update, found.to_dict(), turns, trace.played(turns, self.policy, self.task))
         return found
 
 

@@ -235,6 +235,8 @@ def test_transcript_holds_every_field_and_each_picture_once(tmp_path: Path) -> N
             "score": None,
         },
         "truth": {"Numbers": [2, 4], "value": "7/2"},
+        "checks": None,
+        "expert": None,
         "ratio": None,
         "per_token": None,
         "lesson": None,

@@ -99,10 +99,16 @@ def sample(agent: str, record: Mapping[str, Any], task: Task | str) -> Sample:
     shown = reply if len(reply) <= LONGEST else reply[:LONGEST] + " ..."
     if record["status"] != ReplyStatus.COMPLETE:
         return Sample(agent, shown, {}, f"{record['status']} reply")
+    if record.get("checks") is not None:
+        return Sample(agent, shown, record["checks"])
     if isinstance(task, str):
         return Sample(agent, shown, {}, task)
     parsed = parse(record["reply"], record["finished"], task.thought_keys)
-    return Sample(agent, shown, task.check(Truth(record["truth"]), parsed, None))
+    try:
+        return Sample(agent, shown, task.check(Truth(record["truth"]), parsed, None))
+    except (AttributeError, LookupError, TypeError, ValueError) as error:
+        # Runs of older versions kept no checks, and a truth of live objects cannot be read back.
+        return Sample(agent, shown, {}, f"not checked: {type(error).__name__}: {error}")
 
 
 def markdown(states: Sequence[StartState]) -> str:

@@ -1,19 +1,26 @@
-"""From a policy's tokens to the plain numbers of a transcript: where each token lies, and what learning made of it."""
+"""From a policy's tokens and a task's truth to the plain values of a transcript.
 
-from collections.abc import Sequence
+Where each token lies, what learning made of it, how the task judges the thought, and what an expert would have thought.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from math import exp
+from typing import Any
 
 from gtr.config import Config
 from gtr.losses.kl import MAX_LOG_RATIO
 from gtr.policy.policy import Policy
+from gtr.report.files import plain
 from gtr.report.transcript import Trace
-from gtr.types import Lesson, Turn
+from gtr.tasks.task import Task
+from gtr.types import Lesson, ReplyStatus, Turn
 from gtr.update import token_weights
 
 
-def played(turns: Sequence[Turn], policy: Policy) -> list[Trace]:
+def played(turns: Sequence[Turn], policy: Policy, task: Task) -> list[Trace]:
     """Traces of turns that nothing was learnt from."""
-    return [Trace(_ends(turn.reply.tokens, policy)) for turn in turns]
+    return [_judged(Trace(_ends(turn.reply.tokens, policy)), turn, task) for turn in turns]
 
 
 def learnt(
@@ -21,12 +28,25 @@ def learnt(
     lessons: Sequence[Lesson | None],
     scored: Sequence[Sequence[float]],
     policy: Policy,
+    task: Task,
     config: Config,
 ) -> list[Trace]:
     """Traces of turns that were learnt from; `lessons` and `scored` (see `gtr.update.learn`) have one entry each."""
     return [
-        _learnt(turn, lesson, row, policy, config) for turn, lesson, row in zip(turns, lessons, scored, strict=True)
+        _judged(_learnt(turn, lesson, row, policy, config), turn, task)
+        for turn, lesson, row in zip(turns, lessons, scored, strict=True)
     ]
+
+
+def _judged(trace: Trace, turn: Turn, task: Task) -> Trace:
+    complete = turn.parsed.status is ReplyStatus.COMPLETE
+    checks = dict(task.check(turn.truth, turn.parsed, None)) if complete else {}
+    return replace(trace, checks=checks, expert=_expert(turn, task))
+
+
+def _expert(turn: Turn, task: Task) -> Mapping[str, Any] | None:
+    expert = task.expert(turn.truth, None if turn.verdict is None else turn.verdict.target)
+    return None if expert is None else {**plain(expert.thought), "action": expert.action}
 
 
 def _learnt(turn: Turn, lesson: Lesson | None, scored: Sequence[float], policy: Policy, config: Config) -> Trace:

@@ -41,7 +41,7 @@ class ImageStore:
 
 @dataclass(frozen=True)
 class Trace:
-    """What is known of each token of a turn's reply, as plain numbers, so that whoever reads it needs no model."""
+    """What is known of a turn and each token of its reply, as plain values: who reads it needs no model and no task."""
 
     ends: Sequence[int]
     """Where each token's characters end in the reply's text; they begin where those of the one before end."""
@@ -53,6 +53,10 @@ class Trace:
     """PPO's ratio of the whole turn in that pass: exp of the weighted sum of log-ratios."""
     lesson: Mapping[str, Any] | None = None
     """The lesson the turn gave: its ``text``, where each token ``ends`` in it, and each token's cloning weight."""
+    checks: Mapping[str, bool] | None = None
+    """`Task.check` of the thought, empty where it cannot be asked. Kept, since the truth's live objects are not."""
+    expert: Mapping[str, Any] | None = None
+    """What `Task.expert` would have thought and, as ``action``, done; None where nothing helps."""
 
 
 def write_transcript(
@@ -105,6 +109,8 @@ def turn_record(turn: Turn, image: str, advantage: float | None, trace: Trace | 
         "success": turn.success,
         "verdict": None if turn.verdict is None else verdict_record(turn.verdict),
         "truth": plain(turn.truth.state),
+        "checks": None if trace is None or trace.checks is None else dict(trace.checks),
+        "expert": None if trace is None else trace.expert,
         "ratio": None if trace is None or trace.ratio is None else round(trace.ratio, 4),
         "per_token": None if trace is None else token_record(turn, trace),
         "lesson": None if trace is None or trace.lesson is None else lesson_record(trace.lesson),
