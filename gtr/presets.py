@@ -63,6 +63,7 @@ TINY_TASKS: Mapping[str, TinyTask] = {
     # what random players reach (.08): an agent at .1 mostly names actions that the game refuses.
     "alfworld": TinyTask(
         sft_target=0.25,
+        updates=16,
         options={"kinds": "pick", "games": "24", "rooms": "2", "space": "4", "clutter": "2", "labels": "off",
                  "history": "4", "limit": "12", "workers": "off"},
     ),

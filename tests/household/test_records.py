@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from gtr import tasks
+from gtr import cli, tasks
 from gtr.compare.samples import sample
 from gtr.presets import build
 from gtr.report import RunFolder, trace
@@ -51,3 +51,14 @@ def test_reports_and_viewer_judge_thoughts_without_the_live_room(tmp_path: Path,
     assert "not checked" in sample("before", older, task).trouble
     assert checks(older, run) == {}
     assert "could not judge" in shown(older, run)["unjudged"]
+
+
+@pytest.mark.slow
+def test_a_comparison_of_methods_ends_with_its_page(tmp_path: Path) -> None:
+    words = (
+        f"compare rl4vlm gtr --task alfworld --seeds 1 --out {tmp_path} --sft.enabled False --train.updates 1 "
+        "--train.envs 2 --train.turns 2 --train.minibatch 4 --train.eval_episodes 2 --policy.max_new_tokens 8"
+    )
+    assert cli.run(words.split()) == 0
+    assert "the first 2 start states" in (tmp_path / "samples.md").read_text().lower()
+    assert (tmp_path / "comparison.html").stat().st_size > 10_000
