@@ -248,6 +248,20 @@ def test_the_table_by_hand() -> None:
     assert len(COLUMNS) == len(cells(start))
 
 
+def test_thoughts_that_are_worse_than_at_the_start_are_marked() -> None:
+    """By hand: of .80, .70, .60 the mean is .70, the standard error .1 / sqrt(3), and t(2) at .975 is 4.303."""
+    half = 4.303 * 0.1 / math.sqrt(3)
+    ends = [evaluation(1, **{"thought/perception": one, "thought/start_plan": 0.5}) for one in (0.8, 0.7, 0.6)]
+    for before, worse in ((0.7 + half + 0.01, {"perception"}), (0.7 + half - 0.01, set())):
+        start = evaluation(10, **{"thought/perception": before, "thought/start_plan": 0.5})
+        began, row = rows_of([replace(result("rl4vlm", i, 1, end=end), start=start) for i, end in enumerate(ends)])
+        assert row.worse == worse
+        assert began.worse == frozenset()
+        assert ("0.70↓" in cells(row)) == bool(worse)
+    single = rows_of([replace(result("rl4vlm", 1, 1, end=ends[2]), start=start)])[-1]
+    assert single.worse == frozenset(), "a single run has no interval over runs"
+
+
 def test_infinite_ratios_and_methods_that_never_finished() -> None:
     results = [result("rl4vlm", 1, 0), result("gtr", 1, 5), result("sft_only", 1, None)]
     rows = {row.agent: row for row in rows_of(results)}

@@ -17,7 +17,7 @@ COLUMNS = (
 FOOTNOTE = (
     "Success: greedy play of the same untruncated panel. 95 %: over runs where there are several, over episodes for a "
     "single run or the starting agent. x: how many times the success of the start and of outcome-only PPO (rl4vlm); "
-    "* where the two intervals lie apart."
+    "* where the two intervals lie apart. ↓: over runs, the 95 % t interval of the mean lies below the start's value."
 )
 LATEX = {
     **{sign: "\\" + sign for sign in "&%$#_{}"},
@@ -33,7 +33,7 @@ def cells(row: Row) -> list[str]:
         " ".join([*(f"{value:.2f}" for value in row.seeds), *_missing(row)]),
         number(row.success),
         f"{row.interval.low:.2f}-{row.interval.high:.2f}" if row.seeds else "-",
-        *(number(value) for value in row.health.values()),
+        *(number(value) + ("↓" if column in row.worse else "") for column, value in row.health.items()),
         number(row.times_start) + ("*" if row.apart_from_start else ""),
         number(row.times_plain) + ("*" if row.apart_from_plain else ""),
         row.collapse or "-",
@@ -81,7 +81,7 @@ def latex(rows: Sequence[Row], title: str, label: str) -> str:
     lines = [
         r"\begin{table*}",
         r"  \centering\small",
-        rf"  \caption{{{escaped(title)}. {escaped(FOOTNOTE)}}}",
+        rf"  \caption{{{escaped(title)}. {_typeset(FOOTNOTE)}}}",
         rf"  \label{{tab:{re.sub(r'[^A-Za-z0-9:.-]+', '-', label)}}}",
         rf"  \begin{{tabular}}{{l{'r' * (len(columns) - 1)}}}",
         r"    \toprule",
@@ -111,7 +111,8 @@ def _typeset(text: str) -> str:
         return "--"
     text = re.sub(r"^x ", "\x00 ", re.sub(r"(?<=\d)-(?=\d)", "\x01", visible(text)))
     text = escaped(re.sub(r"^inf(?=\*?$)", "\x02", text))
-    return text.replace("\x00", r"$\times$").replace("\x01", "--").replace("\x02", r"$\infty$")
+    text = text.replace("\x00", r"$\times$").replace("\x01", "--").replace("\x02", r"$\infty$")
+    return text.replace("↓", r"$\downarrow$")
 
 
 def escaped(text: str) -> str:

@@ -2,13 +2,13 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from statistics import fmean
 from typing import Any
 
 from gtr.compare.results import RunResult
 from gtr.compare.runner import State
-from gtr.stats import Interval, apart, pooled, wilson
+from gtr.stats import Interval, apart, mean_interval, pooled, wilson
 
 OUTCOME_ONLY = "rl4vlm"
 """The method that others are measured against: PPO guided by the outcome alone."""
@@ -18,10 +18,13 @@ HEALTH = (
     ("length", "episode/length"),
     ("perception", "thought/perception"),
     ("start plan", "thought/start_plan"),
+    ("right", "thought/right"),
     ("follows", "action/follows"),
     ("self-BLEU-2", "thought/self_bleu2"),
 )
 """Columns and the metrics behind them, as measured on the panel."""
+SHARES_OF_HEALTH = ("perception", "start plan", "right", "follows")
+"""Columns that are shares of healthy thoughts: less is worse."""
 
 
 @dataclass(frozen=True)
@@ -36,6 +39,8 @@ class Row:
     """95 %: over runs where there are several (pooled, see `gtr.stats`), over episodes where there is one."""
     health: Mapping[str, float]
     """Mean over runs of the metrics in `HEALTH`, by column; NaN where none measured it."""
+    spread: Mapping[str, Interval] = field(default_factory=dict)
+    """Student's t interval of that mean, 95 %, by column; none for a single run."""
     collapse: str = ""
     failed: int = 0
     unfinished: int = 0
@@ -48,6 +53,8 @@ class Row:
     apart_from_start: bool = False
     apart_from_plain: bool = False
     """Whether the two 95 % intervals do not touch."""
+    worse: frozenset[str] = frozenset()
+    """Columns of `SHARES_OF_HEALTH` whose interval over runs lies below the starting agent's value."""
 
 
 def rows_of(results: Sequence[RunResult]) -> list[Row]:
@@ -97,7 +104,9 @@ def _method_row(method: str, results: Sequence[RunResult]) -> Row:
     unfinished = len(results) - failed - finished
     panel = ends[0]["panel"] if ends else ""
     collapses = _collapses(results)
-    return Row(method, shares, rate, interval, _health(ends), collapses, failed, unfinished, len(results), panel)
+    return Row(
+        method, shares, rate, interval, _health(ends), _spread(ends), collapses, failed, unfinished, len(results), panel
+    )
 
 
 def _estimate(counts: Sequence[tuple[int, int]]) -> tuple[float, Interval]:
@@ -108,11 +117,19 @@ def _estimate(counts: Sequence[tuple[int, int]]) -> tuple[float, Interval]:
 
 
 def _health(records: Sequence[Mapping[str, Any]]) -> dict[str, float]:
-    found: dict[str, float] = {}
+    return {column: fmean(known) if known else math.nan for column, known in _measured(records).items()}
+
+
+def _spread(records: Sequence[Mapping[str, Any]]) -> dict[str, Interval]:
+    return {column: mean_interval(known) for column, known in _measured(records).items() if len(known) > 1}
+
+
+def _measured(records: Sequence[Mapping[str, Any]]) -> dict[str, list[float]]:
+    """What the runs measured, by column."""
+    found: dict[str, list[float]] = {}
     for column, metric in HEALTH:
         values = [record["health"].get(metric) for record in records]
-        known = [value for value in values if value is not None and math.isfinite(value)]
-        found[column] = fmean(known) if known else math.nan
+        found[column] = [value for value in values if value is not None and math.isfinite(value)]
     return found
 
 
@@ -129,14 +146,17 @@ def _collapses(results: Sequence[RunResult]) -> str:
 def _against(row: Row, start: Row | None, plain: Row | None) -> Row:
     start = start if start is not None and start.panel == row.panel else None
     other = plain if plain is not None and plain.agent != row.agent and plain.panel == row.panel else None
-    return Row(
-        **{
-            **vars(row),
-            "times_start": _times(row, start),
-            "times_plain": _times(row, other),
-            "apart_from_start": start is not None and apart(row.interval, start.interval),
-            "apart_from_plain": other is not None and apart(row.interval, other.interval),
-        }
+    return replace(
+        row,
+        times_start=_times(row, start),
+        times_plain=_times(row, other),
+        apart_from_start=start is not None and apart(row.interval, start.interval),
+        apart_from_plain=other is not None and apart(row.interval, other.interval),
+        worse=frozenset(
+            column
+            for column in SHARES_OF_HEALTH
+            if start is not None and column in row.spread and row.spread[column].high < start.health[column]
+        ),
     )
 
 

@@ -103,8 +103,16 @@ def test_120_generated_games(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(not REAL, reason="real games: set GTR_TEST_ALFWORLD_DATA to a folder like $ALFWORLD_DATA")
-def test_real_games(tmp_path: Path) -> None:
-    every = sorted(Path(str(REAL)).glob("json_2.1.1/train/*/*/game.tw-pddl"))
-    files = [found for kind in SHORT.values() for found in [f for f in every if kind.value in str(f)][:3]]
+@pytest.mark.parametrize("split", ["train", "valid_seen", "valid_unseen"])
+def test_real_games(split: str, tmp_path: Path) -> None:
+    """So many of each kind as GTR_TEST_ALFWORLD_GAMES says, spread over the split."""
+    every = sorted(Path(str(REAL)).glob(f"json_2.1.1/{split}/*/*/game.tw-pddl"))
+    if not every:
+        pytest.skip(f"no games of {split} there")
+    wanted = int(os.environ.get("GTR_TEST_ALFWORLD_GAMES", "3"))
+    files = []
+    for kind in SHORT.values():
+        found = [file for file in every if kind.value in str(file)]
+        files += found[:: max(1, len(found) // wanted)][:wanted]
     assert files
     compared_with_stock(files, Path(str(REAL)), tmp_path, "off")
