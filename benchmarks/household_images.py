@@ -83,7 +83,7 @@ def placed(room: Room, state: State, rng: np.random.Generator) -> tuple[State, s
     if rng.random() < 0.6:
         held = str(rng.choice(list(inside)))
         del inside[held]
-    full = [name for name in names if name in inside.values()]
+    full = [name for name in names if any(name in where for where in inside.values())]
     if facing is not None and full and rng.random() < 0.5:
         facing = str(rng.choice(full))
     opened = frozenset(name for name in names if room.receptacles[name].openable and rng.random() < 0.6)

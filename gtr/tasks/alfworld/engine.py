@@ -157,19 +157,20 @@ class _Cast:
     def state(self, facts: Iterable[tuple[str, tuple[str, ...]]]) -> State:
         """The changing half."""
         marks: dict[str, set[str]] = {key: set() for key in ("opened", "isclean", "ishot", "iscool", "istoggled")}
-        inside: dict[str, str] = {}
+        inside: defaultdict[str, set[str]] = defaultdict(set)
         place, held = "", None
         for name, args in facts:
             if name in marks:
                 marks[name].add(self.names[args[0]])
             elif name == "inreceptacle":
-                inside[self.names[args[0]]] = self.names[args[1]]
+                inside[self.names[args[0]]].add(self.names[args[1]])
             elif name == "atlocation":
                 place = args[1]
             elif name == "holds":
                 held = self.names[args[1]]
         opened, clean, hot, cool, lit = (frozenset(found) for found in marks.values())
-        return State(place, dict(sorted(inside.items())), held, opened, clean, hot, cool, lit)
+        lying = {thing: tuple(sorted(where, key=natural)) for thing, where in sorted(inside.items())}
+        return State(place, lying, held, opened, clean, hot, cool, lit)
 
 
 def name_all(ids: Iterable[str]) -> dict[str, str]:

@@ -44,7 +44,9 @@ def _fetch(room: Room, state: State, seen: Seen) -> Advice | None:
     goal = room.goal
     kept = _target(room, seen) if goal.kind is Kind.TWO else None
     known = [(thing, where) for where, things in seen.items() for thing in things if kind_of(thing) == goal.thing]
-    open_to = [(thing, where) for thing, where in known if where != kept]
+    # A thing that is there may lie elsewhere too (`State.inside`): it must not be fetched twice.
+    there = seen.get(kept, ()) if kept is not None else ()
+    open_to = [(thing, where) for thing, where in known if thing not in there]
     if not open_to:
         return _search(room, state, seen, goal.thing)
     treated = state.treated(goal.kind)

@@ -85,7 +85,7 @@ def _done(state: State, command: Command) -> State:
     if command.verb == "take":
         return replace(state, held=thing, inside={t: r for t, r in state.inside.items() if t != thing})
     if command.verb == "put":
-        return replace(state, held=None, inside={**state.inside, thing: where})
+        return replace(state, held=None, inside={**state.inside, thing: (where,)})
     if command.verb == "clean":
         return replace(state, clean=state.clean | {thing})
     if command.verb == "heat":
@@ -103,6 +103,6 @@ def _heard(state: State, feedback: str) -> State:
     for name, door in _DOOR.findall(feedback):
         (opened.add if door == "open" else opened.discard)(name)
     for match in [*_SURFACE.finditer(feedback), *_INSIDE.finditer(feedback)]:
-        inside = {thing: where for thing, where in inside.items() if where != match["name"]}
-        inside |= dict.fromkeys(_NAMES.findall(match["things"]), match["name"])
+        inside = {thing: where for thing, where in inside.items() if match["name"] not in where}
+        inside |= dict.fromkeys(_NAMES.findall(match["things"]), (match["name"],))
     return replace(state, opened=frozenset(opened), inside=dict(sorted(inside.items())))

@@ -71,8 +71,8 @@ class State:
     """What actions change."""
 
     place: str
-    inside: Mapping[str, str]
-    """By thing: the receptacle it lies in or on."""
+    inside: Mapping[str, tuple[str, ...]]
+    """By thing: the receptacles it lies in or on. Several in a third of ALFWorld's own games: a pan on two burners."""
     held: str | None
     opened: frozenset[str]
     clean: frozenset[str]
@@ -83,7 +83,7 @@ class State:
 
     def contents(self, receptacle: str) -> tuple[str, ...]:
         """Things in a receptacle, in the order of names."""
-        return tuple(sorted((t for t, r in self.inside.items() if r == receptacle), key=natural))
+        return tuple(sorted((t for t, places in self.inside.items() if receptacle in places), key=natural))
 
     def treated(self, kind: Kind) -> frozenset[str]:
         """Things that are as a kind of task wants them; all for kinds that treat nothing."""
@@ -116,12 +116,12 @@ def conditions(room: Room, state: State) -> tuple[int, int]:
     """
     goal = room.goal
     wanted = [thing for thing in state.inside if kind_of(thing) == goal.thing]
-    placed = [thing for thing in wanted if kind_of(state.inside[thing]) == goal.where]
+    placed = [thing for thing in wanted if goal.where in map(kind_of, state.inside[thing])]
     if goal.kind is Kind.LOOK:
         lit = any(kind_of(lamp) == goal.where and _here(room, state, lamp) for lamp in state.lit)
         return lit + (state.held is not None and kind_of(state.held) == goal.thing), 2
     if goal.kind is Kind.TWO:
-        counts = [sum(state.inside[thing] == r for thing in placed) for r in room.receptacles]
+        counts = [sum(r in state.inside[t] for t in placed) for r in room.receptacles if kind_of(r) == goal.where]
         return min(2, max(counts, default=0)), 2
     if goal.kind is Kind.PICK:
         return int(bool(placed)), 1
@@ -131,8 +131,7 @@ def conditions(room: Room, state: State) -> tuple[int, int]:
 
 
 def _here(room: Room, state: State, thing: str) -> bool:
-    where = state.inside.get(thing)
-    return where is not None and room.receptacles[where].place == state.place
+    return any(room.receptacles[where].place == state.place for where in state.inside.get(thing, ()))
 
 
 def read_goal(problem: str) -> Goal:
