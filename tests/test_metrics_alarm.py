@@ -90,6 +90,8 @@ def test_a_collapse_of_rare_success_rings_too() -> None:
         {"episode/success": 0.45, "action/max_share": 0.95, "thought/per_state": 1.0},
         # Right thoughts, success not yet moved: thoughts settle down to one per state.
         {"thought/start_plan": 1.0, "thought/per_state": 1.0, "distinct/formula": 1.0, "episode/length": 9.0},
+        # Plans come to work before games are won: few formulas take the place of many, and episodes last until the end.
+        {"thought/start_plan": 0.9, "distinct/formula": 0.2, "thought/per_state": 0.4, "episode/length": 30.0},
         # A short cut found: success up, episodes short, states share thoughts.
         {"episode/success": 0.7, "episode/length": 2.0, "thought/per_state": 0.6, "distinct/formula": 0.4},
     ],

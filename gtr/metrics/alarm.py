@@ -5,9 +5,9 @@ is worse than its baseline by both a share of it and an absolute margin. Metrics
 *idea*; the alarm rings when two ideas have each been fallen for several updates running, so that neither noise nor
 one odd metric can ring it.
 
-Length, action histogram and variety also change when an agent gets better. They count as fallen only while success
-has not risen above its baseline, and variety only once states share thoughts. What thoughts say about the picture,
-and whether they can be read, has no such excuse.
+Length, action histogram and variety also change when an agent gets better. They count as fallen only while neither
+success nor the share of working plans has risen above its baseline, and variety only once states share thoughts. What
+thoughts say about the picture, and whether they can be read, has no such excuse.
 """
 
 from collections.abc import Mapping
@@ -21,9 +21,10 @@ PATIENCE = 3
 """Updates running for which an idea must be fallen."""
 IDEAS = 2
 """Ideas that must be fallen at once."""
-SUCCESS = "episode/success"
-SUCCESS_GAIN = 0.05
-"""Rise of success over its baseline that excuses changed behaviour."""
+EXCUSES = ("episode/success", "thought/start_plan")
+GAIN = 0.05
+"""Rise of one of `EXCUSES` over its baseline that excuses changed behaviour: one right formula takes the place of many
+wrong ones long before games are won."""
 
 
 @dataclass(frozen=True)
@@ -38,7 +39,7 @@ class Watch:
     margin: float
     """... and at least this far from the baseline."""
     excused: bool = False
-    """Whether more success excuses it."""
+    """Whether more success, or more plans that work, excuse it."""
     limit: float = inf
     """Not fallen at or above this value, however high the baseline was."""
 
@@ -108,7 +109,7 @@ class Alarm:
 
         A metric missing from an update keeps its last verdict: not measured is neither well nor ill.
         """
-        excuse = self._success_rose(metrics)
+        excuse = any(self._rose(metric, metrics) for metric in EXCUSES)
         for metric, value in metrics.items():
             watch = _watch(metric)
             if watch is not None:
@@ -138,9 +139,9 @@ class Alarm:
         else:
             self._since.pop(metric, None)
 
-    def _success_rose(self, metrics: Mapping[str, float]) -> bool:
-        now, first = metrics.get(SUCCESS, self._last.get(SUCCESS)), self._baseline.get(SUCCESS, [])
-        return now is not None and len(first) == BASELINE and now >= _mean(first) + SUCCESS_GAIN
+    def _rose(self, metric: str, metrics: Mapping[str, float]) -> bool:
+        now, first = metrics.get(metric, self._last.get(metric)), self._baseline.get(metric, [])
+        return now is not None and len(first) == BASELINE and now >= _mean(first) + GAIN
 
     def _fall(self, metric: str) -> Fall:
         watch = _watch(metric)

@@ -36,13 +36,14 @@ def _cell(text: str) -> str:
 
 
 def _alarm() -> str:
+    excuses = " or ".join(f"`{metric}`" for metric in alarm.EXCUSES)
     lines = [
         "## The collapse alarm\n",
         f"A metric's baseline is the mean of its first {alarm.BASELINE} measurements. It has fallen when it passes",
         "both limits below. Metrics of one idea count once.",
         f"The alarm rings while at least {alarm.IDEAS} ideas have each been fallen for {alarm.PATIENCE} updates.",
-        f"Excused metrics do not count while success is {alarm.SUCCESS_GAIN} or more above its baseline.\n",
-        "| metric | idea | fallen when | and by at least | excused by success |",
+        f"Excused metrics do not count while {excuses} is {alarm.GAIN} or more above its baseline.\n",
+        "| metric | idea | fallen when | and by at least | excused |",
         "|---|---|---|---|---|",
     ]
     for watch in alarm.WATCHED:
