@@ -16,9 +16,9 @@ demo: .venv/installed ## 10-15 minutes on 2 cores: thought collapse and its prev
 	$(GTR) compare rl4vlm gtr --task points24 --seeds 1 --out $(DEMO)
 	$(GTR) show $(DEMO) --export $(DEMO)/report.html
 
-study: .venv/installed ## about an hour: both point games, three seeds, the ablations
+study: .venv/installed ## about an hour and a half on 2 cores: both point games, three and six seeds, the ablations
 	$(GTR) compare rl4vlm gtr sft_only no_dagger clone_actions annealed_cloning --task ezpoints --out $(STUDY)/ezpoints
-	$(GTR) compare rl4vlm gtr --task points24 --out $(STUDY)/points24
+	$(GTR) compare rl4vlm gtr --task points24 --seeds 1 2 3 4 5 6 --out $(STUDY)/points24
 
 test: .venv/installed-$(EXTRAS)
 	$(BIN)/ruff check .
