@@ -42,7 +42,7 @@ function pairFigure(app, pair) {
   return h(
     "figure",
     { class: "pair" },
-    h("figcaption", {}, h("h3", {}, "The same picture, before and after training"), h("p", { class: "quiet" }, `Start state ${pair.number + 1} of the ${pair.of} on the fixed panel, played greedily. It is one of the ${pair.alike} that show the difference most clearly; the Compare view has the others too.`)),
+    h("figcaption", {}, h("h3", {}, "The same picture, before and after training"), h("p", { class: "quiet" }, `Start state ${pair.number + 1} of the ${pair.of} on the fixed panel, played greedily. ${pair.alike === 1 ? "None shows the difference more clearly" : `It is one of the ${pair.alike} that show the difference most clearly`}; the Compare view has the others too.`)),
     h("div", { class: "pair-body" }, h("div", { class: "pair-image" }, image), h("div", { class: "pair-cells" }, cells)),
   );
 }
