@@ -69,7 +69,7 @@ def address(comparison: Path) -> Iterator[str]:
 def visit(page: Page, address: str, view: str = "overview") -> None:
     page.set_default_timeout(PATIENCE)
     page.goto(f"{address}#/{view}", timeout=PATIENCE)
-    page.wait_for_selector("body[data-state=read]")
+    page.wait_for_selector(f"body[data-state=read] #view[data-drawn='#/{view}']")
 
 
 def rows(page: Page) -> list[str]:
@@ -83,6 +83,7 @@ def count(page: Page) -> str:
 
 def choose(page: Page, label: str, option: str) -> None:
     page.locator(f".control:has(> span:text-is('{label}')) select").select_option(option)
+    page.wait_for_selector("#view[data-drawn]")
 
 
 # -- a real run ---------------------------------------------------------------------------------------------------
@@ -208,10 +209,7 @@ def test_everything_is_reached_by_keys_alone(page: Page, address: str) -> None:
 # -- one turn -----------------------------------------------------------------------------------------------------
 def test_a_turn_shows_what_was_said_about_it(page: Page, address: str) -> None:
     visit(page, address, "turn/0/0/0/0")
-    assert (
-        page.locator(".rewrite del").all_inner_texts() == ["(2+4)*(10-4*1)="]
-        or page.locator(".rewrite ins").count() > 0
-    )
+    assert page.locator(".rewrite ins").all_text_contents() == ["4 next "]
     assert page.locator(".answers .wrong").count() == 1
     assert page.locator(".stated tbody tr").count() == 3
     assert "0.8" in page.locator(".numbers").inner_text()

@@ -89,6 +89,8 @@ const app = {
       else link.removeAttribute("aria-current");
     }
     const drawing = (app.drawing = {});
+    const place_ = document.getElementById("view");
+    delete place_.dataset.drawn;
     const focus = document.activeElement?.getAttribute("aria-label") ?? null;
     let parts;
     try {
@@ -97,13 +99,13 @@ const app = {
       parts = [h("p", { class: "note" }, `This view cannot be drawn: ${plain(error.message)}. Is gtr show still running?`)];
     }
     if (app.drawing !== drawing) return;
-    const place_ = document.getElementById("view");
     const top = scrollY;
     place_.dataset.view = name;
     place_.replaceChildren(...parts.filter(Boolean));
     scrollTo(0, keep ? top : 0);
     if (keep && focus) place_.querySelector(`[aria-label="${CSS.escape(focus)}"]`)?.focus({ preventScroll: true });
     app.view = name;
+    place_.dataset.drawn = location.hash;
   },
 
   head() {
@@ -146,7 +148,7 @@ async function readEpisodes() {
   }
   app.loading = false;
   troubles(app.overview.runs);
-  if (["episodes", "collapse", "turn"].includes(app.view)) app.view === "episodes" ? app.list.refresh?.() : app.show("keep");
+  if (["episodes", "collapse", "turn"].includes(app.view)) app.view === "episodes" ? app.list.refresh?.() : await app.show("keep");
 }
 
 /** Looks again and again whether a run has written more; a busy person's place is left alone. */
