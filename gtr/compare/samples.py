@@ -10,11 +10,10 @@ from gtr import tasks
 from gtr.compare.results import RunResult
 from gtr.config import TaskConfig
 from gtr.errors import GtrError
-from gtr.report import RunFolder
+from gtr.report import RunFolder, judged
 from gtr.report.text import visible
-from gtr.tasks.reply import parse
 from gtr.tasks.task import Task
-from gtr.types import ReplyStatus, Truth
+from gtr.types import ReplyStatus
 
 SAMPLES = 4
 """Start states shown: the panel's first, not the most telling."""
@@ -99,16 +98,13 @@ def sample(agent: str, record: Mapping[str, Any], task: Task | str) -> Sample:
     shown = reply if len(reply) <= LONGEST else reply[:LONGEST] + " ..."
     if record["status"] != ReplyStatus.COMPLETE:
         return Sample(agent, shown, {}, f"{record['status']} reply")
-    if record.get("checks") is not None:
-        return Sample(agent, shown, record["checks"])
-    if isinstance(task, str):
+    if isinstance(task, str) and judged.kept(record) is None:
         return Sample(agent, shown, {}, task)
-    parsed = parse(record["reply"], record["finished"], task.thought_keys)
     try:
-        return Sample(agent, shown, task.check(Truth(record["truth"]), parsed, None))
-    except (AttributeError, LookupError, TypeError, ValueError) as error:
+        return Sample(agent, shown, judged.checks(record, None if isinstance(task, str) else task))
+    except GtrError as error:
         # Runs of older versions kept no checks, and a truth of live objects cannot be read back.
-        return Sample(agent, shown, {}, f"not checked: {type(error).__name__}: {error}")
+        return Sample(agent, shown, {}, f"not checked: {error}")
 
 
 def markdown(states: Sequence[StartState]) -> str:
