@@ -56,7 +56,7 @@ class TinyTask:
 # episode is won. Where success is common from the start, outcomes alone teach enough, and there is nothing to guide.
 TINY_TASKS: Mapping[str, TinyTask] = {
     "numberline": TinyTask(sft_target=0.3),
-    "ezpoints": TinyTask(sft_target=0.01, check_episodes=256, updates=12),
+    "ezpoints": TinyTask(sft_target=0.01, check_episodes=256, updates=12, lr=5e-4),
     "points24": TinyTask(hands=32, sft_target=0.008, check_episodes=256, updates=24, lr=3e-4),
     "blackjack": TinyTask(sft_target=0.3),
     # One kind of task in small rooms that are easy to see: an agent of this size learns no household. It starts above

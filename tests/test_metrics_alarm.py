@@ -13,6 +13,7 @@ START = {
     "episode/success": 0.3,
     "thought/perception": 0.99,
     "thought/start_plan": 0.52,
+    "thought/right": 0.3,
     "action/follows": 0.8,
     "reply/complete": 1.0,
     "episode/length": 6.5,
@@ -56,11 +57,14 @@ EZPOINTS = {
     "episode/length": 2.0,
     "action/max_share": 0.6,
 }
+MISREADING = {"thought/perception": 0.56, "thought/right": 0.12}
+INCONSISTENT = {"action/follows": 0.26, "thought/right": 0.11}
+"""EZPoints at a high learning rate: the first plans stayed as they were."""
 UNREADABLE = {"reply/complete": 0.2, "thought/per_state": 0.3}
 TEMPLATE = {"relevance/retrieval": 0.05, "thought/per_state": 0.1}
 
 
-@pytest.mark.parametrize("end", [POINTS24, EZPOINTS, UNREADABLE, TEMPLATE])
+@pytest.mark.parametrize("end", [POINTS24, EZPOINTS, MISREADING, INCONSISTENT, UNREADABLE, TEMPLATE])
 @pytest.mark.parametrize("noise", [0.0, 0.05])
 def test_collapse_rings_and_names_at_least_two_metrics(end: dict[str, float], noise: float) -> None:
     begin = START if end is not EZPOINTS else START | {"episode/success": 0.06, "thought/start_plan": 0.85}
