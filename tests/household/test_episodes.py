@@ -146,7 +146,7 @@ def test_hidden_contents_never_show(look: str, labels: bool) -> None:
     for facing in ("desk 1", "drawer 1", None):
         place = "start" if facing is None else f"at {facing}"
         empty, full = state_of(place), state_of(place, {"mug 1": "fridge 1", "apple 1": "drawer 1"})
-        pictures = [view.draw(room, state, facing, 96, look, labels) for state in (empty, full)]
+        pictures = [view.draw(room, state, facing, 200, look, labels) for state in (empty, full)]
         assert np.array_equal(*pictures)
 
 
@@ -165,10 +165,21 @@ def test_everything_that_an_eye_could_see_shows() -> None:
         replace(base, clean=frozenset({"mug 1"})),
         replace(base, place="start"),
     ]
-    for labels in (True, False):
-        pictures = [view.draw(room, s, "fridge 1", 96, "classic", labels).tobytes() for s in [base, *others]]
+    for size, labels in ((96, False), (200, False), (200, True)):
+        pictures = [view.draw(room, s, "fridge 1", size, "classic", labels).tobytes() for s in [base, *others]]
         assert len(set(pictures)) == len(pictures)
-        assert view.draw(room, base, "fridge 1", 96, "classic", labels).tobytes() == pictures[0]
+        assert view.draw(room, base, "fridge 1", size, "classic", labels).tobytes() == pictures[0]
+
+
+@pytest.mark.no_engine
+def test_names_are_written_where_they_can_be_read_and_move_nothing_else() -> None:
+    room = room_of(Goal(Kind.PICK, "mug", "desk"))
+    state = state_of("at fridge 1", {"mug 1": "fridge 1"}, "apple 1", opened="fridge 1")
+    for size, written in ((96, False), (300, True)):
+        named, bare = (view.draw(room, state, "fridge 1", size, labels=labels) for labels in (True, False))
+        assert np.array_equal(named, bare) != written
+        below = int(0.75 * size)
+        assert np.array_equal(named[below:], bare[below:])
 
 
 # -- with the engine ----------------------------------------------------------------------------------------------

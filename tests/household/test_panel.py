@@ -40,11 +40,15 @@ def expert_episode(task: ALFWorldTask, env: ALFWorldEnv, game: str) -> tuple[lis
     return commands, seen, info["won"]
 
 
-def compared_with_stock(files: Sequence[Path], data: Path, tmp_path: Path, hidden: str) -> None:
+def without_workers(hidden: str = "off") -> tuple[ALFWorldTask, ALFWorldEnv]:
     options = {"workers": "off", "hidden": hidden, "limit": "150", "games": "1"}
     task = tasks.load(TaskConfig(name="alfworld", image_size=48, options=options))
     assert isinstance(task, ALFWorldTask)
-    env = task.make_env()
+    return task, task.make_env()
+
+
+def compared_with_stock(files: Sequence[Path], data: Path, tmp_path: Path, hidden: str) -> None:
+    task, env = without_workers(hidden)
     played, ours = {}, {}
     for file in files:
         played[str(file)], ours[str(file)], won = expert_episode(task, env, str(file))
@@ -102,13 +106,20 @@ def test_120_generated_games(tmp_path: Path) -> None:
     compared_with_stock(files, tmp_path, tmp_path, "off")
 
 
-@pytest.mark.skipif(not REAL, reason="real games: set GTR_TEST_ALFWORLD_DATA to a folder like $ALFWORLD_DATA")
-@pytest.mark.parametrize("split", ["train", "valid_seen", "valid_unseen"])
+real = pytest.mark.skipif(not REAL, reason="real games: set GTR_TEST_ALFWORLD_DATA to a folder like $ALFWORLD_DATA")
+SPLITS = ("train", "valid_train", "valid_seen", "valid_unseen")
+
+
+def games_of(split: str) -> list[Path]:
+    """All files of a split, or a skip."""
+    return sorted(Path(str(REAL)).glob(f"json_2.1.1/{split}/*/*/game.tw-pddl")) or pytest.skip(f"no {split} there")
+
+
+@real
+@pytest.mark.parametrize("split", SPLITS)
 def test_real_games(split: str, tmp_path: Path) -> None:
     """So many of each kind as GTR_TEST_ALFWORLD_GAMES says, spread over the split."""
-    every = sorted(Path(str(REAL)).glob(f"json_2.1.1/{split}/*/*/game.tw-pddl"))
-    if not every:
-        pytest.skip(f"no games of {split} there")
+    every = games_of(split)
     wanted = int(os.environ.get("GTR_TEST_ALFWORLD_GAMES", "3"))
     files = []
     for kind in SHORT.values():
@@ -116,3 +127,13 @@ def test_real_games(split: str, tmp_path: Path) -> None:
         files += found[:: max(1, len(found) // wanted)][:wanted]
     assert files
     compared_with_stock(files, Path(str(REAL)), tmp_path, "off")
+
+
+@real
+@pytest.mark.skipif(not os.environ.get("GTR_TEST_SLOW"), reason="every real game, half an hour: set GTR_TEST_SLOW=1")
+@pytest.mark.parametrize("split", SPLITS)
+def test_the_expert_wins_every_real_game(split: str) -> None:
+    task, env = without_workers()
+    lost = [str(file) for file in games_of(split) if not expert_episode(task, env, str(file))[2]]
+    env.close()
+    assert lost == []

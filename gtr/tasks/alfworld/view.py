@@ -23,6 +23,8 @@ Colour = tuple[int, int, int]
 FINE = 4
 """Icons are drawn this many times larger and then reduced."""
 SMALLEST, LARGEST = 48, 2048
+READABLE = 7
+"""Pixels that a name needs in height."""
 COLUMNS, ROWS = 21, 4
 """Cells of the map: each holds one receptacle."""
 
@@ -61,7 +63,7 @@ def draw(room: Room, state: State, facing: str | None, size: int, look: str = "c
         facing: the receptacle in front of the agent, None in the middle of the room.
         size: side in pixels, 48 to 2048.
         look: a key of `STYLES`.
-        labels: whether names are written beside the icons; numbers always are.
+        labels: whether names are written beside the icons, where they can be read; numbers always are.
     """
     if not SMALLEST <= size <= LARGEST:
         raise ConfigError(f"task.image_size is {size}; pictures of rooms have {SMALLEST} to {LARGEST} pixels a side")
@@ -89,25 +91,16 @@ class _Page:
         self._panel(0, 0, 0.5, 0.25)
         if facing is None:
             return
-        if self._labels:
-            self._item(facing, icons.RECEPTACLES, 0, 0, 0.25, 0.25, ())
-        else:
-            self._large(facing, icons.RECEPTACLES, 0.01, 0.3)
+        self._large(facing, icons.RECEPTACLES, 0.01, 0.3)
         if room.receptacles[facing].openable:
-            mark = icons.OPEN if facing in state.opened else icons.CLOSED
-            self._icon(mark, *((0.29, 0.04, 0.17) if self._labels else (0.365, 0.06, 0.125)))
+            self._icon(icons.OPEN if facing in state.opened else icons.CLOSED, 0.365, 0.06, 0.125)
 
     def hand(self, state: State) -> None:
         """What the agent holds, beside a drawn hand."""
         self._panel(0.5, 0, 1, 0.25)
-        self._icon(icons.HAND, *((0.53, 0.06, 0.14) if self._labels else (0.51, 0.06, 0.12)))
-        if state.held is None:
-            return
-        marks = self._marks(state, state.held)
-        if self._labels:
-            self._item(state.held, icons.THINGS, 0.72, 0, 0.28, 0.25, marks)
-        else:
-            self._large(state.held, icons.THINGS, 0.76, 0.69, marks)
+        self._icon(icons.HAND, 0.51, 0.06, 0.12)
+        if state.held is not None:
+            self._large(state.held, icons.THINGS, 0.76, 0.69, self._marks(state, state.held))
 
     def contents(self, room: Room, state: State, facing: str | None) -> None:
         """What lies in or on the receptacle in front; a grid that is as coarse as what it must hold allows."""
@@ -122,7 +115,7 @@ class _Page:
         cell = 0.5 / rows
         for i, thing in enumerate(things):
             x, y = i % (2 * rows) * cell, 0.25 + i // (2 * rows) * cell
-            self._item(thing, icons.THINGS, x, y, cell, cell, self._marks(state, thing))
+            self._item(thing, x, y, cell, self._marks(state, thing))
 
     def map(self, room: Room, state: State, facing: str | None) -> None:
         """All receptacles from above, the one in front framed, and the agent."""
@@ -146,28 +139,33 @@ class _Page:
         return tuple(icon for things, icon in shown if thing in things)
 
     # -- strokes ----------------------------------------------------------------------------------------------
-    def _item(
-        self, name: str, table: dict[str, str], x: float, y: float, wide: float, high: float, marks: Sequence[str]
-    ) -> None:
-        """An icon with its number, marks of its state, and its name where names are shown."""
-        room = 0.72 if self._labels else 0.66
-        side = min(wide, high) * room
-        left, top = x + (wide - side) / 2, y + min(high, wide) * 0.04
-        self._icon(table.get(kind_of(name), icons.UNKNOWN), left, top, side)
+    def _item(self, name: str, x: float, y: float, cell: float, marks: Sequence[str]) -> None:
+        """A thing in its cell: its icon, marks of its state, and below it its name, or its number alone."""
+        named = self._named(cell * 0.19)
+        side = cell * (0.72 if named else 0.66)
+        left, top = x + (cell - side) / 2, y + cell * 0.04
+        self._icon(icons.THINGS.get(kind_of(name), icons.UNKNOWN), left, top, side)
         for i, mark in enumerate(marks):
-            self._icon(mark, x + wide - side * 0.36, top + i * side * 0.34, side * 0.34)
-        if self._labels:
-            self._write(name, x + wide / 2, top + side + high * 0.01, min(wide, high) * 0.19, wide, "ma")
+            self._icon(mark, x + cell - side * 0.36, top + i * side * 0.34, side * 0.34)
+        if named:
+            self._write(name, x + cell / 2, top + side + cell * 0.01, cell * 0.19, cell, "ma")
         else:
-            # A large number: without names it is all that tells two drawers apart.
-            self._write(name.partition(" ")[2], x + wide / 2, y + high * 0.98, min(wide, high) * 0.32, wide, "mb")
+            # A large number: without names it is all that tells two mugs apart.
+            self._write(name.partition(" ")[2], x + cell / 2, y + cell * 0.98, cell * 0.32, cell, "mb")
 
     def _large(self, name: str, table: dict[str, str], x: float, middle: float, marks: Sequence[str] = ()) -> None:
-        """An icon as high as the upper panels; its number beside it, below the marks of its state."""
-        self._icon(table.get(kind_of(name), icons.UNKNOWN), x, 0.01, 0.23)
+        """An icon as high as the upper panels allow; its number beside it, below the marks of its state."""
+        named = self._named(0.05)
+        self._icon(table.get(kind_of(name), icons.UNKNOWN), x, 0.01, 0.185 if named else 0.23)
         for i, mark in enumerate(marks):
             self._icon(mark, middle - 0.06 + i * 0.06, 0.015, 0.065)
-        self._write(name.partition(" ")[2], middle, 0.16, 0.15, 0.14, "mm")
+        self._write(name.partition(" ")[2], middle, 0.135 if named else 0.16, 0.11 if named else 0.15, 0.14, "mm")
+        if named:
+            self._write(name, 0.25 if middle < 0.5 else 0.75, 0.24, 0.05, 0.48, "ms")
+
+    def _named(self, high: float) -> bool:
+        """Whether names of this height are written: too small to be read, they would only crowd out the icons."""
+        return self._labels and high * self._size >= READABLE
 
     def _icon(self, shapes: str, x: float, y: float, side: float, smallest: int = 6) -> None:
         pixels = max(smallest, round(side * self._size))
