@@ -163,11 +163,10 @@ def test_filters_and_order(page: Page, address: str) -> None:
 def test_only_rows_in_view_are_in_the_page(page: Page, address: str) -> None:
     visit(page, address, "episodes")
     page.set_viewport_size({"width": 1280, "height": 500})
-    page.wait_for_timeout(200)
-    assert len(rows(page)) < 40
+    page.wait_for_function("document.querySelectorAll('.episodes tbody tr').length < 40")
     page.locator(".scroller").focus()
     page.keyboard.press("End")
-    page.wait_for_timeout(200)
+    page.wait_for_selector(".episodes tbody tr.chosen:has-text('rl4vlm')")
     assert "rl4vlm" in rows(page)[-1]
     chosen = page.locator(".chosen").bounding_box()
     around = page.locator(".scroller").bounding_box()
