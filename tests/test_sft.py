@@ -15,7 +15,8 @@ from small import changed
 from gtr import sft, tasks
 from gtr.config import Config
 from gtr.evaluate import Evaluation
-from gtr.policy.policy import Policy
+from gtr.policy.policy import Policy, load_policy
+from gtr.sft import stages
 from gtr.types import Lesson, Prompt
 
 Settings = Callable[..., Config]
@@ -25,7 +26,7 @@ MakePolicy = Callable[..., Policy]
 def lessons(policy: Policy, prompts: Sequence[Prompt]) -> list[Lesson]:
     """Replies of different lengths."""
     texts = ['{"target": 4, "action": "+"}'[: 6 + 2 * i] for i in range(len(prompts))]
-    return [sft._lesson(policy, prompt, text, ended=True) for prompt, text in zip(prompts, texts, strict=True)]
+    return [stages.full_lesson(policy, prompt, text, ended=True) for prompt, text in zip(prompts, texts, strict=True)]
 
 
 # -- the cache ----------------------------------------------------------------------------------------------------
@@ -89,12 +90,12 @@ def taught(make_policy: MakePolicy, settings: Settings, monkeypatch: pytest.Monk
     """``taught(judge, target)``: what full-reply SFT measured; checks every 5 steps of 2 replies."""
 
     def teach(judge: Judge, target: float, limit: int = 200) -> dict[str, float]:
-        monkeypatch.setattr(sft, "_competence", judge)
+        monkeypatch.setattr(stages, "_competence", judge)
         chosen = {"sft.target": target, "sft.check_every": 5, "sft.batch": 2, "sft.max_steps": limit}
         config = settings(**chosen)
         policy = make_policy(**{"policy.freeze_vision": True})
         examples = sft.expert_examples(tasks.load(config.task), config, 4, np.random.default_rng(0))
-        return sft.teach_replies(policy, examples, config, np.random.default_rng(0))
+        return stages.teach_replies(policy, examples, config, np.random.default_rng(0))
 
     return teach
 
@@ -123,7 +124,7 @@ def test_the_split_into_forward_passes_changes_nothing(
     found = []
     for size in (8, 3):
         policy = make_policy()
-        sft._Trainer(policy, settings(**{"train.minibatch": size, "sft.lr": 1e-3})).step(lessons(policy, prompts))
+        stages.Trainer(policy, settings(**{"train.minibatch": size, "sft.lr": 1e-3})).step(lessons(policy, prompts))
         found.append([p.grad.clone() for p in policy.network.model.parameters() if p.grad is not None])
     for whole, parts in zip(*found, strict=True):
         torch.testing.assert_close(whole, parts, atol=1e-6, rtol=1e-3)
@@ -142,10 +143,10 @@ def test_the_examples_are_the_experts(settings: Settings) -> None:
 @pytest.mark.slow
 def test_the_warm_up_teaches_to_read(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     """Numbers of 300 held-out pictures, of which a guess names 1 in 30."""
-    monkeypatch.setattr(sft, "WARM_UP_IMAGES", 600)
+    monkeypatch.setattr(stages, "WARM_UP_IMAGES", 600)
     config = settings(**{"policy.model": "tiny-llava", "sft.max_steps": 75, "sft.reading": 0.6})
     folder = Path(sft.starting_agent(config))
-    policy = sft.load_policy(folder, replace(config.policy, freeze_vision=False), 0)
-    measured = sft.warm_up(policy, tasks.load(config.task), config, np.random.default_rng(0))
+    policy = load_policy(folder, replace(config.policy, freeze_vision=False), 0)
+    measured = stages.warm_up(policy, tasks.load(config.task), config, np.random.default_rng(0))
     assert measured["exact"] >= 0.6
     assert measured["steps"] < 75

@@ -1,0 +1,133 @@
+"""The agent that a run starts from: taken from the cache, or made now."""
+
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from gtr import __version__, tasks
+from gtr.config import Config
+from gtr.policy import tiny
+from gtr.policy.families import vision_modules
+from gtr.policy.policy import Policy, load_policy
+from gtr.policy.seeded import seeded
+from gtr.sft.experts import expert_examples
+from gtr.sft.stages import teach_reading, teach_replies, warm_up
+from gtr.tasks.reply import write
+
+SHAPING = ("model", "finetune", "value_hidden", "temperature", "max_new_tokens")
+"""Those settings of the policy that shape the starting agent."""
+EPISODES = 1200
+"""Expert episodes that the data come from."""
+SAMPLES = 64
+"""Start states whose words an untrained tiny model's tokeniser is learnt from."""
+
+
+def starting_agent(config: Config) -> Path | str:
+    """What `load_policy` loads for a new run: the SFT-initialised agent, a tiny model with random weights, or the
+    model that the settings name."""
+    if config.sft.enabled:
+        return initialise(config)
+    if config.policy.model in tiny.BUILDERS:
+        return _cached(config, _make_random)
+    return config.policy.model
+
+
+def initialise(config: Config) -> Path:
+    """The SFT-initialised agent that these settings describe: taken from the cache, or made now.
+
+    Returns:
+        A model folder below ``<runs>/agents``, named by a hash of all that made it.
+
+    Raises:
+        TaskError: the task has no expert.
+        PolicyError: the model cannot be read or built.
+    """
+    return _cached(config, _make)
+
+
+def _cached(config: Config, make: Callable[[Config, Path], dict[str, Any]]) -> Path:
+    folder = (Path(config.runs) / "agents" / agent_name(config)).resolve()
+    if (folder / "competence.json").exists():
+        return folder
+    partial = folder.with_name(f"{folder.name}.{os.getpid()}.partial")
+    shutil.rmtree(partial, ignore_errors=True)
+    torch.set_num_threads(config.train.threads)
+    with seeded(config.sft.seed):
+        competence = make(config, partial)
+    (partial / "competence.json").write_text(json.dumps(competence, indent=1) + "\n")
+    try:
+        partial.rename(folder)
+    except OSError:
+        if not (folder / "competence.json").exists():
+            raise
+        # Another process made the same agent meanwhile.
+        shutil.rmtree(partial)
+    return folder
+
+
+def agent_name(config: Config) -> str:
+    """The task's name and a hash of every setting that shapes the starting agent."""
+    policy = {k: v for k, v in asdict(config.policy).items() if k in SHAPING}
+    made_by = {"task": asdict(config.task), "policy": policy, "sft": asdict(config.sft), "gtr": __version__}
+    digest = hashlib.sha256(json.dumps(made_by, sort_keys=True, default=str).encode()).hexdigest()[:10]
+    return f"{tasks.load(config.task).name}-{digest}"
+
+
+def _make(config: Config, folder: Path) -> dict[str, Any]:
+    """All stages; returns what was measured."""
+    task = tasks.load(config.task)
+    rng = np.random.default_rng(config.sft.seed)
+    fresh = config.policy.model in tiny.BUILDERS
+    if not fresh:
+        policy = load_policy(config.policy.model, replace(config.policy, freeze_vision=False), config.sft.seed)
+    examples = expert_examples(task, config, EPISODES, rng)
+    if fresh:
+        texts = [e.reply for e in examples] + [e.prompt.text for e in examples]
+        policy = _built(config, texts, folder)
+    measured: dict[str, Any] = {}
+    if fresh and task.reading(examples[0].truth) is not None:
+        measured["warm_up"] = warm_up(policy, task, config, rng)
+        _freeze_vision(policy)
+    if fresh and examples[0].reading:
+        measured["reading"] = teach_reading(policy, task, examples, config, rng)
+    measured["replies"] = teach_replies(policy, examples, config, rng)
+    policy.save(folder)
+    return measured
+
+
+def _make_random(config: Config, folder: Path) -> dict[str, Any]:
+    """A tiny model without any training; its tokeniser knows the task's prompts and the shape of its replies."""
+    task = tasks.load(config.task)
+    env = task.make_env()
+    rng = np.random.default_rng(config.sft.seed)
+    texts: list[str] = []
+    for _ in range(SAMPLES):
+        image, info = env.reset(**task.reset_arguments(rng))
+        observation = task.observe(image, info)
+        blank = dict.fromkeys(task.thought_keys, "")
+        texts += [task.prompt(observation), *(write(blank, action) for action in task.actions(observation))]
+    env.close()
+    _built(config, texts, folder).save(folder)
+    return {"untrained": True}
+
+
+def _built(config: Config, texts: Sequence[str], folder: Path) -> Policy:
+    """A tiny model with random weights, all of them trainable, in memory."""
+    base = folder.with_name(folder.name + ".base")
+    tiny.build(config.policy.model, texts, config.task.image_size, config.sft.seed, base)
+    policy = load_policy(base, replace(config.policy, freeze_vision=False, finetune="full"), config.sft.seed)
+    shutil.rmtree(base)
+    return policy
+
+
+def _freeze_vision(policy: Policy) -> None:
+    for module in vision_modules(policy.network.model):
+        module.requires_grad_(False)
