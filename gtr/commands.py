@@ -46,7 +46,7 @@ def evaluate(arguments: Sequence[str]) -> None:
         results.append(
             evaluation.evaluate(agent, config, chosen.split, chosen.episodes, chosen.seed, not chosen.sample)
         )
-    evaluation.table(results)
+    evaluation.print_table(results)
     if chosen.json is not None:
         evaluation.write_json(results, chosen.json)
 

@@ -312,7 +312,7 @@ class _Learner:
         for name, term in terms.items():
             if not bool(torch.isfinite(term)):
                 raise DivergenceError(
-                    f"the {name} loss became {float(term)} at optimiser step {self.totals.steps} of this update; "
+                    f"the {name} loss became {term.item()} at optimiser step {self.totals.steps} of this update; "
                     "lower train.lr or train.grad_norm, or raise train.adam_eps"
                 )
 

@@ -1,0 +1,115 @@
+"""Evaluation on fixed panels of start states: the first half of the street, untruncated by correctors, no learning."""
+
+from contextlib import closing
+from dataclasses import replace
+
+import numpy as np
+import torch
+
+from gtr import tasks
+from gtr.agent import Agent
+from gtr.config import Config
+from gtr.errors import ConfigError
+from gtr.evaluate.agents import ExpertAgent, PolicyAgent, RandomAgent, load_agent
+from gtr.evaluate.panels import PANEL_SEED, Panel, Split, make_panel
+from gtr.evaluate.results import Evaluation, result_of, write_json
+from gtr.evaluate.table import print_table
+from gtr.policy.policy import Policy
+from gtr.policy.seeded import seeded
+from gtr.rollout import Seat, Table
+from gtr.tasks.reply import parse
+from gtr.tasks.task import Task
+from gtr.types import Ending, Reply, Turn
+
+API_AGENTS = ("openai:", "openai+tool:")
+"""How agents begin that are asked over a network: openai:MODEL, and openai+tool:MODEL with the task's tools."""
+
+
+def evaluate_policy(
+    policy: Policy, name: str, config: Config, split: Split, episodes: int, seed: int, greedy: bool = True
+) -> tuple[Evaluation, list[list[Turn]]]:
+    """Evaluates a policy in memory; the run's own random numbers are left as they were."""
+    panel = make_panel(config.task, split, episodes, seed)
+    task = tasks.load(panel.task)
+    agent = PolicyAgent(policy, name, greedy)
+    with seeded(seed):
+        played = play(agent, task, panel, config)
+    return result_of(agent, panel, task, played), played
+
+
+def evaluate(
+    agent: str, config: Config, split: Split = "same", episodes: int = 100, seed: int = 0, greedy: bool = True
+) -> Evaluation:
+    """Evaluates `random`, `expert`, a run folder (its last checkpoint) or a model on a panel.
+
+    Raises:
+        GtrError: the agent cannot be loaded, or the task has no expert.
+    """
+    if agent in ("random", "expert"):
+        panel = make_panel(config.task, split, episodes, seed)
+        task = tasks.load(panel.task)
+        player: Agent = RandomAgent(task, seed) if agent == "random" else ExpertAgent(task)
+        if agent == "expert" and not _has_expert(task):
+            raise ConfigError(f"task '{task.name}' has no expert: it does not define Task.expert")
+        return result_of(player, panel, task, play(player, task, panel, config))
+    if agent.startswith(API_AGENTS):
+        return _evaluate_api(agent, config, split, episodes, seed, greedy)
+    torch.set_num_threads(config.train.threads)
+    policy = load_agent(agent, config.policy)
+    return evaluate_policy(policy, agent, config, split, episodes, seed, greedy)[0]
+
+
+def _evaluate_api(agent: str, config: Config, split: Split, episodes: int, seed: int, greedy: bool) -> Evaluation:
+    """A model behind an OpenAI-compatible API, set by ``config.corrector``."""
+    from gtr.guidance import needs_chat
+
+    with needs_chat(f"agent {agent}"):
+        from gtr.chat_agent import ChatAgent
+    panel = make_panel(config.task, split, episodes, seed)
+    task = tasks.load(panel.task)
+    with closing(ChatAgent(agent, task, config.corrector, greedy)) as player:
+        found = result_of(player, panel, task, play(player, task, panel, config))
+    costs = player.ledger.metrics()
+    return replace(found, health={**found.health, **costs})
+
+
+def _has_expert(task: Task) -> bool:
+    return type(task).expert is not Task.expert
+
+
+def play(agent: Agent, task: Task, panel: Panel, config: Config) -> list[list[Turn]]:
+    """Plays every start of a panel to its end; returns the episodes in the panel's order.
+
+    Replies are neither rewarded for their format nor is any episode stopped by a corrector.
+    """
+    config = replace(config, task=panel.task)
+    table = Table(task, min(config.train.envs, len(panel.starts)), config)
+    episodes: list[list[Turn]] = [[] for _ in panel.starts]
+    queue = list(range(len(panel.starts)))[::-1]
+    busy = list(table.seats)
+    for seat in busy:
+        _sit(table, seat, queue.pop(), panel)
+    while busy:
+        replies = agent.act(busy)
+        for seat, reply in zip(list(busy), replies, strict=True):
+            turn = table.unanswered(seat) if reply is None else _played(table, seat, reply)
+            episodes[seat.episode].append(turn)
+            if turn.ending is not Ending.RUNNING:
+                if queue:
+                    _sit(table, seat, queue.pop(), panel)
+                else:
+                    busy.remove(seat)
+    table.close()
+    return episodes
+
+
+def _played(table: Table, seat: Seat, reply: Reply) -> Turn:
+    parsed = parse(reply.text, reply.finished, table.task.thought_keys)
+    return table.play(seat, reply, parsed, np.random.default_rng([PANEL_SEED, seat.episode, seat.turn]))
+
+
+def _sit(table: Table, seat: Seat, number: int, panel: Panel) -> None:
+    table.begin(seat, dict(panel.starts[number]), number)
+
+
+__all__ = ["Evaluation", "Panel", "evaluate", "evaluate_policy", "make_panel", "play", "print_table", "write_json"]

@@ -1,0 +1,83 @@
+"""Who plays a panel: random players, the task's expert and trained policies, alike so that they share a table."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, final
+
+import numpy as np
+
+from gtr.agent import Agent
+from gtr.checkpoint import latest
+from gtr.config import PolicyConfig
+from gtr.errors import RunError
+from gtr.evaluate.panels import PANEL_SEED
+from gtr.policy.policy import Policy, load_policy
+from gtr.rollout import Seat
+from gtr.tasks.reply import write
+from gtr.tasks.task import Task
+from gtr.types import Reply
+
+
+@final
+class PolicyAgent(Agent):
+    """A vision-language model."""
+
+    def __init__(self, policy: Policy, name: str, greedy: bool) -> None:
+        self.policy, self.name, self.greedy = policy, name, greedy
+        self.mode = "greedy" if greedy else "sampled"
+
+    def act(self, seats: Sequence[Seat]) -> Sequence[Reply]:
+        return self.policy.generate([seat.prompt for seat in seats], self.greedy)
+
+
+@final
+class RandomAgent(Agent):
+    """Plays uniformly among the actions the game allows, without a thought."""
+
+    name = "random"
+
+    def __init__(self, task: Task, seed: int) -> None:
+        self._task, self._rng = task, np.random.default_rng([PANEL_SEED, seed, 1])
+
+    def act(self, seats: Sequence[Seat]) -> Sequence[Reply]:
+        options = [list(self._task.actions(seat.observation)) for seat in seats]
+        blank = dict.fromkeys(self._task.thought_keys, "")
+        return [_written(blank, words[int(self._rng.integers(len(words)))]) for words in options]
+
+
+@final
+class ExpertAgent(Agent):
+    """The task's own expert, which reads the truth; in a hopeless state it plays the first action there is."""
+
+    name = "expert"
+
+    def __init__(self, task: Task) -> None:
+        self._task = task
+        self._targets: dict[int, tuple[int, str | None]] = {}
+
+    def act(self, seats: Sequence[Seat]) -> Sequence[Reply]:
+        return [self._act(seat) for seat in seats]
+
+    def _act(self, seat: Seat) -> Reply:
+        episode, target = self._targets.get(seat.index, (-1, None))
+        expert = self._task.expert(seat.truth, target if episode == seat.episode else None)
+        if expert is None:
+            return _written(dict.fromkeys(self._task.thought_keys, ""), self._task.actions(seat.observation)[0])
+        self._targets[seat.index] = (seat.episode, expert.target)
+        return _written(expert.thought, expert.action)
+
+
+def _written(thought: Mapping[str, Any], action: str) -> Reply:
+    return Reply(write(thought, action), (), (), True)
+
+
+def load_agent(agent: str, config: PolicyConfig) -> Policy:
+    """A policy from a run folder's last checkpoint, a saved model, or a hub id."""
+
+    folder = Path(agent)
+    if (folder / "config.json").exists() and (folder / "checkpoints").is_dir():
+        found = latest(folder / "checkpoints")
+        if found is None:
+            raise RunError(f"{folder} holds no finished checkpoint; train it on with: gtr train --resume {folder}")
+        return load_policy(found / "model", config)
+    return load_policy(agent, config)

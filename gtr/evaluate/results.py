@@ -1,0 +1,102 @@
+"""What was played, counted: success with its interval, thought health, kinds of game."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from gtr.agent import Agent
+from gtr.evaluate.panels import Panel, Split
+from gtr.metrics import health
+from gtr.stats import mean_interval, wilson
+from gtr.tasks.task import Task
+from gtr.types import Ending, Rollout, Turn
+
+
+@dataclass(frozen=True)
+class Group:
+    """How an agent did on one kind of game."""
+
+    episodes: int
+    successes: int
+    interval: tuple[float, float]
+    """95 % Wilson interval of the success rate."""
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """How an agent did on a panel."""
+
+    agent: str
+    task: str
+    split: Split
+    panel: str
+    mode: Literal["greedy", "sampled", "scripted"]
+    episodes: int
+    """Episodes that ended; aborted ones are left out and counted in `aborted`."""
+    aborted: int
+    successes: int
+    success: float
+    interval: tuple[float, float]
+    """95 % Wilson interval of the success rate."""
+    health: Mapping[str, float] = field(default_factory=dict)
+    """The thought-health metrics over the panel's turns."""
+    groups: Mapping[str, Group] = field(default_factory=dict)
+    """By kind of game, where the task tells kinds apart."""
+    conditions: tuple[float, float, float] | None = None
+    """Mean share of the goal's conditions that held at the end, with its 95 % t interval, where the task counts them.
+    """
+
+    def to_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+def result_of(agent: Agent, panel: Panel, task: Task, episodes: Sequence[Sequence[Turn]]) -> Evaluation:
+    """Counts what was played."""
+    # An episode that broke says nothing about the agent.
+    whole = [e for e in episodes if e[-1].ending is not Ending.ABORTED]
+    wins = sum(e[-1].success for e in whole)
+    interval = wilson(wins, len(whole))
+    return Evaluation(
+        agent.name,
+        task.name,
+        panel.split,
+        panel.name,
+        agent.mode,
+        len(whole),
+        len(episodes) - len(whole),
+        wins,
+        wins / len(whole) if whole else float("nan"),
+        (interval.low, interval.high),
+        health(Rollout(episodes), task, 0),
+        _groups(whole, task),
+        _conditions(whole),
+    )
+
+
+def _groups(episodes: Sequence[Sequence[Turn]], task: Task) -> dict[str, Group]:
+    kinds: dict[str, list[bool]] = {}
+    for episode in episodes:
+        kind = task.group(episode[0].truth)
+        if kind is not None:
+            kinds.setdefault(kind, []).append(episode[-1].success)
+    found = {}
+    for kind, won in sorted(kinds.items()):
+        interval = wilson(sum(won), len(won))
+        found[kind] = Group(len(won), sum(won), (interval.low, interval.high))
+    return found
+
+
+def _conditions(episodes: Sequence[Sequence[Turn]]) -> tuple[float, float, float] | None:
+    shares = [episode[-1].progress for episode in episodes]
+    known = [share for share in shares if share is not None]
+    if not known:
+        return None
+    mean = mean_interval(known)
+    return mean.estimate, max(0.0, mean.low), min(1.0, mean.high)
+
+
+def write_json(evaluations: Sequence[Evaluation], path: Path) -> None:
+    """Writes evaluations as a JSON list."""
+    path.write_text(json.dumps([e.to_dict() for e in evaluations], indent=1) + "\n")

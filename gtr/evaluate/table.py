@@ -1,0 +1,62 @@
+"""Evaluations as a table on the screen."""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from rich.console import Console
+from rich.table import Table as RichTable
+
+from gtr.evaluate.results import Evaluation, Group
+from gtr.report.costs import costs_line
+
+WIDE = 160
+"""Columns of a table that goes to a file or a pipe."""
+COLUMNS = ("episode/return", "episode/length", "action/legal", "thought/perception", "thought/start_plan")
+
+
+def print_table(evaluations: Sequence[Evaluation]) -> None:
+    """Prints evaluations as one table."""
+    grid = RichTable(title=f"panel {evaluations[0].panel}" if evaluations else None)
+    columns = ("agent", "mode", "success", "95 % interval", "episodes", "return", "length", "legal", "perception")
+    for column in (*columns, "start plan"):
+        grid.add_column(column, justify="left" if column in ("agent", "mode") else "right", overflow="fold")
+    for e in evaluations:
+        low, high = e.interval
+        grid.add_row(
+            e.agent,
+            e.mode,
+            f"{e.success:.2f}",
+            f"{low:.2f}-{high:.2f}",
+            str(e.episodes) + (f" (+{e.aborted} aborted)" if e.aborted else ""),
+            *(_number(e.health, key) for key in COLUMNS),
+        )
+    console = Console()
+    if not console.is_terminal:
+        console.width = max(console.width, WIDE)
+    console.print(grid)
+    if any(e.groups or e.conditions for e in evaluations):
+        console.print(_by_kind(evaluations))
+    for e in evaluations:
+        if (costs := costs_line(e.health)) is not None:
+            console.print(f"{e.agent}: {costs}", highlight=False, soft_wrap=True)
+
+
+def _by_kind(evaluations: Sequence[Evaluation]) -> RichTable:
+    """Success by kind of game, and the share of the goal's conditions that held at the end."""
+    kinds = sorted({kind for e in evaluations for kind in e.groups})
+    grid = RichTable("agent", *kinds, "goal conditions", title="success by kind of game, with 95 % intervals")
+    for e in evaluations:
+        cells = [_shares(e.groups[kind]) if kind in e.groups else "-" for kind in kinds]
+        last = "-" if e.conditions is None else "{:.2f} ({:.2f}-{:.2f})".format(*e.conditions)
+        grid.add_row(e.agent, *cells, last)
+    return grid
+
+
+def _shares(group: Group) -> str:
+    low, high = group.interval
+    return f"{group.successes}/{group.episodes} ({low:.2f}-{high:.2f})"
+
+
+def _number(values: Mapping[str, float], name: str) -> str:
+    value = values.get(name)
+    return "-" if value is None or np.isnan(value) else f"{value:.2f}"
