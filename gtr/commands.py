@@ -7,7 +7,7 @@ from importlib import metadata
 from rich.console import Console
 from rich.table import Table
 
-from gtr import options
+from gtr import parsing
 from gtr.presets import TASKS
 
 
@@ -18,8 +18,8 @@ def version() -> str:
 
 def train(arguments: Sequence[str]) -> None:
     """PRESET ...             train an agent, or go on with --resume RUN_FOLDER"""
-    chosen = options.parse_train(arguments)
-    options.check_begin(chosen)
+    chosen = parsing.parse_train(arguments)
+    parsing.check_begin(chosen)
     from gtr.train import train as run
 
     folder = run(chosen.config, chosen.resume)
@@ -28,8 +28,8 @@ def train(arguments: Sequence[str]) -> None:
 
 def sft(arguments: Sequence[str]) -> None:
     """PRESET ...             make the agent that training starts from, and print where it is"""
-    chosen = options.parse_train(arguments, command="sft")
-    options.check_begin(chosen)
+    chosen = parsing.parse_train(arguments, command="sft")
+    parsing.check_begin(chosen)
     from gtr.sft import initialise
 
     print(initialise(chosen.config))
@@ -37,7 +37,7 @@ def sft(arguments: Sequence[str]) -> None:
 
 def evaluate(arguments: Sequence[str]) -> None:
     """AGENT ...              success of runs, models, random, expert on a fixed panel"""
-    chosen, configs = options.parse_eval(arguments)
+    chosen, configs = parsing.parse_eval(arguments)
     from gtr import evaluate as evaluation
 
     results = []
@@ -53,7 +53,7 @@ def evaluate(arguments: Sequence[str]) -> None:
 
 def compare(arguments: Sequence[str]) -> None:
     """METHOD METHOD ...      methods x seeds side by side: one table, one page, pictures"""
-    chosen, overrides = options.parse_compare(arguments)
+    chosen, overrides = parsing.parse_compare(arguments)
     from gtr.compare import compare as run
 
     run(chosen, overrides)
@@ -61,7 +61,7 @@ def compare(arguments: Sequence[str]) -> None:
 
 def play(arguments: Sequence[str]) -> None:
     """TASK                   play the agent's own view yourself, and see the oracle's verdict"""
-    chosen, config = options.parse_play(arguments)
+    chosen, config = parsing.parse_play(arguments)
     from gtr.play import play as run
 
     run(chosen, config)
@@ -69,7 +69,7 @@ def play(arguments: Sequence[str]) -> None:
 
 def show(arguments: Sequence[str]) -> None:
     """RUN ...                look at runs in the browser, or --export one HTML file"""
-    chosen = options.parse_show(arguments)
+    chosen = parsing.parse_show(arguments)
     from gtr.show import show as run
 
     run(chosen)
@@ -77,7 +77,7 @@ def show(arguments: Sequence[str]) -> None:
 
 def corrector_eval(arguments: Sequence[str]) -> None:
     """                       how good is a corrector, and what does it cost? before a long run is paid for"""
-    chosen, config = options.parse_corrector_eval(arguments)
+    chosen, config = parsing.parse_corrector_eval(arguments)
     from gtr import corrector_eval as examination
 
     report = examination.examine(config, chosen.thoughts, chosen.seed, chosen.folder)
@@ -88,7 +88,7 @@ def corrector_eval(arguments: Sequence[str]) -> None:
 
 def tasks(arguments: Sequence[str]) -> None:
     """                       the games that come with gtr"""
-    options.parse_nothing(arguments, "tasks", "Lists the games that come with gtr.")
+    parsing.parse_nothing(arguments, "tasks", "Lists the games that come with gtr.")
     from gtr.config import TaskConfig
     from gtr.tasks import load
 
@@ -103,7 +103,7 @@ def tasks(arguments: Sequence[str]) -> None:
 
 def doctor(arguments: Sequence[str]) -> None:
     """                       is this machine ready? versions, devices, disk, and what mends it"""
-    options.parse_nothing(arguments, "doctor", "Checks this machine: versions, devices, disk space, threads.")
+    parsing.parse_nothing(arguments, "doctor", "Checks this machine: versions, devices, disk space, threads.")
     from gtr.doctor import report
 
     sys.stdout.write(report())

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from gtr import cli, commands, options
+from gtr import cli, commands, options, parsing
 from gtr.cli import disk_is_full, run
 from gtr.config import ReportConfig
 from gtr.config_io import config_keys
@@ -41,7 +41,7 @@ def new_run(folder: Path, name: str = "run", method: str = "gtr", task: str = "p
 
 def test_train_takes_the_presets_defaults_and_the_users_words() -> None:
     words = "rl4vlm --task ezpoints --scale 7b --ppo.clip 0.3 --task.hands 24 --train.adam_betas .8 .9 --seed 7"
-    config = options.parse_train(words.split()).config
+    config = parsing.parse_train(words.split()).config
     paper = build("rl4vlm", "ezpoints", "7b")
     assert config == replace(
         paper,
@@ -55,7 +55,7 @@ def test_train_takes_the_presets_defaults_and_the_users_words() -> None:
 def test_values_of_every_kind() -> None:
     words = "gtr --task.thought False --guidance.corrector none --task.hands None --guidance.stop_reward -3"
     more = "--task.options a 1 b 2 --policy.value_hidden --report.trackers --sft.enabled False"
-    config = options.parse_train([*words.split(), *more.split()]).config
+    config = parsing.parse_train([*words.split(), *more.split()]).config
     assert (config.task.thought, config.task.hands, config.guidance.stop_reward) == (False, None, -3.0)
     assert (config.task.options, config.policy.value_hidden, config.sft.enabled) == ({"a": "1", "b": "2"}, (), False)
     assert config.report.trackers == ()
@@ -64,25 +64,25 @@ def test_values_of_every_kind() -> None:
 def test_guidance_fades_over_half_of_the_run_that_was_asked_for() -> None:
     usual = build("gtr", "points24").train.updates // 2
     for words, faded in (("", usual), ("--train.updates 40", 20), ("--train.updates=9 --guidance.anneal_updates 3", 3)):
-        config = options.parse_train(["annealed_cloning", "--task", "points24", *words.split()]).config
+        config = parsing.parse_train(["annealed_cloning", "--task", "points24", *words.split()]).config
         assert config.guidance.anneal_updates == faded
 
 
 def test_a_task_of_ones_own_is_named_by_import_path() -> None:
-    assert options.parse_train(["gtr", "--task=games.py:Maze"]).config.task.name == "games.py:Maze"
+    assert parsing.parse_train(["gtr", "--task=games.py:Maze"]).config.task.name == "games.py:Maze"
 
 
 def test_resume_keeps_all_settings_and_may_raise_the_updates(tmp_path: Path) -> None:
     path = new_run(tmp_path)
     before = RunFolder.open(path, main=False).config
-    chosen = options.parse_train(["--resume", str(path), "--train.updates", "99"])
+    chosen = parsing.parse_train(["--resume", str(path), "--train.updates", "99"])
     assert chosen.resume == path
     assert chosen.config == replace(before, train=replace(before.train, updates=99))
 
 
 def test_eval_gives_each_run_its_own_policy_on_the_common_task(tmp_path: Path) -> None:
     first, second = new_run(tmp_path, "first", task="ezpoints"), new_run(tmp_path, "second", "rl4vlm")
-    chosen, configs = options.parse_eval([str(first), str(second), "random", "--split", "new-look", "--sample"])
+    chosen, configs = parsing.parse_eval([str(first), str(second), "random", "--split", "new-look", "--sample"])
     assert (chosen.agents, chosen.split, chosen.sample) == ((str(first), str(second), "random"), "new-look", True)
     assert [config.task.name for config in configs] == ["ezpoints"] * 3
     assert [config.policy.temperature for config in configs] == [
@@ -94,17 +94,17 @@ def test_eval_gives_each_run_its_own_policy_on_the_common_task(tmp_path: Path) -
 
 def test_eval_of_a_run_on_another_game_keeps_its_way_of_seeing(tmp_path: Path) -> None:
     path = new_run(tmp_path)
-    _, (config,) = options.parse_eval([str(path), "--task", "ezpoints", "--task.deck", "dark"])
+    _, (config,) = parsing.parse_eval([str(path), "--task", "ezpoints", "--task.deck", "dark"])
     fresh = build("gtr", "ezpoints").task
     assert config.task == replace(fresh, deck="dark")
 
 
 def test_compare_hands_every_other_key_to_all_runs() -> None:
     words = "gtr rl4vlm --task ezpoints --guidance.stop_reward -1 --seeds 1 2 --train.updates=3 --out here --jobs 2"
-    chosen, overrides = options.parse_compare(words.split())
+    chosen, overrides = parsing.parse_compare(words.split())
     assert (chosen.methods, chosen.seeds, chosen.out, chosen.jobs) == (("gtr", "rl4vlm"), (1, 2), Path("here"), 2)
     assert overrides == ["--guidance.stop_reward", "-1", "--train.updates=3"]
-    train = options.parse_train(options.train_words(chosen, "rl4vlm", overrides))
+    train = parsing.parse_train(options.train_words(chosen, "rl4vlm", overrides))
     assert (train.config.preset, train.config.task.name, train.config.train.updates) == ("rl4vlm", "ezpoints", 3)
 
 
@@ -184,7 +184,7 @@ def test_resume_refuses_what_would_change_what_was_learnt(tmp_path: Path) -> Non
         (["--resume", path, "--train.updates", "0"], r"train\.updates is 0"),
     ]:
         with pytest.raises(ConfigError, match=message):
-            options.parse_train(words)
+            parsing.parse_train(words)
 
 
 # -- stopping -----------------------------------------------------------------------------------------------------
@@ -344,7 +344,7 @@ def test_a_closed_pipe_is_no_crash() -> None:
 
 def test_help_shows_every_setting_and_preset(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
-        options.parse_train(["--help"])
+        parsing.parse_train(["--help"])
     text = capsys.readouterr().out
     assert [key for key in config_keys() if f"--{key} " not in text] == []
     assert all(method in text for method in METHODS)

@@ -30,7 +30,8 @@ from gtr.compare.samples import sample
 from gtr.compare.table import rows_of
 from gtr.config import ReportConfig, TaskConfig
 from gtr.errors import RunError
-from gtr.options import CompareOptions, parse_compare
+from gtr.options import CompareOptions
+from gtr.parsing import parse_compare
 from gtr.presets import build
 from gtr.report import RunFolder
 from gtr.stats import pooled, wilson
@@ -336,8 +337,8 @@ def test_marks_are_the_tasks_own_checks() -> None:
     env = task.make_env()
     _, info = env.reset(options={"cards": ["H3", "S9"]})
     truth = json.loads(json.dumps({key: value for key, value in info.items() if isinstance(value, list)}))
-    reply = '{"cards": [3, 9], "formula": "3+8=", "thoughts": "next 3", "action": "3"}'
-    record = {"truth": truth, "status": "complete", "reply": reply, "finished": True}
+    fields = {"cards": [3, 9], "formula": "3+8=", "thoughts": "next 3", "action": "3"}
+    record = {"truth": truth, "status": "complete", "reply": json.dumps(fields), "fields": fields, "action": "3"}
     assert sample("before", record, task).marks == {"perception": True, "plan": False, "step": True}
     assert sample("before", {**record, "status": "malformed"}, task).trouble == "malformed reply"
 

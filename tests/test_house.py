@@ -50,6 +50,7 @@ ORDER = (
     "train",
     "words",
     "options",
+    "parsing",
     "show",
     "compare",
     "play",
@@ -62,7 +63,7 @@ ORDER = (
 
 LIGHT = (
     *("errors", "config", "config_io", "checks", "presets", "types", "stats", "tasks", "rollout"),
-    *("words", "options", "show", "play", "commands", "cli"),
+    *("words", "options", "parsing", "show", "play", "commands", "cli"),
 )
 """Rooms that must not bring torch along."""
 

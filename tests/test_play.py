@@ -20,7 +20,7 @@ from PIL import Image as Pictures
 from rich.console import Console
 from toys import Scripted
 
-from gtr import options, tasks
+from gtr import parsing, tasks
 from gtr.cli import run
 from gtr.play.game import Game, value_of
 from gtr.play.terminal import blocks, play
@@ -187,9 +187,9 @@ def test_mistakes(words: str, message: str, capsys: pytest.CaptureFixture[str]) 
 
 
 def test_settings_of_the_game() -> None:
-    chosen, config = options.parse_play(["points24", "--task.deck", "dark", "--seed", "4", "--scale", "tiny"])
+    chosen, config = parsing.parse_play(["points24", "--task.deck", "dark", "--seed", "4", "--scale", "tiny"])
     assert (chosen.task, config.task.deck, config.task.prompt, config.seed) == ("points24", "dark", "compact", 4)
-    assert options.parse_play(["points24"])[1].task == build("gtr", "points24", "7b").task
+    assert parsing.parse_play(["points24"])[1].task == build("gtr", "points24", "7b").task
 
 
 # -- in the browser ---------------------------------------------------------------------------------------------------

@@ -20,7 +20,7 @@ from show_cases import gtr, served, write_run
 
 from gtr.errors import ConfigError, RunError
 from gtr.metrics.table import describe
-from gtr.options import parse_show
+from gtr.parsing import parse_show
 from gtr.report import RunFolder
 from gtr.show.episodes import COLUMNS, parts
 from gtr.show.history import read_history

@@ -16,7 +16,7 @@ import pytest
 from gtr.cli import run
 from gtr.config import ReportConfig
 from gtr.errors import ConfigError
-from gtr.options import parse_train
+from gtr.parsing import parse_train
 from gtr.presets import build
 from gtr.report import RunFolder, trackers
 from gtr.report.trackers.sent import Sent, public_settings

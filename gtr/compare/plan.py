@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from gtr.errors import RunError
-from gtr.options import CompareOptions, parse_train, train_words
+from gtr.options import CompareOptions, train_words
+from gtr.parsing import parse_train
 from gtr.report.files import encode, write_whole
 from gtr.sft import agent_name
 
