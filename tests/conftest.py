@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from hypothesis import settings as property_settings
 from small import IMAGE_SIZE, changed, draw_pictures, opinionated_head
 
 from gtr import presets, sft, tasks
@@ -23,6 +24,9 @@ from gtr.policy.policy import Policy, load_policy
 from gtr.types import Prompt
 
 torch.set_num_threads(1)
+# The same examples every time: a change is judged by what it changes. `GTR_TEST_RANDOM=1` looks for new ones.
+property_settings.register_profile("fixed", derandomize=not os.environ.get("GTR_TEST_RANDOM"))
+property_settings.load_profile("fixed")
 
 KINDS = tuple(tiny.BUILDERS)
 
@@ -64,8 +68,8 @@ def speaker(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
             },
         )
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(sft, "EPISODES", 80)
-            patch.setattr(sft, "WARM_UP_IMAGES", 64)
+            patch.setattr(sft.agents, "EPISODES", 80)
+            patch.setattr(sft.stages, "WARM_UP_IMAGES", 64)
             return sft.initialise(config)
 
     return make
