@@ -5,6 +5,7 @@ import os
 import struct
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -149,6 +150,8 @@ def records(file: Path) -> Iterator[Any]:
             at += 32768 - at % 32768
             continue
         length, kind = struct.unpack_from("<HB", data, at + 4)
+        if at + 7 + length > len(data):
+            return
         part += data[at + 7 : at + 7 + length]
         at += 7 + length
         if kind in (1, 4):
@@ -156,6 +159,15 @@ def records(file: Path) -> Iterator[Any]:
             record.ParseFromString(part)
             part = b""
             yield record
+
+
+def wait_for_the_end(file: Path) -> None:
+    """W&B's own process writes the last records a moment after the run has been finished."""
+    for _ in range(600):
+        if [record.WhichOneof("record_type") for record in records(file)][-1:] == ["exit"]:
+            return
+        time.sleep(0.1)
+    pytest.fail(f"{file} has no end")
 
 
 def history(file: Path) -> dict[int, dict[str, Any]]:
@@ -187,6 +199,8 @@ def test_wandb_offline_gets_curves_pictures_and_thoughts_once(tmp_path: Path, mo
     files = sorted(path.glob("wandb/offline-run-*/run-*.wandb"))
     assert len(files) == 2, "one per process"
     assert {file.name for file in files} == {f"run-{Sent(path / 'trackers' / 'wandb.json').id}.wandb"}
+    for file in files:
+        wait_for_the_end(file)
     told = [history(file) for file in files]
     assert [{step: items["success"] for step, items in one.items()} for one in told] == [
         {1: 0.1, 2: 0.2, 3: 0.3},
