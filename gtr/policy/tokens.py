@@ -6,6 +6,7 @@ tokenisers all work (the reference code hard-codes the ids of one tokeniser).
 
 from collections.abc import Callable, Sequence
 from itertools import accumulate
+from math import inf
 
 from gtr.types import Span
 
@@ -37,7 +38,17 @@ def offsets(tokens: Sequence[int], decode: Decode) -> list[Span]:
         settled = max(start, _settled(prefix, text))
         spans.append(_span(start, settled, prefix, piece, text))
         start = settled
-    return spans
+    return _ordered(spans)
+
+
+def _ordered(spans: Sequence[Span]) -> list[Span]:
+    """Empty spans moved before what follows: a special token may stand amid the bytes of one replacement character."""
+    ordered: list[Span] = []
+    after = inf
+    for start, end in reversed(spans):
+        ordered.append((start, end) if start < end else (int(min(start, after)),) * 2)
+        after = ordered[-1][0]
+    return ordered[::-1]
 
 
 def _span(start: int, settled: int, prefix: str, piece: str, text: str) -> Span:
