@@ -110,8 +110,10 @@ class GuidanceConfig:
     """DAgger: lessons of the whole run, or (no_dagger) of the current rollout only."""
     clone: Literal["thought", "thought_and_action"] = "thought"
     """What is cloned; the paper finds that cloning actions too is worse."""
+    token_weights: Literal["all", "edits"] = "all"
+    """Clone all tokens of a corrected thought alike, or those that the correction kept half as much (RLMEC)."""
     weight: float = 1.0
-    """Weight of the thought cloning loss (paper: 1)."""
+    """Weight of the thought cloning loss (paper: 1); 0 leaves the corrector's stops alone, a control."""
     anneal_updates: int = 0
     """Updates over which the weight falls linearly to 0; 0 keeps it (paper ablation: collapse comes back)."""
     correct_malformed: bool = True
@@ -189,8 +191,8 @@ class CorrectorConfig:
 
 
 @dataclass(frozen=True)
-class PPOConfig:
-    """The RL half (paper section 3.3; RL4VLM)."""
+class PolicySettings:
+    """What every policy-gradient algorithm can be told; each has its own `Settings` with the defaults of its source."""
 
     policy_weight: float = 1.0
     """Weight of the clipped policy loss; 0 with value_weight 0 is SFT-only."""
@@ -200,18 +202,42 @@ class PPOConfig:
     action_tokens: Literal["value", "field"] = "value"
     """What counts as the action: its value alone, or everything from its key to the end of the reply (code). With
     "field", every negative advantage also pushes down the JSON around the action."""
-    ratio: Literal["turn", "token"] = "turn"
-    """One importance ratio per turn (code), or one per token (VL-DAC)."""
+    ratio: Literal["turn", "token", "turn_mean"] = "turn"
+    """One importance ratio per turn (code), one per token (VL-DAC), or per turn the geometric mean of its tokens'
+    (GSPO, ReMA)."""
     clip: float = 0.1
     """Clip range of the importance ratio (code: 0.1)."""
+    clip_high: float | None = None
+    """Clip range above 1 (DAPO, StarPO-S: 0.28); None takes `clip`."""
+    dual_clip: float | None = None
+    """Bounds the loss of negative advantages to so many times their size (verl, ReMA: 3); None does not."""
+    ratio_cap: float | None = None
+    """Ratio above which the clipped one is taken whatever the advantage's sign (VL-DAC's code: 10); None has none."""
+    entropy_weight: float = 0.0
+    """Weight of the entropy bonus (code: parsed, 0.01, and never used)."""
+    kl_weight: float = 0.0
+    """Weight of the KL divergence to the starting agent over all reply tokens (K3; VL-DAC: 0.04)."""
+    format_reward: float = 0.0
+    """Bonus for a reply with all required keys (code: 5)."""
+    format_reward_in: Literal["reward", "return"] = "reward"
+    """Add the bonus to the reward, or to the return after GAE (code)."""
+    length_reward: float = 0.0
+    """Reward of a turn whose thought has `length_words` words; shorter ones earn their share (paper's ablation, which
+    fails)."""
+    length_words: int = 50
+    """Words of a thought that earn the whole length reward."""
+
+
+@dataclass(frozen=True)
+class PPOConfig(PolicySettings):
+    """The RL half (paper section 3.3; RL4VLM)."""
+
     value_weight: float = 0.5
     """Weight of the value loss (code: 0.5)."""
     value_clip: float = 0.1
     """Clip range of the value's change; 0 turns it off."""
     value_gradient: Literal["flow", "stop"] = "flow"
     """Whether the critic's loss also shapes the model below its head (code), or stops at the head (VL-DAC)."""
-    entropy_weight: float = 0.0
-    """Weight of the entropy bonus (code: parsed, 0.01, and never used)."""
     gamma: float = 0.9
     """Discount per turn (code: 0.9)."""
     gae_lambda: float = 0.95
@@ -221,12 +247,10 @@ class PPOConfig:
     normalise_floor: float = 1e-5
     """Smallest standard deviation of advantages, in the unit of the reward, that is scaled up to 1: where no episode
     succeeded, normalising with a tiny floor turns noise into a gradient."""
-    format_reward: float = 0.0
-    """Bonus for a reply with all required keys (code: 5)."""
-    format_reward_in: Literal["reward", "return"] = "reward"
-    """Add the bonus to the reward, or to the return after GAE (code)."""
     stopped_is: Literal["termination", "truncation"] = "termination"
     """How GAE sees an episode that the corrector stopped."""
+    value_updates: int = 0
+    """Updates at the start in which the critic alone is trained (VL-DAC: 2)."""
 
 
 @dataclass(frozen=True)

@@ -3,46 +3,20 @@
 Measured on a subsample of a rollout's turns; `gtr.metrics` holds the formulas.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from gtr.metrics import image_sensitivity, kl_to_start, relevance
 from gtr.policy.policy import Policy
+from gtr.policy.reference import ReferencePolicy
 from gtr.tasks.task import Task
 from gtr.types import Prompt, Rollout, Turn
 
 BATCH = 32
 """Thoughts scored at a time."""
-
-
-class Origin:
-    """The agent as it was, to measure how far it has moved: a copy, in the CPU's memory, of all weights that learn."""
-
-    def __init__(self, policy: Policy) -> None:
-        weights = policy.network.model.named_parameters()
-        self._then = {name: p.detach().to("cpu", copy=True) for name, p in weights if p.requires_grad}
-
-    @contextmanager
-    def instead(self, policy: Policy) -> Iterator[None]:
-        """Within, the policy is the agent as it was."""
-        weights = dict(policy.network.model.named_parameters())
-        now = {name: weights[name].detach().clone() for name in self._then}
-        try:
-            _put(weights, self._then)
-            yield
-        finally:
-            _put(weights, now)
-
-
-def _put(weights: Mapping[str, Tensor], values: Mapping[str, Tensor]) -> None:
-    with torch.no_grad():
-        for name, value in values.items():
-            weights[name].copy_(value)
 
 
 class Probe:
@@ -51,7 +25,7 @@ class Probe:
     Without a `start` the distance to it is not measured.
     """
 
-    def __init__(self, policy: Policy, start: Origin | None, task: Task, turns: int) -> None:
+    def __init__(self, policy: Policy, start: ReferencePolicy | None, task: Task, turns: int) -> None:
         self.start = start
         self.last: Mapping[str, Any] | None = None
         """What the latest measuring saw, as JSON values: each probed turn's place ``[env, episode, turn]``, its state,
@@ -91,7 +65,7 @@ class Probe:
         if self.start is None:
             return {}
         now = np.concatenate([np.asarray(turn.reply.logprobs) for turn in turns])
-        with self.start.instead(self._policy):
+        with self.start.swapped(self._policy):
             scores = self._policy.score([t.prompt for t in turns], [t.reply.tokens for t in turns])
         then = scores.logprobs.cpu().numpy()
         start = np.concatenate([then[i, : len(t.reply.tokens)] for i, t in enumerate(turns)])

@@ -37,7 +37,8 @@ from gtr.metrics import health
 from gtr.metrics.alarm import Alarm
 from gtr.metrics.pool import pooled
 from gtr.policy.policy import load_policy
-from gtr.probe import Origin, Probe
+from gtr.policy.reference import ReferencePolicy
+from gtr.probe import Probe
 from gtr.report import trace
 from gtr.report.folder import RunFolder, read_config
 from gtr.report.progress import Progress
@@ -66,11 +67,12 @@ class Run:
         self.task = tasks.load(config.task)
         self.policy = load_policy(model, config.policy, config.seed)
         few = sum(p.numel() for p in self.policy.network.model.parameters() if p.requires_grad) <= COPIED
-        start = Origin(self.policy) if few and config.report.probe_turns else None
+        needed = config.ppo.kl_weight > 0
+        start = ReferencePolicy(self.policy) if needed or (few and config.report.probe_turns) else None
         self.policy.scorer = accelerator.prepare(self.policy.network)
         self.optimizer = make_optimizer(self.policy, config.train)
         rank, ranks = accelerator.process_index, accelerator.num_processes
-        self.algorithm = PPO(config, self.task, self.policy, gather_object)
+        self.algorithm = PPO(config, self.task, self.policy, gather_object, start)
         self.corrector = self.algorithm.corrector(folder.path, rank, ranks)
         self.collector = Collector(self.task, self.policy, self.corrector, config, rank, self.algorithm.rollout)
         self.probe = Probe(self.policy, start, self.task, config.report.probe_turns)
@@ -156,7 +158,7 @@ class Run:
         if self.probe.start is not None:
             origin = checkpoint.found(self.folder.checkpoints)[0]
             begun = load_policy(origin / "model", self.config.policy, self.config.seed, torch.device("cpu"))
-            self.probe.start = Origin(begun)
+            self.probe.start = self.algorithm.reference = ReferencePolicy(begun)
 
     def close(self) -> None:
         """Drops what the corrector is still being asked."""

@@ -6,7 +6,7 @@
 different types so that a leak of the answer into a prompt is a type error.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
@@ -231,6 +231,10 @@ class RolloutSpec:
     episodes: bool = False
     group: int = 1
     """Environments that are dealt the same start state; divides their number."""
+    keep: Callable[[Sequence[Trajectory]], Sequence[Trajectory]] | None = None
+    """Which trajectories count towards the turns that are to be played: more are played for those that do not."""
+    most: int = 10
+    """With `keep`, so many times the usual number of turns are played at most."""
 
 
 Place = tuple[int, int, int]
@@ -254,10 +258,11 @@ class Sample:
     """Log-probability in nats of each token under the distribution that sampled it; empty where nothing was sampled."""
     advantage: float | tuple[float, ...] = 0.0
     """Of the whole row, or of each token."""
-    value: float = 0.0
-    """The critic's estimate when the row was played."""
-    target: float | None = None
-    """What the critic should have said; None: no value loss."""
+    value: float | tuple[float, ...] = 0.0
+    """The critic's estimate when the row was played, of the prompt or before each token."""
+    target: float | tuple[float, ...] | None = None
+    """What the critic should have said; None: no value loss. Where tokens have targets of their own, `weights` names
+    "value"."""
     reference: tuple[float, ...] = ()
     """Log-probability of each token under a teacher or the reference policy; empty where there is none."""
     temperature: float = 1.0
