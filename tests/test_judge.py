@@ -12,12 +12,12 @@ from chat_cases import ScriptedPolicy, case_of, collector_of, load, misread, rig
 from chat_cases import settings as chat_settings
 from chat_server import Server
 
+from gtr.config.presets import build
 from gtr.errors import ConfigError
 from gtr.guidance import make_corrector
 from gtr.guidance.judge import OracleJudge, flipped, matches, reward_of, scored
 from gtr.guidance.lessons import lesson_of
 from gtr.metrics import health
-from gtr.presets import build
 from gtr.types import Judgement, Verdict
 from gtr.update import advantages_of
 
@@ -131,7 +131,7 @@ def test_scores_enter_the_reward_and_nothing_is_cloned(judge, tmp_path, monkeypa
 
 
 def test_settings_that_cannot_work_are_named():
-    from gtr.checks import validate
+    from gtr.config.checks import validate
 
     config = build("judge_reward")
     with pytest.raises(ConfigError, match="name who judges"):

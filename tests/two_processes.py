@@ -19,9 +19,9 @@ from safetensors.torch import save_file
 from small import changed, draw_pictures, opinionated_head
 from test_update import WHOLE, Bench, descent
 
-from gtr import presets
 from gtr import train as street
 from gtr.buffer import ThoughtBuffer
+from gtr.config import presets
 from gtr.policy.policy import Policy, load_policy
 from gtr.train import DISTRIBUTED, Run
 from gtr.types import Lesson, Rollout
