@@ -38,12 +38,13 @@ ORDER = (
     "config.presets",
     "policy",
     "guidance",
+    "losses",
+    "algo",
+    "envs",
     "rollout",
+    "learner",
     "agent",
     "chat_agent",
-    "buffer",
-    "losses",
-    "update",
     "metrics",
     "probe",
     "report",
@@ -62,7 +63,7 @@ ORDER = (
 
 LIGHT = (
     *("errors", "imports", "config", "config.io", "config.files", "config.checks", "config.presets"),
-    *("types", "stats", "tasks", "guidance", "rollout", "show", "play", "cli"),
+    *("types", "stats", "tasks", "guidance", "algo", "envs", "rollout", "show", "play", "cli"),
 )
 """Rooms that must not bring torch along."""
 
@@ -273,9 +274,9 @@ def test_street_fits_on_one_screen() -> None:
     """The loop body that a newcomer reads first."""
     tree = ast.parse((PACKAGE / "train.py").read_text())
     loops = [node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef) and node.name in ("step", "_loop")]
-    assert len(loops) == 2
-    for one in loops:
-        assert (one.end_lineno or 0) - one.lineno <= 45, f"{one.name} no longer fits on a screen"
+    sizes = {one.name: len(one.body) for one in loops}
+    assert sizes["step"] <= 8, "a docstring, the random numbers, and the four lines of the street"
+    assert all((one.end_lineno or 0) - one.lineno <= 30 for one in loops)
 
 
 def test_the_readme_tree_names_every_room() -> None:
