@@ -23,10 +23,10 @@ from chat_server import Server  # type: ignore[import-not-found]
 
 from gtr import tasks
 from gtr.config import Config
+from gtr.config.presets import build
 from gtr.guidance import make_corrector
 from gtr.guidance.chat.prices import PRICES
 from gtr.guidance.trial import samples
-from gtr.presets import TASKS, build
 
 FRAME = 3
 """Tokens that set a message apart from the next, and begin the answer (OpenAI's cookbook)."""
@@ -102,7 +102,7 @@ def measured(config: Config, thoughts: int) -> Turn:
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--thoughts", type=int, default=8)
-    parser.add_argument("--tasks", nargs="+", default=[name for name in TASKS if name != "alfworld"])
+    parser.add_argument("--tasks", nargs="+", default=[name for name, row in tasks.TASKS.items() if not row.extra])
     chosen = parser.parse_args()
     os.environ["OPENAI_API_KEY"] = "none"
     models = list(PICTURES)

@@ -28,11 +28,11 @@ from chat_server import Server, pictures, pixels  # type: ignore[import-not-foun
 
 from gtr import tasks
 from gtr.config import Config, TaskConfig
+from gtr.config.presets import build
 from gtr.envs import VecEnv
 from gtr.guidance import make_corrector
 from gtr.policy import tiny
 from gtr.policy.policy import load_policy
-from gtr.presets import build
 from gtr.rollout import Collector
 from gtr.sft import expert_examples
 from gtr.types import Prompt, Reply

@@ -24,7 +24,7 @@ from playwright.sync_api import Page, sync_playwright
 
 from gtr import tasks
 from gtr.config import ReportConfig
-from gtr.presets import build
+from gtr.config.presets import build
 from gtr.report import RunFolder
 from gtr.report.transcript import Trace
 from gtr.tasks.reply import parse, write

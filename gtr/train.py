@@ -28,8 +28,9 @@ from rich.console import Console
 
 from gtr import checkpoint, tasks
 from gtr.algo.ppo import PPO
-from gtr.checks import check_resume
 from gtr.config import Config
+from gtr.config.checks import check_resume
+from gtr.config.io import own_code
 from gtr.errors import DivergenceError, RunError
 from gtr.evaluate import Evaluation, evaluate_policy
 from gtr.learner import Learnt, learn, make_optimizer
@@ -241,7 +242,7 @@ def _loop(run: Run, progress: Progress) -> None:
 def _folder(config: Config, resume: Path | None, accelerator: Accelerator) -> RunFolder:
     """The run's folder: made or opened by the main process, shared with the others."""
     if resume is not None:
-        check_resume(read_config(resume), config)
+        check_resume(read_config(resume, own_code(config)), config)
         folder = RunFolder.open(resume, accelerator.is_main_process)
         folder.write_config(config)
         return folder

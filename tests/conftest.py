@@ -17,8 +17,8 @@ import torch
 from hypothesis import settings as property_settings
 from small import IMAGE_SIZE, changed, draw_pictures, opinionated_head
 
-from gtr import presets, sft, tasks
-from gtr.config import Config
+from gtr import sft, tasks
+from gtr.config import Config, presets
 from gtr.policy import tiny
 from gtr.policy.policy import Policy, load_policy
 from gtr.types import Prompt

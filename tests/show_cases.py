@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from gtr.config import ReportConfig
-from gtr.presets import build
+from gtr.config.presets import build
 from gtr.report import RunFolder
 from gtr.report.transcript import Trace
 from gtr.types import Ending, Judgement, Parsed, Prompt, Reply, ReplyStatus, Truth, Turn, Verdict

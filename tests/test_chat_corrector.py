@@ -279,5 +279,5 @@ def test_importing_guidance_brings_no_client():
     import subprocess
     import sys
 
-    code = "import sys, gtr.guidance; sys.exit('openai' in sys.modules or 'pydantic' in sys.modules)"
+    code = "import sys, gtr.guidance; sys.exit('openai' in sys.modules or 'tenacity' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

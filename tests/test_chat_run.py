@@ -14,9 +14,9 @@ pytest.importorskip("openai")
 from chat_cases import ScriptedPolicy, collector_of, load, replace, settings
 from chat_server import Server
 
+from gtr.config.presets import build
 from gtr.errors import CorrectorError
 from gtr.guidance import make_corrector
-from gtr.presets import build
 from gtr.tasks.reply import parse, write
 from gtr.types import Judgement
 

@@ -19,20 +19,20 @@ import pytest
 from PIL import Image as Pictures
 from rich.console import Console
 
+from gtr.cli.compare import parse_compare
+from gtr.cli.train import parse_train
 from gtr.compare import study_of, write
 from gtr.compare.board import Board
 from gtr.compare.formats import COLUMNS, cells, comma_separated, markdown, number
 from gtr.compare.picture import curve
-from gtr.compare.plan import Job, claim, plan
+from gtr.compare.plan import Comparison, Job, claim, plan
 from gtr.compare.results import Collapse, RunResult, find_collapse, read_result
 from gtr.compare.runner import State, last_lines, run_all
 from gtr.compare.samples import sample
 from gtr.compare.table import rows_of
 from gtr.config import ReportConfig, TaskConfig
+from gtr.config.presets import build
 from gtr.errors import RunError
-from gtr.options import CompareOptions
-from gtr.parsing import parse_compare
-from gtr.presets import build
 from gtr.report import RunFolder
 from gtr.stats import pooled, wilson
 from gtr.tasks import load
@@ -42,34 +42,61 @@ from gtr.tasks import load
 
 def test_methods_share_a_starting_agent_unless_they_start_differently(tmp_path: Path) -> None:
     words = f"gtr rl4vlm no_thought --task ezpoints --seeds 4 5 --out {tmp_path} --train.updates 3"
-    planned = plan(*parse_compare(words.split()))
+    planned = plan(parse_compare(words.split()))
     assert len(planned.starts) == 2
     assert [job.name for job in planned.runs] == [
         f"{method}-seed{seed}" for method in ("gtr", "rl4vlm", "no_thought") for seed in (4, 5)
     ]
     assert all(job.updates == 3 for job in planned.runs)
     first = planned.runs[0]
-    assert first.command() == (
-        "train", "gtr", "--task", "ezpoints", "--scale", "tiny", "--train.updates", "3",
-        "--seed", "4", "--runs", str(tmp_path / "runs"), "--name", "gtr-seed4",
-    )  # fmt: skip
+    file = tmp_path / "configs" / "gtr-seed4.json"
+    assert first.command() == ("train", "--config", str(file))
+    first.prepare()
+    written = parse_train(["--config", str(file)]).config
+    base = build("gtr", "ezpoints", updates=3)
+    assert written == replace(base, seed=4, runs=str(tmp_path / "runs"), name="gtr-seed4")
+    start = planned.starts[0]
+    assert start.command() == ("sft", "--config", str(tmp_path / "configs" / f"{start.name}.json"))
+
+
+def test_words_that_a_shell_would_split_reach_the_runs_whole(tmp_path: Path) -> None:
+    odd = "a 'b' \"c\" $d"
+    out = tmp_path / odd
+    (job,) = plan(parse_compare(["gtr", "--seeds", "1", "--out", str(out), "--report.project", odd])).runs
+    job.prepare()
+    assert parse_train(list(job.command()[1:])).config.report.project == odd
+
+
+def test_classes_of_ones_own_are_named_on_the_command_line_of_every_run(tmp_path: Path) -> None:
+    examples = Path(__file__).parents[1] / "examples"
+    game, corrector = f"{examples}/dots.py:DotsTask", f"{examples}/own_corrector.py:OwnCorrector"
+    words = ["gtr", "--task", game, "--guidance.corrector", corrector, "--seeds", "1", "--out", str(tmp_path)]
+    (job,) = plan(parse_compare(words)).runs
+    job.prepare()
+    assert job.command()[-4:] == ("--task", game, "--guidance.corrector", corrector)
+    config = parse_train(list(job.command()[1:])).config
+    assert (config.task.name, config.guidance.corrector) == (game, corrector)
+    RunFolder.create(config).close()
+    assert parse_train(list(job.command()[1:])).config == config
 
 
 def test_a_run_that_has_begun_is_gone_on_with(tmp_path: Path) -> None:
-    job = plan(*parse_compare(["gtr", "--seeds", "1", "--out", str(tmp_path)])).runs[0]
+    job = plan(parse_compare(["gtr", "--seeds", "1", "--out", str(tmp_path)])).runs[0]
     config = replace(build("gtr"), runs=str(tmp_path / "runs"), name="gtr-seed1", report=ReportConfig(trackers=()))
     RunFolder.create(config).close()
     assert job.command() == ("train", "--resume", str(tmp_path / "runs" / "gtr-seed1"))
 
 
 def test_a_folder_holds_one_comparison_that_may_grow(tmp_path: Path) -> None:
-    options = CompareOptions(("gtr",), "ezpoints", "tiny", (1,), tmp_path)
-    claim(options, ["--ppo.clip", "0.1"])
-    claim(replace(options, methods=("gtr", "rl4vlm"), seeds=(1, 2)), ["--ppo.clip", "0.1"])
+    clip = ("--ppo.clip", "0.1")
+    first = Comparison({"gtr": build("gtr")}, (1,), tmp_path, "ezpoints", "tiny", clip)
+    claim(first)
+    claim(replace(first, configs={"gtr": build("gtr"), "rl4vlm": build("rl4vlm")}, seeds=(1, 2)))
     with pytest.raises(RunError, match=r"--ppo\.clip 0\.1, not --task ezpoints --scale tiny --ppo\.clip 0\.2"):
-        claim(options, ["--ppo.clip", "0.2"])
-    with pytest.raises(RunError, match="choose another folder with --out"):
-        claim(replace(options, task="points24"), ["--ppo.clip", "0.1"])
+        claim(replace(first, settings=("--ppo.clip", "0.2")))
+    for other in (replace(first, task="points24"), replace(first, file={"seed": 3})):
+        with pytest.raises(RunError, match="choose another folder with --out"):
+            claim(other)
 
 
 # -- running ------------------------------------------------------------------------------------------------------
@@ -79,7 +106,7 @@ import sys, time
 from dataclasses import replace
 from pathlib import Path
 from gtr.config import ReportConfig
-from gtr.presets import build
+from gtr.config.presets import build
 from gtr.report import RunFolder
 
 words = sys.argv[1:]

@@ -26,9 +26,9 @@ from gtr.compare.results import Collapse, RunResult
 from gtr.compare.runner import State
 from gtr.compare.table import rows_of
 from gtr.config import ReportConfig
+from gtr.config.presets import build
 from gtr.errors import RunError
 from gtr.metrics.table import describe
-from gtr.presets import build
 from gtr.report import RunFolder
 from gtr.report.text import visible
 from gtr.tasks.reply import parse
@@ -252,7 +252,20 @@ def test_a_report_needs_no_task_file(tmp_path: Path) -> None:
     path = new_run(tmp_path, "gtr", 1)
     config = (path / "config.json").read_text()
     (path / "config.json").write_text(config.replace('"ezpoints"', '"gone/game.py:Game"'))
-    assert "not checked: task file" in "".join(Page(report_of([path])).words)
+    assert "not checked: the game gone/game.py:Game is code of its own" in "".join(Page(report_of([path])).words)
+
+
+def test_a_report_runs_only_code_that_the_user_names(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A run folder may come from anybody; its settings name a class that imports, and would say so."""
+    trap = tmp_path / "trap.py"
+    trap.write_text("raise SystemExit('the code was run')\n")
+    path = new_run(tmp_path, "gtr", 1)
+    file = path / "config.json"
+    file.write_text(file.read_text().replace('"ezpoints"', f'"{trap}:Game"').replace('"oracle"', f'"{trap}:Mine"'))
+    words = ["compare", "--from", str(path), "--out", str(tmp_path / "report")]
+    assert run(words) == 0
+    with pytest.raises(SystemExit, match="the code was run"):
+        run([*words, "--task", f"{trap}:Game"])
 
 
 def test_visible_writes_out_what_steers() -> None:
@@ -264,7 +277,7 @@ def test_visible_writes_out_what_steers() -> None:
 
 
 def test_the_latex_table_is_whole(tmp_path: Path) -> None:
-    paths = [*four(tmp_path), new_run(tmp_path, "gtr", 3, ppo={"clip": 0.3}, task={"options": {"a_b": "50%&{$#"}})]
+    paths = [*four(tmp_path), new_run(tmp_path, "gtr", 3, ppo={"clip": 0.3}, policy={"model": "a_b/50%&{$#"})]
     rows = rows_of(read_existing(paths))
     text = latex(rows, r"50% of a_b & c \ d", "gtr/x y")
     assert [line.strip() for line in text.splitlines() if "rule" in line] == [r"\toprule", r"\midrule", r"\bottomrule"]

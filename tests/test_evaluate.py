@@ -12,9 +12,9 @@ from small import changed
 
 from gtr import cli, tasks
 from gtr.config import Config
+from gtr.config.presets import build
 from gtr.evaluate import evaluate, evaluate_policy, make_panel
 from gtr.policy.policy import Policy
-from gtr.presets import build
 from gtr.tasks.solver import solvable
 
 Settings = Callable[..., Config]

@@ -20,11 +20,12 @@ from PIL import Image as Pictures
 from rich.console import Console
 from toys import Scripted
 
-from gtr import parsing, tasks
+from gtr import tasks
 from gtr.cli import run
+from gtr.cli.play import parse_play
+from gtr.config.presets import build
 from gtr.play.game import Game, value_of
 from gtr.play.terminal import blocks, play
-from gtr.presets import build
 from gtr.rollout import Collector
 
 EXAMPLE = str(Path(__file__).parents[1] / "examples" / "dots.py") + ":DotsTask"
@@ -187,9 +188,9 @@ def test_mistakes(words: str, message: str, capsys: pytest.CaptureFixture[str]) 
 
 
 def test_settings_of_the_game() -> None:
-    chosen, config = parsing.parse_play(["points24", "--task.deck", "dark", "--seed", "4", "--scale", "tiny"])
+    chosen, config = parse_play(["points24", "--task.deck", "dark", "--seed", "4", "--scale", "tiny"])
     assert (chosen.task, config.task.deck, config.task.prompt, config.seed) == ("points24", "dark", "compact", 4)
-    assert parsing.parse_play(["points24"])[1].task == build("gtr", "points24", "7b").task
+    assert parse_play(["points24"])[1].task == build("gtr", "points24", "7b").task
 
 
 # -- in the browser ---------------------------------------------------------------------------------------------------

@@ -18,9 +18,9 @@ import pytest
 import show_cases
 from show_cases import gtr, served, write_run
 
+from gtr.cli.show import parse_show
 from gtr.errors import ConfigError, RunError
 from gtr.metrics.table import describe
-from gtr.parsing import parse_show
 from gtr.report import RunFolder
 from gtr.show.episodes import COLUMNS, parts
 from gtr.show.history import read_history
@@ -67,8 +67,8 @@ def test_a_place_without_runs_is_named_with_the_nearest_one(comparison: Path, tm
     ("words", "remedy"),
     [
         ([], "write the run folders first"),
-        (["x", "--port", "70000"], "give 0 to 65535"),
-        (["x", "--export", "no-such-folder/report.html"], "in a folder that exists"),
+        (["x", "--port", "70000"], "a whole number from 0 to 65535"),
+        (["x", "--export", "no-such-folder/report.html"], "the folder no-such-folder does not exist; make it first"),
     ],
 )
 def test_mistakes_name_the_remedy(words: list[str], remedy: str) -> None:

@@ -15,10 +15,10 @@ import numpy as np
 import pytest
 
 from gtr.cli import run
+from gtr.cli.train import parse_train
 from gtr.config import ReportConfig
+from gtr.config.presets import build
 from gtr.errors import ConfigError
-from gtr.parsing import parse_train
-from gtr.presets import build
 from gtr.report import RunFolder, trackers
 from gtr.report.trackers.sent import Sent, public_settings
 from gtr.types import Ending, Judgement, Parsed, Prompt, Reply, ReplyStatus, Truth, Turn, Verdict
@@ -61,7 +61,7 @@ import sys
 from dataclasses import replace
 import numpy as np
 from gtr.config import ReportConfig
-from gtr.presets import build
+from gtr.config.presets import build
 from gtr.report import RunFolder
 sys.path.insert(0, sys.argv[1])
 from test_trackers import play
@@ -227,7 +227,7 @@ def test_wandb_without_a_key_says_what_to_do(tmp_path: Path) -> None:
     pytest.importorskip("wandb", reason="pip install 'gtr[wandb]'")
     code = (
         "import os, sys; from dataclasses import replace; from gtr.config import ReportConfig\n"
-        "from gtr.presets import build; from gtr.report import RunFolder; from gtr.errors import RunError\n"
+        "from gtr.config.presets import build; from gtr.report import RunFolder; from gtr.errors import RunError\n"
         "config = replace(build('gtr'), runs=sys.argv[1], report=ReportConfig(trackers=('wandb',)))\n"
         "try: RunFolder.create(config).connect()\n"
         "except RunError as error: print(error)"

@@ -3,9 +3,10 @@
 import os
 import shlex
 import shutil
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 from rich.table import Table
@@ -16,69 +17,105 @@ from gtr.compare.existing import read_existing
 from gtr.compare.formats import COLUMNS, FOOTNOTE, cells, comma_separated, latex, markdown
 from gtr.compare.page import Study, html
 from gtr.compare.picture import draw
-from gtr.compare.plan import Plan, claim, plan
+from gtr.compare.plan import Comparison, Plan, claim, plan
 from gtr.compare.results import RunResult, read_result
 from gtr.compare.runner import State, last_lines, run_all
 from gtr.compare.samples import markdown as samples_markdown
 from gtr.compare.samples import start_states
 from gtr.compare.table import rows_of
-from gtr.errors import RunError
-from gtr.options import CompareOptions
+from gtr.config.files import read_file
+from gtr.config.io import own_code
+from gtr.config.presets import METHODS, preset
+from gtr.errors import ConfigError, RunError, nearest
 from gtr.report.files import encode, write_whole
 
 LOG_LINES = 8
 
 
-def compare(options: CompareOptions, overrides: Sequence[str]) -> Path:
-    """Runs what is not finished yet, then writes and shows table, pictures and thoughts; returns the folder.
+def compare(
+    *methods: str,
+    task: str | None = None,
+    scale: str = "tiny",
+    seeds: Sequence[int] = (1, 2, 3),
+    out: Path | str = "runs/compare",
+    jobs: int | None = None,
+    file: Path | str | None = None,
+    **settings: Any,
+) -> Path:
+    """Trains methods x seeds and reports on them: ``compare("rl4vlm", "gtr", seeds=[1], **{"train.updates": 3})``.
+
+    What is finished already is not done again. Arguments are as `gtr.config.presets.preset` takes them; `jobs` runs go
+    on at a time, by default one per core. Returns the folder `out` with the runs and the report.
 
     Raises:
-        ConfigError: a method or setting does not exist.
-        RunError: the folder holds another comparison, runs failed (the table then shows which), or runs that were to
-            be reported are none, damaged or of several tasks.
+        ConfigError: a method or setting does not exist or cannot work.
+        RunError: as `run`.
     """
-    if options.folders:
-        return report(options)
-    planned = plan(options, overrides)
-    claim(options, overrides)
+    configs = {method: preset(method, task, scale, file, **settings) for method in methods}
+    if not configs:
+        raise ConfigError(f"compare() needs methods: {nearest('', METHODS)}")
+    game = next(iter(configs.values())).task.name
+    words = [word for key, value in settings.items() for word in (f"--{key}", *_words(value))]
+    if file is not None:
+        words = ["--config", str(file), *words]
+    held = {} if file is None else read_file(Path(file))
+    return run(Comparison(configs, tuple(seeds), Path(out), game, scale, tuple(words), held, jobs))
+
+
+def run(comparison: Comparison) -> Path:
+    """Runs what is not finished yet, then writes and shows table, pictures and thoughts; returns the folder.
+
+    Raises `RunError` where the folder holds another comparison, or runs failed (the table then shows which).
+    """
+    planned = plan(comparison)
+    claim(comparison)
     try:
-        states = _run(planned, options)
+        states = _run(planned, comparison.jobs)
     except KeyboardInterrupt as stop:
         stop.add_note(f"{_finished(planned)} of {len(planned.runs)} runs are finished; give the same command to go on.")
         raise
     results = [read_result(job, states[job.name]) for job in planned.runs]
-    seeds = map(str, options.seeds)
-    words = [*options.methods, "--task", options.task, "--scale", options.scale, "--seeds", *seeds, *overrides]
-    title = f"{options.task}: {', '.join(options.methods)}; seeds {', '.join(map(str, options.seeds))}"
-    study = study_of(results, title, ["gtr", "compare", *words, "--out", str(options.out)])
-    write(study, options.out)
-    show(study, options.out)
+    own = own_code(next(iter(comparison.configs.values())))
+    study = study_of(results, comparison.title, comparison.command, own)
+    write(study, comparison.out)
+    show(study, comparison.out)
     failed = [job for job in planned.runs if states[job.name] is State.FAILED]
     if failed:
         ends = "\n".join(f"{job.log} ends:\n  " + "\n  ".join(last_lines(job.log, LOG_LINES)) for job in failed)
         raise RunError(f"{len(failed)} of {len(results)} runs failed; give the same command to retry.\n{ends}")
-    return options.out
+    return comparison.out
 
 
-def report(options: CompareOptions) -> Path:
-    """The same from runs that exist, training nothing."""
-    if (options.out / "comparison.json").exists():
-        raise RunError(f"{options.out} holds a comparison with its own report: choose another folder with --out")
-    results = read_existing(options.folders)
+def report(folders: Sequence[Path], out: Path, code: Collection[str] = ()) -> Path:
+    """The same from runs that exist, training nothing; `code` names the task of the user's own that may be run.
+
+    Raises `RunError` where they are none, damaged or of several tasks, or the folder holds another comparison.
+    """
+    if (out / "comparison.json").exists():
+        raise RunError(f"{out} holds a comparison with its own report: choose another folder with --out")
+    results = read_existing(folders)
     methods, seeds = dict.fromkeys(one.method for one in results), sorted({one.seed for one in results})
     config = results[0].config
     assert config is not None
     title = f"{config.task.name}: {', '.join(methods)}; seeds {', '.join(map(str, seeds))}"
-    words = ["gtr", "compare", "--from", *map(str, options.folders), "--out", str(options.out)]
-    study = study_of(results, title, words)
-    write(study, options.out)
-    show(study, options.out)
-    return options.out
+    own = [word for name in code for word in ("--task", name)]
+    words = ["gtr", "compare", "--from", *map(str, folders), *own, "--out", str(out)]
+    study = study_of(results, title, words, code)
+    write(study, out)
+    show(study, out)
+    return out
 
 
-def study_of(results: Sequence[RunResult], title: str, command: Sequence[str]) -> Study:
-    """What is reported about runs; `command` makes the report again."""
-    return Study(title, results, rows_of(results), doubts(results), start_states(results), shlex.join(command))
+def _words(value: object) -> list[str]:
+    return [str(one) for one in value] if isinstance(value, list | tuple) else [str(value)]
+
+
+def study_of(
+    results: Sequence[RunResult], title: str, command: Sequence[str], code: Collection[str] = ()
+) -> Study:
+    """What is reported about runs; `command` makes the report again, `code` is the user's own that may be run."""
+    states = start_states(results, code=code)
+    return Study(title, results, rows_of(results), doubts(results), states, shlex.join(command))
 
 
 def write(study: Study, out: Path) -> None:
@@ -114,8 +151,8 @@ def show(study: Study, out: Path) -> None:
     print(f"table: {out / 'table.md'}, .csv, .tex\nfor a paper: {out / 'figure-column'}, figure-page; .svg, .pdf, .png")
 
 
-def _run(planned: Plan, options: CompareOptions) -> dict[str, State]:
-    limit = options.jobs or cores()
+def _run(planned: Plan, jobs: int | None) -> dict[str, State]:
+    limit = jobs or cores()
     with Board([*planned.starts, *planned.runs]) as board:
         waiting = dict.fromkeys((job.name for job in planned.runs), State.WAITING)
         starts = run_all(planned.starts, limit, lambda states: board.show({**states, **waiting}))

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator, Sequence
 from gtr.compare.results import RunResult
 from gtr.compare.runner import State
 from gtr.config import Config
-from gtr.config_io import settings_of
+from gtr.config.io import settings_of
 
 METHOD_SETTINGS = ("task.thought",)
 """Settings of the game or the agent that are themselves what a method is about."""
@@ -45,7 +45,7 @@ def _settings(results: Sequence[RunResult]) -> Iterator[str]:
 
 
 def _shown(config: Config, key: str) -> str:
-    return str(settings_of(config)[key])
+    return str(settings_of(config).get(key))
 
 
 def _groups(results: Sequence[RunResult], of: Callable[[RunResult], str], words: str) -> Iterator[str]:

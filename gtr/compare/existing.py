@@ -7,7 +7,7 @@ from pathlib import Path
 from gtr.compare.results import RunResult, read_run
 from gtr.compare.runner import State
 from gtr.config import Config
-from gtr.config_io import changed_keys, settings_of
+from gtr.config.io import changed_keys, settings_of
 from gtr.errors import RunError
 from gtr.report import RunFolder
 from gtr.report.folder import is_being_written

@@ -20,7 +20,7 @@ from gtr.compare.results import RunResult
 from gtr.compare.samples import StartState
 from gtr.compare.table import HEALTH, OUTCOME_ONLY, Row
 from gtr.config import Config
-from gtr.config_io import settings_of
+from gtr.config.io import settings_of
 from gtr.metrics.table import describe
 from gtr.report.text import visible
 

@@ -1,6 +1,6 @@
 """Thoughts before and after training on the same start states."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
 from pathlib import Path
@@ -45,29 +45,34 @@ class StartState:
     samples: Sequence[Sample]
 
 
-def start_states(results: Sequence[RunResult], count: int = SAMPLES) -> list[StartState]:
-    """The panel's first start states, with the first seed of each method, greedily, before and after training."""
+def start_states(
+    results: Sequence[RunResult], count: int = SAMPLES, code: Collection[str] = ()
+) -> list[StartState]:
+    """The panel's first start states, with the first seed of each method, greedily, before and after training.
+
+    `code`: import paths of tasks of the user's own that may be run to check thoughts.
+    """
     firsts = list({one.method: one for one in reversed(results) if one.start is not None}.values())[::-1]
-    shown = [_Shown(one) for one in firsts]
+    shown = [_Shown(one, code) for one in firsts]
     return [_state(number, [one for one in shown if number in one.before]) for number in _numbers(shown, count)]
 
 
 class _Shown:
     """One run's first turns on the panel, before and after."""
 
-    def __init__(self, result: RunResult) -> None:
+    def __init__(self, result: RunResult, code: Collection[str]) -> None:
         self.method = f"{result.method}, seed {result.seed}"
         self.run = RunFolder.open(result.folder, main=False)
-        self.task = _task(self.run.config.task)
+        self.task = _task(self.run.config.task, code)
         evaluated = self.run.evaluated_updates()
         self.before = _first_turns(self.run, evaluated[0])
         self.after = _first_turns(self.run, evaluated[-1]) if len(evaluated) > 1 else {}
 
 
-def _task(config: TaskConfig) -> Task | str:
+def _task(config: TaskConfig, code: Collection[str]) -> Task | str:
     """The task, or why it cannot be had: a report of old runs must not need the user's file."""
     try:
-        return tasks.load(config)
+        return tasks.load(config, code)
     except GtrError as error:
         return f"not checked: {error}"
 

@@ -2,6 +2,7 @@
 
 from contextlib import closing
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -9,6 +10,7 @@ import torch
 from gtr import tasks
 from gtr.agent import Agent
 from gtr.config import Config
+from gtr.config.io import check_code, settings_of
 from gtr.envs import EnvState, VecEnv
 from gtr.errors import ConfigError
 from gtr.evaluate.agents import ExpertAgent, PolicyAgent, RandomAgent, load_agent
@@ -17,6 +19,7 @@ from gtr.evaluate.results import Evaluation, result_of, write_json
 from gtr.evaluate.table import print_table
 from gtr.policy.policy import Policy
 from gtr.policy.seeded import seeded
+from gtr.report.folder import read_config
 from gtr.tasks.reply import parse
 from gtr.tasks.task import Task
 from gtr.types import Ending, Reply, Turn
@@ -38,13 +41,24 @@ def evaluate_policy(
 
 
 def evaluate(
-    agent: str, config: Config, split: Split = "same", episodes: int = 100, seed: int = 0, greedy: bool = True
+    agent: str,
+    config: Config | None = None,
+    split: Split = "same",
+    episodes: int = 100,
+    seed: int = 0,
+    greedy: bool = True,
 ) -> Evaluation:
     """Evaluates `random`, `expert`, a run folder (its last checkpoint) or a model on a panel.
+
+    Without a `config` a run is played with its own; if its task is code of the user's own, the user must name it:
+    ``config=gtr.preset(file="RUN/config.json", task="file.py:Class")``.
 
     Raises:
         GtrError: the agent cannot be loaded, or the task has no expert.
     """
+    if config is None:
+        config = read_config(Path(agent))
+        check_code(settings_of(config), (), agent)
     if agent in ("random", "expert"):
         panel = make_panel(config.task, split, episodes, seed)
         task = tasks.load(panel.task)

@@ -3,14 +3,15 @@
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
 from gtr import tasks
 from gtr.config import TaskConfig
 
-Split = Literal["same", "new-look", "new-rules", "seen", "unseen"]
+Split = str
+"""One of the task's own (`Task.splits`)."""
 PANEL_SEED = 20_250_308
 """Added to a panel's seed, so that no panel repeats the start states that a run of the same seed trains on."""
 

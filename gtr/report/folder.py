@@ -19,14 +19,14 @@ import os
 import re
 import shutil
 import socket
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from itertools import count
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
 from gtr.config import Config
-from gtr.config_io import config_from_dict, config_to_dict
+from gtr.config.io import config_from_dict, config_to_dict
 from gtr.errors import ConfigError, GtrError, RunError, nearest
 from gtr.report.files import append_line, drop_torn_line, encode, number, read_lines, write_whole
 from gtr.report.fingerprint import differences, fingerprint
@@ -262,13 +262,13 @@ def run_name(config: Config) -> str:
     return config.name or f"{config.preset}-{task.lower()}-{config.seed}"
 
 
-def read_config(path: Path) -> Config:
-    """The settings of the run at `path`."""
+def read_config(path: Path, code: Collection[str] = ()) -> Config:
+    """The settings of the run at `path`; `code` holds what the user named, as in `config_from_dict`."""
     file = path / "config.json"
     if not file.is_file():
         raise RunError(f"{path} is not a run folder (no config.json): {_known_runs(path)}")
     try:
-        return config_from_dict(json.loads(file.read_bytes()))
+        return config_from_dict(json.loads(file.read_bytes()), code)
     except (ValueError, ConfigError) as error:
         raise RunError(f"{file} is damaged, or made by another version of gtr: {error}") from error
 

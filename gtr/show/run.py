@@ -8,9 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from gtr import tasks
-from gtr.config_io import config_from_dict
+from gtr.config.io import config_from_dict
 from gtr.errors import GtrError, RunError, nearest
-from gtr.presets import TASKS
 from gtr.report.folder import EVALUATION_FILE, PROBE_FILE, TURNS_FILE
 from gtr.show.read import Lines, read_metrics, read_record, read_turns
 from gtr.tasks.task import Task
@@ -56,10 +55,10 @@ class Run:
     def _load_task(self, own: str | None) -> tuple[Task | None, str]:
         """The task that can judge thoughts again. A folder may come from anybody, so it cannot name code to run."""
         name = str(self.setting("task.name", ""))
-        if not name or not (name in TASKS or name == own):
+        if not name or not (name in tasks.TASKS or name == own):
             return None, f"to judge its thoughts again, name its task: gtr show ... --task {name}" if name else ""
         try:
-            return tasks.load(config_from_dict(self.config).task), ""
+            return tasks.load(config_from_dict(self.config, [name]).task), ""
         except GtrError as error:
             return None, f"its task cannot be loaded ({error})"
 
@@ -153,7 +152,7 @@ def find_runs(paths: Sequence[Path], own_task: str | None = None) -> list[Run]:
         if not inside:
             known = sorted({run.name for run in _runs_in(path.parent)} | {run.name for run in _runs_in(Path("runs"))})
             hint = (
-                nearest(path.name, known) if known else "train one first, for example: gtr train gtr --task numberline"
+                nearest(path.name, known) if known else "train one first, for example: gtr train gtr"
             )
             raise RunError(f"{path} is no run folder and holds none: {hint}")
         found |= {run.resolve(): run for run in inside}

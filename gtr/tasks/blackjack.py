@@ -4,13 +4,13 @@ from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from typing import Any
 
-from gtr.config import TaskConfig
 from gtr.tasks.blackjack_env import DECK, MOVES, BlackjackEnv, soft, total
 from gtr.tasks.cards import rank_of
+from gtr.tasks.defaults import Published, Tiny
 from gtr.tasks.hands import stated_value
-from gtr.tasks.options import known_options, no_hands
+from gtr.tasks.looks import DeckSettings, DeckTask
 from gtr.tasks.reply import announced
-from gtr.tasks.task import Briefing, Task
+from gtr.tasks.task import Briefing
 from gtr.types import Expert, Image, Observation, Parsed, Truth
 
 LONGEST = 8
@@ -57,17 +57,18 @@ def _hit(points: int, ace: bool, shown: int) -> float:
     return worth / len(DECK)
 
 
-class BlackjackTask(Task):
+class BlackjackTask(DeckTask):
     """Blackjack: hit or stand against the dealer's open card."""
+
+    published = Published(turns_per_update=512, updates=30)
+    tiny = Tiny(sft_target=0.3)
 
     name = "blackjack"
     thought_keys: tuple[str, ...] = ("dealer", "player", "thoughts")
     reading_keys: tuple[str, ...] = ("dealer", "player")
     max_turns = 22
 
-    def __init__(self, config: TaskConfig) -> None:
-        known_options(config.options, (), f"task.options of {self.name}")
-        no_hands(config)
+    def __init__(self, config: DeckSettings) -> None:
         super().__init__(config)
         self.make_env()
 

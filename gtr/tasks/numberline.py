@@ -5,17 +5,21 @@ truncated after twice the line's length. A start is never the target itself, as 
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from dataclasses import dataclass
+from typing import Annotated, Any, ClassVar
 
 import gymnasium
 import numpy as np
+from annotated_types import Ge, Le
 
 from gtr.config import TaskConfig
-from gtr.errors import ConfigError, TaskError
+from gtr.errors import TaskError
 from gtr.tasks.cards import Table, check_size, style
-from gtr.tasks.options import known_options, no_hands
+from gtr.tasks.defaults import Published, Tiny
+from gtr.tasks.looks import DeckSettings, DeckTask
+from gtr.tasks.options import known_options
 from gtr.tasks.reply import announced
-from gtr.tasks.task import Briefing, Task
+from gtr.tasks.task import Briefing
 from gtr.types import Expert, Image, Observation, Parsed, Truth
 
 MOVES = ("-", "+")
@@ -91,27 +95,33 @@ class NumberLineEnv(gymnasium.Env[Image, np.int64]):
         return table.image()
 
 
-class NumberLineTask(Task):
-    """NumberLine: bring the current number to the target by + and -. Option max_position lengthens the line."""
+@dataclass(frozen=True)
+class NumberLineSettings(DeckSettings):
+    """How long the line is."""
 
+    max_position: Annotated[int, Ge(1), Le(99)] = MAX_POSITION
+    """The largest number on the line, which begins at 0."""
+
+
+class NumberLineTask(DeckTask):
+    """NumberLine: bring the current number to the target by + and -."""
+
+    Settings: ClassVar[type[TaskConfig]] = NumberLineSettings
+    published = Published(turns_per_update=512, updates=30)
+    tiny = Tiny(sft_target=0.3)
+    config: NumberLineSettings
     name = "numberline"
     thought_keys: tuple[str, ...] = ("target", "current", "thoughts")
     reading_keys: tuple[str, ...] = ("target", "current")
 
-    def __init__(self, config: TaskConfig) -> None:
-        known_options(config.options, ("max_position",), f"task.options of {self.name}")
-        no_hands(config)
-        length = config.options.get("max_position", str(MAX_POSITION))
-        if not length.isdecimal() or not 1 <= int(length) <= 99:
-            raise ConfigError(f"task.options max_position={length!r}: write a number from 1 to 99")
-        self.max_position = int(length)
-        self.max_turns = 2 * self.max_position
+    def __init__(self, config: NumberLineSettings) -> None:
+        self.max_turns = 2 * config.max_position
         super().__init__(config)
         self.make_env()
 
     def make_env(self) -> NumberLineEnv:
         """The environment with this task's settings."""
-        return NumberLineEnv(self.config.image_size, self.config.deck, self.max_position, self.max_turns)
+        return NumberLineEnv(self.config.image_size, self.config.deck, self.config.max_position, self.max_turns)
 
     def observe(self, image: Image, info: Mapping[str, Any]) -> Observation:
         """The picture alone."""

@@ -5,15 +5,16 @@ are legal and, optionally, what an expert would think. Everything else in gtr wo
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from typing import Any
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
 
 import gymnasium
 import numpy as np
 
 from gtr.config import TaskConfig
 from gtr.errors import ConfigError
+from gtr.tasks.defaults import Published, Tiny
 from gtr.types import Expert, Image, Observation, Parsed, Truth
 
 QUESTIONS: Mapping[str, str] = {
@@ -40,12 +41,44 @@ class Briefing:
     that they raise goes back to it as the answer."""
 
 
+@dataclass(frozen=True)
+class Finding:
+    """Something that `gtr doctor` found about this machine."""
+
+    fine: bool
+    text: str
+    remedy: str = ""
+
+    def line(self) -> str:
+        """As printed."""
+        mark = "ok" if self.fine else "!!"
+        return f"{mark}  {self.text}" + (f"\n      -> {self.remedy}" if self.remedy else "")
+
+
 class Task(ABC):
-    """One game: its environment and the words around it. Stateless: one instance serves all episodes.
+    '''One game: its environment and the words around it. Stateless: one instance serves all episodes.
 
-    Subclasses are built with the run's `TaskConfig` and must accept it as their only argument.
-    """
+    Subclasses are built with their `Settings` as the only argument. A game with settings of its own derives a frozen
+    dataclass from `TaskConfig`, each field with a docstring, and names it; they are flags then, as ``--task.length 9``:
 
+        @dataclass(frozen=True)
+        class MazeSettings(TaskConfig):
+            length: Annotated[int, Ge(1), Le(99)] = 5
+            """Cells on a side."""
+
+        class MazeTask(Task):
+            Settings = MazeSettings
+            config: MazeSettings
+    '''
+
+    Settings: ClassVar[type[TaskConfig]] = TaskConfig
+    """The class of its settings."""
+    published: ClassVar[Published] = Published()
+    """How the paper's code plays it."""
+    tiny: ClassVar[Tiny] = Tiny()
+    """What a tiny agent needs on it."""
+    splits: ClassVar[tuple[str, ...]] = ("same",)
+    """The ways in which `under` lets it be evaluated."""
     name: str
     """Short lower-case name, used in tables and run folders."""
     thought_keys: tuple[str, ...] = ("thoughts",)
@@ -90,19 +123,23 @@ class Task(ABC):
     def under(self, split: str) -> TaskConfig:
         """The settings under which a split of an evaluation is played.
 
-        ``same`` is as trained, ``new-look`` shows another deck, ``new-rules`` counts face cards otherwise.
+        ``same`` is as trained; a game says in `splits` what else it has.
 
         Raises:
             ConfigError: the task has no such split.
         """
-        deck, faces = self.config.deck, self.config.faces
         if split == "same":
             return self.config
-        if split == "new-look":
-            return replace(self.config, deck="dark" if deck != "dark" else "sketch")
-        if split == "new-rules":
-            return replace(self.config, faces="rank" if faces != "rank" else "ten")
-        raise ConfigError(f"--split {split}: {self.name} has the splits same, new-look and new-rules")
+        raise ConfigError(f"--split {split}: {self.name} has {', '.join(self.splits)}")
+
+    # -- whether it can be played here ----------------------------------------------------------------------------
+    def ready(self) -> None:
+        """Raises `TaskError` where something the game needs is not installed or not there; asked before work begins."""
+
+    @classmethod
+    def findings(cls) -> Iterator[Finding]:
+        """What `gtr doctor` says about this game on this machine; by default nothing."""
+        return iter(())
 
     # -- words ----------------------------------------------------------------------------------------------------
     @abstractmethod

@@ -9,9 +9,9 @@ from chat_cases import settings
 from chat_server import Server
 
 from gtr import tasks
+from gtr.config.presets import build
 from gtr.guidance import make_corrector
 from gtr.guidance.trial import Fault, samples, trial
-from gtr.presets import build
 
 
 def test_a_model_is_briefed_on_the_household_and_its_verdicts_hold(monkeypatch):

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from gtr.config import Config
-from gtr.config_io import config_to_dict
+from gtr.config.io import config_to_dict
 from gtr.report.files import encode, write_whole
 
 

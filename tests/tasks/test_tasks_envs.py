@@ -14,7 +14,7 @@ import gtr.tasks
 from gtr.errors import TaskError
 from gtr.tasks.cards import RANKS, STYLES, SUITS, Table
 
-NAMES = list(gtr.tasks.ENVIRONMENTS)
+NAMES = [row.id for row in gtr.tasks.TASKS.values() if not row.extra]
 
 
 def make(name, **options):

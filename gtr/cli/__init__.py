@@ -9,24 +9,29 @@ import signal
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from importlib import metadata
 from types import FrameType
 
 from rich.console import Console
 
-from gtr import commands
+from gtr.cli import compare, corrector_eval, doctor, play, show, train
+from gtr.cli import eval as evaluation
+from gtr.cli import tasks as games
+from gtr.cli.argv import refuse_empty
 from gtr.errors import ConfigError, GtrError, nearest
 
 COMMANDS: Mapping[str, Callable[[Sequence[str]], None]] = {
-    "train": commands.train,
-    "sft": commands.sft,
-    "eval": commands.evaluate,
-    "compare": commands.compare,
-    "play": commands.play,
-    "show": commands.show,
-    "corrector-eval": commands.corrector_eval,
-    "tasks": commands.tasks,
-    "doctor": commands.doctor,
+    "train": train.train,
+    "sft": train.sft,
+    "eval": evaluation.evaluate,
+    "compare": compare.compare,
+    "play": play.play,
+    "show": show.show,
+    "corrector-eval": corrector_eval.corrector_eval,
+    "tasks": games.tasks,
+    "doctor": doctor.doctor,
 }
+"""Each in a file of its own, its options beside it. Whatever is heavy is imported when it is needed."""
 
 EXIT_MISTAKE = 2
 EXIT_FAILED = 1
@@ -77,8 +82,9 @@ def _dispatch(arguments: Sequence[str]) -> None:
     if not arguments or arguments[0] in ("-h", "--help", "help"):
         print(usage())
     elif arguments[0] == "--version":
-        print(commands.version())
+        print(f"gtr {metadata.version('gtr')}")
     elif arguments[0] in COMMANDS:
+        refuse_empty(arguments)
         COMMANDS[arguments[0]](arguments[1:])
     else:
         raise ConfigError(f"unknown command {arguments[0]!r}: {nearest(arguments[0], COMMANDS)}")

@@ -2,82 +2,34 @@
 
     build("rl4vlm", task="ezpoints", scale="tiny")   ->   Config
 
-`SCALES` say what agent is trained on what machine, `METHODS` how it learns. Sources: "paper" is arXiv 2503.08525,
+`SCALES` say what agent is trained on what machine, `METHODS` how it learns; what a game needs, it says itself
+(`gtr.tasks.defaults`). Sources: "paper" is arXiv 2503.08525,
 "code" its public code, "RL4VLM" arXiv 2405.10292.
 """
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
 
-from gtr.checks import validate
-from gtr.config import Config, GuidanceConfig, PolicyConfig, PPOConfig, SftConfig, TaskConfig, TrainConfig
+from gtr import tasks
+from gtr.config import Config, GuidanceConfig, PolicyConfig, PPOConfig, SftConfig, TrainConfig
+from gtr.config.checks import validate
+from gtr.config.files import over, read_file
+from gtr.config.io import CODE, check_code
+from gtr.config.section import is_path
 from gtr.errors import ConfigError, nearest
-
-TASKS = ("numberline", "ezpoints", "points24", "blackjack", "alfworld")
-"""The games that come with gtr; anything with a colon is the import path of a user's own task."""
-
-RL4VLM_LAMBDA = 0.5
-"""Weight of the thought's log-prob in the ratio on card games (RL4VLM; code)."""
-ALFWORLD_LAMBDA = 0.2
-"""The same on ALFWorld (code)."""
-
-
-@dataclass(frozen=True)
-class PaperTask:
-    """What the code sets per game: 15,000 environment steps (ALFWorld 5,000), cut into rollouts of this many turns."""
-
-    turns_per_update: int
-    updates: int
-
-
-PAPER_TASKS: Mapping[str, PaperTask] = {
-    "numberline": PaperTask(turns_per_update=512, updates=30),
-    "ezpoints": PaperTask(turns_per_update=1024, updates=15),
-    "points24": PaperTask(turns_per_update=1024, updates=15),
-    "blackjack": PaperTask(turns_per_update=512, updates=30),
-    "alfworld": PaperTask(turns_per_update=1024, updates=5),
-}
-
-
-@dataclass(frozen=True)
-class TinyTask:
-    """What a tiny agent needs per game to start where the paper's agent starts, and to be trained in minutes."""
-
-    hands: int | None = None
-    sft_target: float = 0.1
-    check_episodes: int = 128
-    updates: int = 30
-    temperature: float = 0.6
-    lr: float = 2e-4
-    options: Mapping[str, str] = field(default_factory=dict)
-
-
-# The point games start where the paper's agent does: thoughts can be read and mostly say what is seen, yet hardly an
-# episode is won. Where success is common from the start, outcomes alone teach enough, and there is nothing to guide.
-TINY_TASKS: Mapping[str, TinyTask] = {
-    "numberline": TinyTask(sft_target=0.3),
-    "ezpoints": TinyTask(sft_target=0.01, check_episodes=256, updates=12, lr=5e-4),
-    "points24": TinyTask(hands=32, sft_target=0.008, check_episodes=256, updates=24, lr=3e-4),
-    "blackjack": TinyTask(sft_target=0.3),
-    # One kind of task in small rooms that are easy to see: an agent of this size learns no household. It starts above
-    # what random players reach (.08): an agent at .1 mostly names actions that the game refuses.
-    "alfworld": TinyTask(
-        sft_target=0.25,
-        updates=16,
-        options={"kinds": "pick", "games": "24", "rooms": "2", "space": "4", "clutter": "2", "labels": "off",
-                 "history": "4", "limit": "12", "workers": "off"},
-    ),
-}
-
+from gtr.tasks.defaults import Published
 
 # -- scales -------------------------------------------------------------------------------------------------------
 
 
 def scale_7b(task: str) -> Config:
     """The paper's settings: LLaVA-v1.6-mistral-7B with LoRA on one large GPU (code)."""
-    paper = PAPER_TASKS.get(task, PAPER_TASKS["points24"])
+    game = tasks.find(task)
+    paper = game.published
     return Config(
-        task=TaskConfig(name=task, prompt="paper", image_size=300),
+        task=game.Settings(name=task, prompt="paper", image_size=300),
         policy=PolicyConfig(
             model="llava-hf/llava-v1.6-mistral-7b-hf",
             finetune="lora",
@@ -86,7 +38,7 @@ def scale_7b(task: str) -> Config:
             max_new_tokens=256,
         ),
         sft=SftConfig(lr=2e-4),
-        guidance=guidance_of(task),
+        guidance=GuidanceConfig(stop_early=game.published.stop_early),
         ppo=PPOConfig(clip=0.1, value_clip=0.1),
         train=TrainConfig(
             updates=paper.updates,
@@ -103,9 +55,10 @@ def scale_7b(task: str) -> Config:
 
 def scale_tiny(task: str) -> Config:
     """A tiny LLaVA, initialised on the spot and trained on CPU cores in minutes."""
-    tiny = TINY_TASKS.get(task, TinyTask())
+    game = tasks.find(task)
+    tiny = game.tiny
     return Config(
-        task=TaskConfig(name=task, prompt="compact", image_size=96, hands=tiny.hands, options=dict(tiny.options)),
+        task=game.Settings(name=task, prompt="compact", image_size=96, **tiny.settings),
         policy=PolicyConfig(
             model="tiny-llava",
             freeze_vision=True,
@@ -114,7 +67,7 @@ def scale_tiny(task: str) -> Config:
             max_new_tokens=48,
         ),
         sft=SftConfig(enabled=True, target=tiny.sft_target, check_episodes=tiny.check_episodes),
-        guidance=guidance_of(task),
+        guidance=GuidanceConfig(stop_early=game.published.stop_early),
         # The critic trains its head alone, and fast: returns of up to 10 would otherwise drown the other gradients.
         ppo=PPOConfig(clip=0.2, value_clip=0.0, value_gradient="stop", normalise_floor=1.0),
         train=TrainConfig(
@@ -132,20 +85,15 @@ def scale_tiny(task: str) -> Config:
     )
 
 
-def guidance_of(task: str) -> GuidanceConfig:
-    """How a game's episodes are corrected: a household's are cut by the game itself, never by the corrector (code)."""
-    return GuidanceConfig(stop_early=task != "alfworld")
-
-
 SCALES: Mapping[str, Callable[[str], Config]] = {"tiny": scale_tiny, "7b": scale_7b}
 
 
 # -- methods ------------------------------------------------------------------------------------------------------
 
 
-def rl4vlm_lambda(config: Config) -> float:
-    """Weight of the thought's log-prob in the ratio as the code sets it for a game."""
-    return ALFWORLD_LAMBDA if config.task.name == "alfworld" else RL4VLM_LAMBDA
+def published(config: Config) -> Published:
+    """How the paper's code plays the config's game."""
+    return tasks.find(config.task.name).published
 
 
 def gtr(config: Config) -> Config:
@@ -155,16 +103,15 @@ def gtr(config: Config) -> Config:
 
 def reference(config: Config) -> Config:
     """GTR as its public code does it, slips included where they are a choice; for comparison with reported figures."""
-    household = config.task.name == "alfworld"
-    options = {**config.task.options, "match": "substring"} if household else config.task.options
+    code = published(config)
     return replace(
         config,
-        task=replace(config.task, loopholes=True, illegal="random", options=options),
+        task=replace(config.task, illegal="random", **code.reference),
         policy=replace(config.policy, repetition_penalty=1.2),
         guidance=replace(config.guidance, correct_malformed=False, forget_target=True),
         ppo=replace(
             config.ppo,
-            thought_weight=rl4vlm_lambda(config),
+            thought_weight=code.thought_weight,
             action_tokens="field",
             value_gradient="flow",
             format_reward=5.0,
@@ -178,7 +125,7 @@ def rl4vlm(config: Config) -> Config:
     return replace(
         config,
         guidance=replace(config.guidance, corrector="none"),
-        ppo=replace(config.ppo, thought_weight=rl4vlm_lambda(config), action_tokens="field"),
+        ppo=replace(config.ppo, thought_weight=published(config).thought_weight, action_tokens="field"),
     )
 
 
@@ -230,24 +177,94 @@ METHODS: Mapping[str, Callable[[Config], Config]] = {
 }
 
 
-def build(method: str, task: str = "points24", scale: str = "tiny", updates: int | None = None) -> Config:
+def build(method: str, task: str = tasks.DEFAULT, scale: str = "tiny", updates: int | None = None) -> Config:
     """The settings of a method on a task at a scale; a run may still override any of them.
 
     `updates`, where given, is the run's length: a method may depend on it.
 
-    Raises `ConfigError` naming the nearest right one for an unknown method, task or scale.
+    Raises:
+        ConfigError: an unknown method, task or scale; the message names the nearest right one.
+        TaskError: a task of the user's own that cannot be imported.
     """
+    config = _built(method, task, scale, updates)
+    validate(config)
+    return config
+
+
+def _built(method: str, task: str, scale: str, updates: int | None) -> Config:
     if method not in METHODS:
         raise ConfigError(f"unknown preset {method!r}: {nearest(method, METHODS)}")
     if scale not in SCALES:
         raise ConfigError(f"unknown scale {scale!r}: {nearest(scale, SCALES)}")
-    if task not in TASKS and ":" not in task:
-        raise ConfigError(
-            f"unknown task {task!r}: {nearest(task, TASKS)}; or a Task of yours: package.module:Class or file.py:Class"
-        )
+    if task not in tasks.TASKS and not is_path(task):
+        raise ConfigError(f"unknown task {task!r}: {tasks.hint(task)}")
     config = SCALES[scale](task)
     if updates is not None:
         config = replace(config, train=replace(config.train, updates=updates))
-    config = replace(METHODS[method](config), preset=method)
+    return replace(METHODS[method](config), preset=method)
+
+
+def preset(
+    method: str | None = None,
+    task: str | None = None,
+    scale: str = "tiny",
+    file: Path | str | None = None,
+    code: Collection[str] = (),
+    **settings: Any,
+) -> Config:
+    """A preset, over it the settings of a file, over that those given by dotted keys.
+
+        preset("gtr", "ezpoints", **{"train.updates": 3, "ppo.clip": 0.2})
+        preset(file="runs/gtr-ezpoints-1/config.json", seed=2)
+
+    Args:
+        method: by default the file's, else ``gtr``.
+        task: by default the file's, else `gtr.tasks.DEFAULT`.
+        scale: a key of `SCALES`.
+        file: TOML, YAML or JSON, whole or in part; a run's ``config.json`` too.
+        code: import paths of classes of the user's own that the file names: it is data, and runs none by itself. Those
+            that are named here, as `task` or among the settings, need no such leave.
+
+    Raises:
+        ConfigError: an unknown name or key, or a value that cannot work.
+        TaskError: a task of the user's own that cannot be imported.
+    """
+    values = {} if file is None else read_file(Path(file))
+    given = _tables(settings)
+    named = [*code, *(str(one) for one in (task, *settings.values()) if isinstance(one, str))]
+    check_code({key: setting_in(values, key) for key in CODE}, named, file)
+    method = str(method or setting_in(values, "preset") or "gtr")
+    task = str(task or setting_in(values, "task.name") or tasks.DEFAULT)
+    lengths = [setting_in(one, "train.updates") for one in (given, values)]
+    config = _built(method, task, scale, next((one for one in lengths if isinstance(one, int)), None))
+    if file is not None:
+        try:
+            config = over(config, {**_named(values, task), "preset": method}, named)
+        except ConfigError as error:
+            raise ConfigError(f"{file}: {error}") from error
+    config = over(config, given, named)
     validate(config)
     return config
+
+
+def _named(values: Mapping[str, Any], task: str) -> Mapping[str, Any]:
+    """The file's tables, those of the game under the name that was chosen."""
+    own = values.get("task", {})
+    return {**values, "task": {**own, "name": task}} if isinstance(own, Mapping) else values
+
+
+def _tables(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Dotted keys as nested tables."""
+    tables: dict[str, Any] = {}
+    for key, value in settings.items():
+        section, _, name = key.rpartition(".")
+        (tables.setdefault(section, {}) if section else tables)[name] = value
+    return tables
+
+
+def setting_in(values: Mapping[str, Any], key: str) -> Any:
+    """A setting in tables by its dotted key; None where it is not there."""
+    found: Any = values
+    for part in key.split("."):
+        found = found.get(part) if isinstance(found, Mapping) else None
+    return found

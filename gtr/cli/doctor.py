@@ -1,14 +1,17 @@
-"""Whether a machine is ready, and the exact command that mends what is missing."""
+"""``gtr doctor``: whether a machine is ready, and the exact command that mends what is missing."""
 
 import os
 import shutil
 import sys
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
 from importlib import metadata, util
 from pathlib import Path
 
 from packaging.requirements import Requirement
+
+from gtr import tasks
+from gtr.cli.argv import parse_nothing
+from gtr.tasks.task import Finding
 
 EXTRAS = {
     "chat": "correctors and agents behind an API",
@@ -16,23 +19,15 @@ EXTRAS = {
     "wandb": "Weights & Biases as tracker",
     "trackio": "trackio as tracker",
 }
-"""Optional parts and what they are for; ALFWorld has a check of its own."""
+"""Optional parts and what they are for; games have checks of their own (`Task.findings`)."""
 SMALL_DISK_GB = 5
 """Below this a tiny run still fits; a 7B checkpoint does not."""
 
 
-@dataclass(frozen=True)
-class Finding:
-    """One line of the report."""
-
-    fine: bool
-    text: str
-    remedy: str = ""
-
-    def line(self) -> str:
-        """As printed."""
-        mark = "ok" if self.fine else "!!"
-        return f"{mark}  {self.text}" + (f"\n      -> {self.remedy}" if self.remedy else "")
+def doctor(arguments: Sequence[str]) -> None:
+    """                       is this machine ready? versions, devices, disk, and what mends it"""
+    parse_nothing(arguments, "doctor", "Checks this machine: versions, devices, disk space, threads.")
+    sys.stdout.write(report())
 
 
 def report() -> str:
@@ -40,7 +35,7 @@ def report() -> str:
     found = list(findings())
     lines = [one.line() for one in found]
     wrong = sum(not one.fine for one in found)
-    verdict = "Everything is ready. Try: gtr compare rl4vlm gtr --task ezpoints --seeds 1"
+    verdict = "Everything is ready. Try: gtr compare rl4vlm gtr --seeds 1"
     return "\n".join([*lines, "", f"{wrong} thing(s) to mend." if wrong else verdict, ""])
 
 
@@ -50,7 +45,7 @@ def findings() -> Iterator[Finding]:
     yield from packages()
     yield from (extra(name) for name in EXTRAS)
     yield from guarded(device)
-    yield from alfworld()
+    yield from games()
     yield threads()
     yield disk(Path.cwd())
     yield writable(Path.cwd())
@@ -124,54 +119,10 @@ def torchvision() -> Finding:
     return Finding(True, f"torchvision {torchvision.__version__} (optional)")
 
 
-def alfworld() -> Iterator[Finding]:
-    """The optional extra for household tasks: its engine, started once, and its optional data."""
-    from gtr.errors import TaskError
-    from gtr.tasks.alfworld import package
-    from gtr.tasks.alfworld.engine import Engine
-
-    lacking, mend = package.missing(), install("alfworld")
-    if len(lacking) > len(package.ENGINE):
-        yield Finding(True, "ALFWorld is not installed; it is optional", mend)
-        if not any(map(shutil.which, ("c++", "g++", "clang++"))):
-            yield Finding(True, "no C++ compiler, which its engine is built with", "apt install g++, or the like")
-        return
-    if lacking:
-        yield Finding(False, f"ALFWorld's engine is incomplete: {', '.join(lacking)} missing", mend)
-        return
-    try:
-        Engine()
-    except TaskError as error:
-        yield Finding(False, str(error), f"{mend} --force-reinstall")
-        return
-    yield Finding(True, "ALFWorld: " + ", ".join(f"{name} {version}" for name, version in package.versions().items()))
-    yield games()
-
-
-def games() -> Finding:
-    """ALFWorld's own games, by split."""
-    from gtr.errors import TaskError
-    from gtr.tasks.alfworld.games import FOLDERS, GAME_FILE, data_folder
-
-    if not os.environ.get("ALFWORLD_DATA"):
-        return Finding(True, "ALFWorld's own games: ALFWORLD_DATA is not set; generated games need no data")
-    try:
-        folder = data_folder()
-    except TaskError as error:
-        return Finding(False, str(error), "alfworld-download, or unset ALFWORLD_DATA")
-    counts = {split: sum(1 for _ in (folder / name).glob(f"*/*/{GAME_FILE}")) for split, name in FOLDERS.items()}
-    return Finding(True, f"ALFWorld's own games in {folder}: {', '.join(f'{n} {s}' for s, n in counts.items())}")
-
-
-def install(extra: str) -> str:
-    """The command that installs what one of gtr's extras names, from wherever gtr itself came."""
-    wanted = [Requirement(line) for line in metadata.requires("gtr") or []]
-    missing = [
-        f"'{one.name}{one.specifier}'"
-        for one in wanted
-        if one.marker and not one.marker.evaluate({"extra": ""}) and one.marker.evaluate({"extra": extra})
-    ]
-    return f"{sys.executable} -m pip install {' '.join(missing)}"
+def games() -> Iterator[Finding]:
+    """What the games have to say of this machine."""
+    for name in tasks.TASKS:
+        yield from tasks.find(name).findings()
 
 
 def threads() -> Finding:

@@ -13,12 +13,16 @@ from typing import Any
 
 import pytest
 
-from gtr import cli, commands, options, parsing
+from gtr import __version__, cli
 from gtr.cli import disk_is_full, run
+from gtr.cli.argv import peek
+from gtr.cli.compare import parse_compare
+from gtr.cli.eval import parse_eval
+from gtr.cli.train import parse_train
 from gtr.config import ReportConfig
-from gtr.config_io import config_keys
+from gtr.config.io import changed, settings_of
+from gtr.config.presets import METHODS, build
 from gtr.errors import ConfigError, RunError
-from gtr.presets import METHODS, build
 from gtr.report import RunFolder
 from gtr.report.files import append_line
 
@@ -36,12 +40,15 @@ def new_run(folder: Path, name: str = "run", method: str = "gtr", task: str = "p
         return made.path
 
 
+DOTS = f"{Path(__file__).parents[2] / 'examples' / 'dots.py'}:DotsTask"
+
+
 # -- what is accepted ---------------------------------------------------------------------------------------------
 
 
 def test_train_takes_the_presets_defaults_and_the_users_words() -> None:
     words = "rl4vlm --task ezpoints --scale 7b --ppo.clip 0.3 --task.hands 24 --train.adam_betas .8 .9 --seed 7"
-    config = parsing.parse_train(words.split()).config
+    config = parse_train(words.split()).config
     paper = build("rl4vlm", "ezpoints", "7b")
     assert config == replace(
         paper,
@@ -52,37 +59,45 @@ def test_train_takes_the_presets_defaults_and_the_users_words() -> None:
     )
 
 
+def test_the_last_word_of_a_flag_counts() -> None:
+    config = parse_train(["gtr", "--task", "ezpoints", "--seed", "1", "--task=blackjack", "--seed", "2"]).config
+    assert (config.task.name, config.seed) == ("blackjack", 2)
+    cases = {(): None, ("--a",): "", ("--a", "1", "--a=2"): "2", ("--a=2", "--a", "1"): "1", ("--ab", "1"): None}
+    assert {words: peek(words, "--a") for words in cases} == cases
+
+
 def test_values_of_every_kind() -> None:
     words = "gtr --task.thought False --guidance.corrector none --task.hands None --guidance.stop_reward -3"
-    more = "--task.options a 1 b 2 --policy.value_hidden --report.trackers --sft.enabled False"
-    config = parsing.parse_train([*words.split(), *more.split()]).config
-    assert (config.task.thought, config.task.hands, config.guidance.stop_reward) == (False, None, -3.0)
-    assert (config.task.options, config.policy.value_hidden, config.sft.enabled) == ({"a": "1", "b": "2"}, (), False)
+    more = "--task.order sorted --policy.value_hidden --report.trackers --sft.enabled False"
+    config = parse_train([*words.split(), *more.split()]).config
+    assert config.guidance.stop_reward == -3.0
+    assert config.task == replace(build("gtr").task, thought=False, hands=None, order="sorted")  # type: ignore[call-arg]
+    assert (config.policy.value_hidden, config.sft.enabled) == ((), False)
     assert config.report.trackers == ()
 
 
 def test_guidance_fades_over_half_of_the_run_that_was_asked_for() -> None:
     usual = build("gtr", "points24").train.updates // 2
     for words, faded in (("", usual), ("--train.updates 40", 20), ("--train.updates=9 --guidance.anneal_updates 3", 3)):
-        config = parsing.parse_train(["annealed_cloning", "--task", "points24", *words.split()]).config
+        config = parse_train(["annealed_cloning", "--task", "points24", *words.split()]).config
         assert config.guidance.anneal_updates == faded
 
 
 def test_a_task_of_ones_own_is_named_by_import_path() -> None:
-    assert parsing.parse_train(["gtr", "--task=games.py:Maze"]).config.task.name == "games.py:Maze"
+    assert parse_train(["gtr", f"--task={DOTS}"]).config.task.name == DOTS
 
 
 def test_resume_keeps_all_settings_and_may_raise_the_updates(tmp_path: Path) -> None:
     path = new_run(tmp_path)
     before = RunFolder.open(path, main=False).config
-    chosen = parsing.parse_train(["--resume", str(path), "--train.updates", "99"])
+    chosen = parse_train(["--resume", str(path), "--train.updates", "99"])
     assert chosen.resume == path
     assert chosen.config == replace(before, train=replace(before.train, updates=99))
 
 
 def test_eval_gives_each_run_its_own_policy_on_the_common_task(tmp_path: Path) -> None:
     first, second = new_run(tmp_path, "first", task="ezpoints"), new_run(tmp_path, "second", "rl4vlm")
-    chosen, configs = parsing.parse_eval([str(first), str(second), "random", "--split", "new-look", "--sample"])
+    chosen, configs = parse_eval([str(first), str(second), "random", "--split", "new-look", "--sample"])
     assert (chosen.agents, chosen.split, chosen.sample) == ((str(first), str(second), "random"), "new-look", True)
     assert [config.task.name for config in configs] == ["ezpoints"] * 3
     assert [config.policy.temperature for config in configs] == [
@@ -94,18 +109,18 @@ def test_eval_gives_each_run_its_own_policy_on_the_common_task(tmp_path: Path) -
 
 def test_eval_of_a_run_on_another_game_keeps_its_way_of_seeing(tmp_path: Path) -> None:
     path = new_run(tmp_path)
-    _, (config,) = parsing.parse_eval([str(path), "--task", "ezpoints", "--task.deck", "dark"])
+    _, (config,) = parse_eval([str(path), "--task", "ezpoints", "--task.deck", "dark"])
     fresh = build("gtr", "ezpoints").task
     assert config.task == replace(fresh, deck="dark")
 
 
 def test_compare_hands_every_other_key_to_all_runs() -> None:
     words = "gtr rl4vlm --task ezpoints --guidance.stop_reward -1 --seeds 1 2 --train.updates=3 --out here --jobs 2"
-    chosen, overrides = parsing.parse_compare(words.split())
-    assert (chosen.methods, chosen.seeds, chosen.out, chosen.jobs) == (("gtr", "rl4vlm"), (1, 2), Path("here"), 2)
-    assert overrides == ["--guidance.stop_reward", "-1", "--train.updates=3"]
-    train = parsing.parse_train(options.train_words(chosen, "rl4vlm", overrides))
-    assert (train.config.preset, train.config.task.name, train.config.train.updates) == ("rl4vlm", "ezpoints", 3)
+    chosen = parse_compare(words.split())
+    assert (list(chosen.configs), chosen.seeds, chosen.out, chosen.jobs) == (["gtr", "rl4vlm"], (1, 2), Path("here"), 2)
+    assert chosen.settings == ("--guidance.stop_reward", "-1", "--train.updates=3")
+    base = build("rl4vlm", "ezpoints", updates=3)
+    assert chosen.configs["rl4vlm"] == changed(base, {"guidance.stop_reward": -1.0})
 
 
 # -- mistakes -----------------------------------------------------------------------------------------------------
@@ -119,10 +134,29 @@ def test_compare_hands_every_other_key_to_all_runs() -> None:
         ("train --task ezpoints gtr", "write the preset first"),
         ("train gtrr", "did you mean 'gtr'"),
         ("train gtr --task point24", "did you mean 'points24'"),
-        ("train gtr --train.minibatch 0", "train.minibatch is 0: give 1 or more"),
+        ("train gtr --train.minibatch 0", "train.minibatch is 0: give a whole number from 1 to 1000000"),
         ("train gtr --ppo.gamma 2", "ppo.gamma is 2.0: give a number from 0 to 1"),
         ("train --resume nowhere", "nowhere is not a run folder"),
         ("train gtr --task no.py:Such", "task file 'no.py' does not exist"),
+        ("train gtr --task.name ezpoints", "choose the game by --task"),
+        ("eval random --task.name ezpoints", "choose the game by --task"),
+        ("train gtr --guidance.corrector oracel", "did you mean 'oracle'"),
+        ("train gtr --guidance.corrector no.py:Such", "corrector file 'no.py' does not exist"),
+        ("train gtr --guidance.corrector gtr.guidance.judge:Nobody", "has no 'Nobody': Known: OracleJudge"),
+        ("eval random --split new-lok", "points24 has same, new-look, new-rules"),
+        ("eval random --split unseen", "points24 has same, new-look, new-rules"),
+        ("eval random --seed 99999999999999999999", "--seed 99999999999999999999: give a whole number from 0"),
+        ("compare gtr --seeds 1 -1", "--seeds (1, -1)"),
+        ("compare gtr --jobs 99999", "--jobs 99999"),
+        ("play points24 --port 70000", "--port 70000: give a whole number from 0 to 65535"),
+        ("show runs --turns -1", "--turns -1"),
+        ("corrector-eval --thoughts 0", "--thoughts 0"),
+        ("corrector-eval --who oracel", "--who oracel: did you mean 'oracle'"),
+        ("corrector-eval --task.name ezpoints", "choose the game by --task"),
+        ("play points24 --task.name ezpoints", "name the game first"),
+        ("train gtr --config no.toml", "no.toml: there is no such file"),
+        ("train gtr --config settings.ini", "the ending says how it is read"),
+        ("train --config no.toml --resume no", "no is not a run folder"),
         ("train gtr --policy.model ./nowhere", "policy.model: './nowhere' is no folder here"),
         ("sft gtr --policy.model tiny-lava", "did you mean 'tiny-llava'"),
         ("compare gtr --policy.model nowhere", "policy.model: 'nowhere' is no folder here"),
@@ -137,7 +171,7 @@ def test_compare_hands_every_other_key_to_all_runs() -> None:
         ("compare gtr --seeds 1 1", "repeat themselves"),
         ("compare gtr --jobs 0", "--jobs 0"),
         ("compare gtr --seed 3", "--seed is set by the comparison itself"),
-        ("compare gtr --ppo.clip 0", "ppo.clip is 0.0: give more than 0"),
+        ("compare gtr --ppo.clip 0", "ppo.clip is 0.0: give a number from 1e-06 to 1000"),
     ],
 )
 def test_mistakes_get_one_plain_message(words: str, message: str, capsys: pytest.CaptureFixture[str]) -> None:
@@ -158,7 +192,6 @@ def test_mistakes_get_one_plain_message(words: str, message: str, capsys: pytest
         ("train gtr --task.deck marble", ["--task.deck", "marble", "classic"]),
         ("train gtr --scale 8b", ["8b"]),
         ("compare gtr --ppo.clpi 1", ["--ppo.clpi", "--ppo.clip"]),
-        ("eval random --split other", ["--split", "new-look"]),
         ("tasks all", ["all"]),
     ],
 )
@@ -184,7 +217,162 @@ def test_resume_refuses_what_would_change_what_was_learnt(tmp_path: Path) -> Non
         (["--resume", path, "--train.updates", "0"], r"train\.updates is 0"),
     ]:
         with pytest.raises(ConfigError, match=message):
-            parsing.parse_train(words)
+            parse_train(words)
+
+
+EMPTY = [
+    ["train", ""],
+    ["sft", ""],
+    ["play", ""],
+    ["show", ""],
+    ["compare", "gtr", ""],
+    ["eval", ""],
+    ["train", "gtr", "--task", ""],
+    ["train", "gtr", "--task="],
+    ["train", "gtr", "--task", " "],
+    ["sft", "gtr", "--task", ""],
+    ["eval", "random", "--task", ""],
+    ["compare", "gtr", "--task", ""],
+    ["train", "gtr", "--name", ""],
+    ["train", "gtr", "--runs", ""],
+    ["train", "gtr", "--config", ""],
+    ["train", "--resume", ""],
+    ["eval", "random", "--json", ""],
+    ["compare", "gtr", "--out", ""],
+    ["show", "runs", "--export", ""],
+    ["play", "points24", "--pictures", ""],
+    ["corrector-eval", "--who", "oracle", "--folder", ""],
+    ["train", "gtr", "--policy.model", ""],
+]
+
+
+@pytest.mark.parametrize("words", EMPTY, ids=" ".join)
+def test_an_empty_word_is_an_unset_variable_and_trains_nothing(
+    words: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert run(words) == 2
+    assert "is empty (a variable that is not set?)" in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []
+
+
+FILES = (["eval", "random", "--json"], ["show", "runs", "--export"], ["corrector-eval", "--who", "oracle", "--json"])
+FOLDERS = (
+    ["train", "gtr", "--runs"],
+    ["compare", "gtr", "--out"],
+    ["play", "points24", "--pictures"],
+    ["corrector-eval", "--who", "oracle", "--folder"],
+    ["compare", "--from", "runs", "--out"],
+)
+
+
+@pytest.mark.parametrize("words", [*FILES, *FOLDERS], ids=" ".join)
+def test_places_that_output_cannot_go_to_are_told_before_the_work(
+    words: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "file").touch()
+    (tmp_path / "loop").symlink_to("loop")
+    os.mkfifo(tmp_path / "fifo")
+    wrong = ["x" * 5000, "y/" * 3000, "/proc/self/mem", "/proc/x", "/dev/null/x"]
+    wrong += ["loop", "loop/x", "fifo", "file/x", "a\0b"]
+    wrong += ["folder", ".", "no/such/folder/x"] if words in FILES else ["file", "/dev/null"]
+    before = sorted(tmp_path.rglob("*"))
+    for place in wrong:
+        assert run([*words, place]) == 2, place
+        text = capsys.readouterr().err
+        assert text.startswith(f"Error: {words[-1]} "), (place, text)
+        assert len(text) < 400
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+@pytest.mark.parametrize("name", ["/dev/null", "../x", "a/b", "..", "x" * 300])
+def test_a_runs_name_is_one_folder(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["train", "gtr", "--name", name]) == 2
+    assert "Error: name is" in capsys.readouterr().err
+
+
+# -- files of settings --------------------------------------------------------------------------------------------
+
+LAYERS = """
+preset = "rl4vlm"
+
+[task]
+name = "ezpoints"
+deck = "dark"
+
+[train]
+updates = 7
+lr = 1e-4
+"""
+
+
+def test_flags_go_over_the_file_and_the_file_over_the_preset(tmp_path: Path) -> None:
+    file = tmp_path / "settings.toml"
+    file.write_text(LAYERS)
+    own = {"task.deck": "dark", "train.lr": 1e-4}
+    base = changed(build("rl4vlm", "ezpoints", updates=7), own)
+    assert parse_train(["--config", str(file)]).config == base
+    over = parse_train(["gtr", "--config", str(file), "--train.lr", "2e-4", "--train.updates", "9"]).config
+    assert over == changed(build("gtr", "ezpoints", updates=9), {**own, "train.lr": 2e-4})
+    other = parse_train(["--config", str(file), "--task", "blackjack"]).config
+    assert other == changed(build("rl4vlm", "blackjack", updates=7), own)
+    chosen = parse_compare(["gtr", "annealed_cloning", "--config", str(file), "--seeds", "1", "--out", str(tmp_path)])
+    assert chosen.task == "ezpoints"
+    assert chosen.configs["annealed_cloning"] == changed(build("annealed_cloning", "ezpoints", updates=7), own)
+    assert chosen.configs["annealed_cloning"].guidance.anneal_updates == 3
+
+
+def test_a_runs_own_settings_can_be_handed_back(tmp_path: Path) -> None:
+    path = new_run(tmp_path, method="no_dagger", task="alfworld")
+    config = RunFolder.open(path, main=False).config
+    assert parse_train(["--config", str(path / "config.json")]).config == config
+    assert parse_train(["--config", str(path / "config.json"), "--seed", "5"]).config == replace(config, seed=5)
+
+
+def test_code_of_ones_own_runs_only_where_the_user_names_it(tmp_path: Path) -> None:
+    """A run folder, or a file of settings, may come from anybody."""
+    trap = tmp_path / "trap.py"
+    trap.write_text("raise SystemExit('the code was run')\n")
+    game, corrector = f"{trap}:Game", f"{trap}:Corrector"
+    path = new_run(tmp_path, task=DOTS)
+    file = path / "config.json"
+    file.write_text(file.read_text().replace(DOTS, game))
+    guided = new_run(tmp_path, "guided")
+    (guided / "config.json").write_text((guided / "config.json").read_text().replace('"oracle"', f'"{corrector}"'))
+    for words in (
+        ["train", "--resume", str(path)],
+        ["train", "--config", str(file)],
+        ["train", "gtr", "--config", str(file)],
+        ["sft", "--config", str(file)],
+        ["eval", str(path)],
+        ["eval", "random", str(path)],
+        ["compare", "gtr", "--config", str(file)],
+        ["train", "--resume", str(guided)],
+        ["train", "--config", str(guided / "config.json")],
+        ["compare", "gtr", "--config", str(guided / "config.json")],
+    ):
+        with pytest.raises(ConfigError, match=r"run only where you name it too: add --(task|guidance\.corrector) "):
+            cli.COMMANDS[words[0]](words[1:])
+    for words in (
+        ["train", "--resume", str(path), "--task", game],
+        ["eval", str(path), "--task", game],
+        ["train", "--config", str(file), "--task", game],
+        ["train", "--config", str(guided / "config.json"), "--guidance.corrector", corrector],
+    ):
+        with pytest.raises(SystemExit, match="the code was run"):
+            cli.COMMANDS[words[0]](words[1:])
+
+
+def test_a_run_of_ones_own_game_goes_on_and_is_evaluated_by_its_name(tmp_path: Path) -> None:
+    path = new_run(tmp_path, task=DOTS)
+    chosen = parse_train(["--resume", str(path), "--task", DOTS, "--train.updates", "40"])
+    assert (chosen.config.task, chosen.config.train.updates) == (build("gtr", DOTS).task, 40)
+    with pytest.raises(ConfigError, match=f"add --task {DOTS}"):
+        parse_train(["--resume", str(path), "--task", f"./{DOTS}"])
+    options, (config,) = parse_eval([str(path), "--task", DOTS])
+    assert (options.task, config.task) == (DOTS, build("gtr", DOTS).task)
 
 
 # -- stopping -----------------------------------------------------------------------------------------------------
@@ -329,7 +517,7 @@ def test_help_and_mistakes_come_without_torch(words: str) -> None:
 def test_the_program_itself() -> None:
     assert "gtr compare" in gtr("--help").stdout
     assert gtr().stdout == gtr("--help").stdout
-    assert gtr("--version").stdout == commands.version() + "\n"
+    assert gtr("--version").stdout == f"gtr {__version__}\n"
     wrong = gtr("train", "gtrr")
     assert (wrong.returncode, wrong.stdout) == (2, "")
 
@@ -344,9 +532,9 @@ def test_a_closed_pipe_is_no_crash() -> None:
 
 def test_help_shows_every_setting_and_preset(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
-        parsing.parse_train(["--help"])
+        parse_train(["--help"])
     text = capsys.readouterr().out
-    assert [key for key in config_keys() if f"--{key} " not in text] == []
+    assert [key for key in settings_of(build("gtr")) if f"--{key} " not in text] == []
     assert all(method in text for method in METHODS)
 
 
@@ -361,7 +549,7 @@ def test_doctor_finds_this_machine_fit_and_names_what_is_missing(
 ) -> None:
     from packaging.requirements import Requirement
 
-    from gtr import doctor
+    from gtr.cli import doctor
 
     assert run(["doctor"]) == 0
     text = capsys.readouterr().out

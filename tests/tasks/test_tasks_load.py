@@ -10,18 +10,18 @@ from gymnasium.utils.env_checker import check_env
 
 from gtr.config import TaskConfig
 from gtr.errors import ConfigError, TaskError
-from gtr.tasks import ENVIRONMENTS, TASKS, load
+from gtr.tasks import TASKS, load, settings
 from gtr.tasks.reply import parse, write
 from gtr.tasks.task import Task
 
-EXAMPLE = str(Path(__file__).parents[1] / "examples" / "dots.py")
+EXAMPLE = str(Path(__file__).parents[2] / "examples" / "dots.py")
 
 
 def test_no_torch_is_imported():
     code = (
         "import sys, gymnasium, gtr.tasks\nfrom gtr.config import TaskConfig\n"
         "for name in gtr.tasks.TASKS: gtr.tasks.load(TaskConfig(name=name))\n"
-        "for name in gtr.tasks.ENVIRONMENTS: gymnasium.make(name).reset(seed=0)\n"
+        "for row in gtr.tasks.TASKS.values(): row.extra or gymnasium.make(row.id).reset(seed=0)\n"
         "sys.exit(bool({'torch', 'transformers'} & set(sys.modules)))"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
@@ -34,7 +34,7 @@ def test_built_in_tasks_load(name):
     assert isinstance(task, Task)
 
 
-@pytest.mark.parametrize("name", ENVIRONMENTS)
+@pytest.mark.parametrize("name", [row.id for row in TASKS.values() if not row.extra])
 def test_ids_are_registered(name):
     assert gymnasium.make(name).observation_space.shape == (300, 300, 3)
 
@@ -92,20 +92,24 @@ def test_a_task_file_that_fails_is_explained_and_can_be_mended(tmp_path):
 @pytest.mark.parametrize(
     ("config", "words"),
     [
-        (TaskConfig(hands=567), ["task.hands=567", "1 to 566"]),
-        (TaskConfig(hands=0), ["task.hands=0"]),
-        (TaskConfig(name="ezpoints", hands=8), ["1 to 7"]),
-        (TaskConfig(name="numberline", hands=3), ["task.hands=3"]),
-        (TaskConfig(options={"ordr": "x"}), ["'ordr'", "did you mean 'order'?"]),
-        (TaskConfig(options={"order": "sort"}), ["order='sort'", "sorted"]),
-        (TaskConfig(name="blackjack", options={"x": "y"}), ["'x'"]),
-        (TaskConfig(name="numberline", options={"max_position": "many"}), ["max_position='many'"]),
-        (TaskConfig(image_size=20), ["image_size=20", "48"]),
-        (TaskConfig(deck="classik"), ["did you mean 'classic'?"]),
-        (TaskConfig(faces="ranks"), ["did you mean 'rank'?"]),
+        ({"name": "points24", "hands": 567}, ["task.hands=567", "1 to 566"]),
+        ({"name": "points24", "hands": 0}, ["task.hands is 0", "1 to 1362"]),
+        ({"name": "ezpoints", "hands": 8}, ["1 to 7"]),
+        ({"name": "numberline", "hands": 3}, ["unknown setting task.hands"]),
+        ({"name": "points24", "ordr": "x"}, ["task.ordr", "did you mean 'order'?"]),
+        ({"name": "points24", "order": "sort"}, ["task.order is 'sort'", "did you mean 'sorted'?"]),
+        ({"name": "blackjack", "x": "y"}, ["unknown setting task.x"]),
+        ({"name": "numberline", "max_position": "many"}, ["task.max_position is 'many'", "1 to 99"]),
+        ({"name": "points24", "image_size": 40}, ["image_size=40", "48"]),
+        ({"name": "blackjack", "deck": "classik"}, ["did you mean 'classic'?"]),
+        ({"name": "points24", "faces": "ranks"}, ["did you mean 'rank'?"]),
     ],
 )
 def test_settings_that_cannot_work_are_explained(config, words):
     with pytest.raises((TaskError, ConfigError)) as error:
-        load(config)
+        load(settings(**config))
     assert all(word in str(error.value) for word in words), str(error.value)
+
+
+def test_what_every_game_has_is_enough_to_load_one():
+    assert load(TaskConfig(name="ezpoints", image_size=64)).config == settings("ezpoints", image_size=64)
