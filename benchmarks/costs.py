@@ -110,7 +110,7 @@ def main() -> None:
     print("|" + "---|" * (len(models) + 6))
     for name in chosen.tasks:
         config = build("gtr", name, "7b")
-        offered = bool(tasks.load(config.task).briefing().tools)
+        offered = bool(tasks.load(config.task).corrector_spec().tools)
         for tools in ("call", "off") if offered else ("off",):
             corrector = replace(config.corrector, structured="json_schema", tools=tools)
             guidance = replace(config.guidance, corrector="chat")

@@ -27,8 +27,8 @@ class OwnCorrector(Corrector):
         goal, current, said = (case.parsed.fields[key] for key in ("target", "current", "thoughts"))
         right = f"so the next action is {'+' if goal > current else '-'}"
         if right in said:
-            return Verdict(Judgement.RIGHT)
-        return Verdict(Judgement.WRONG, {"target": goal, "current": current, "thoughts": right})
+            return Verdict(Judgement.CORRECT)
+        return Verdict(Judgement.INCORRECT, {"target": goal, "current": current, "thoughts": right})
 
 
 if __name__ == "__main__":

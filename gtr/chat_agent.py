@@ -36,7 +36,7 @@ class ChatAgent(Agent):
         self.ledger = Ledger(None, config.budget_usd)
         self._runner = asyncio.Runner()
         self._client = self._runner.run(self._connect())
-        functions = task.briefing().tools if kind + ":" == WITH_TOOLS else ()
+        functions = task.corrector_spec().tools if kind + ":" == WITH_TOOLS else ()
         self._tools = Toolbox(functions, self._config, self._client, self.ledger)
 
     async def _connect(self) -> Client:

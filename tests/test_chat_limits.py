@@ -113,7 +113,7 @@ def test_turns_of_a_game_without_plans_do_not_wait_for_one_another(tmp_path):
         for case in cases:
             server.show(case.prompt.image, case.truth)
         corrector = make_corrector(settings(server.url, "numberline", structured="prompt"), task, tmp_path)
-        assert all(future.result(30).judgement is Judgement.WRONG for future in corrector.judge(cases))
+        assert all(future.result(30).judgement is Judgement.INCORRECT for future in corrector.judge(cases))
         corrector.close()
     assert server.most_at_once == 6
 
@@ -151,7 +151,7 @@ def test_a_verdict_is_remembered_by_all_that_was_asked_and_nothing_else():
 
 
 def test_an_answer_is_found_behind_thoughts_in_json():
-    form = answer_form(load(settings(None, "numberline")).briefing(), ("thoughts",))
+    form = answer_form(load(settings(None, "numberline")).corrector_spec(), ("thoughts",))
     answer = {
         "seen": "2 and 4",
         "checks": {"perception": True, "step": True},

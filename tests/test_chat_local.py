@@ -108,7 +108,7 @@ def test_judges_in_batches_records_and_never_asks_twice(taught, tmp_path, batche
     verdicts = [future.result(120) for future in corrector.judge(cases)]
     values = corrector.metrics()
     corrector.close()
-    assert {verdict.judgement for verdict in verdicts} == {Judgement.WRONG}
+    assert {verdict.judgement for verdict in verdicts} == {Judgement.INCORRECT}
     assert all(verdict.thought == THOUGHT for verdict in verdicts)
     assert sum(batches) == values["corrector/requests"] == 6
     assert max(batches) == 4

@@ -62,11 +62,11 @@ def test_two_thousand_turns_with_every_third_request_failing(tmp_path, monkeypat
         noted = recorded[turn.env, turn.episode, turn.index]
         assert (noted["judgement"], noted["thought"]) == (turn.verdict.judgement, turn.verdict.thought)
         checks = task.check(turn.truth, turn.parsed, None)
-        if turn.verdict.judgement is Judgement.WRONG:
+        if turn.verdict.judgement is Judgement.INCORRECT:
             lesson = parse(write(turn.verdict.thought, "1"), True, task.thought_keys)
             assert all(task.check(turn.truth, lesson, None).values()), "a lesson of another turn"
             assert not all(checks.values())
-        elif turn.verdict.judgement is Judgement.RIGHT:
+        elif turn.verdict.judgement is Judgement.CORRECT:
             assert all(checks.values())
     assert counts[Judgement.ABSENT] < 0.1 * envs * turns
     billed = (server.billed_in * 2.5 + server.billed_out * 10) / 1e6
@@ -111,7 +111,7 @@ def test_verdicts_are_overlapped_with_playing(tmp_path, monkeypatch):
         rollout = collector.collect()
         spent = time.monotonic() - started
         corrector.close()
-    assert {turn.verdict.judgement for turn in rollout.flat()} >= {Judgement.RIGHT, Judgement.WRONG}
+    assert {turn.verdict.judgement for turn in rollout.flat()} >= {Judgement.CORRECT, Judgement.INCORRECT}
     assert server.most_at_once > 32, "more than one step's turns are asked about at a time"
     one_after_another = len(server.requests) * 2.0
     assert spent < one_after_another / 5

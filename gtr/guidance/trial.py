@@ -185,8 +185,8 @@ def _score(name: str, task: Task, judged: Sequence[tuple[Sample, Verdict]]) -> S
 
 def _found(sample: Sample, verdict: Verdict) -> bool:
     if sample.fault is Fault.NONE:
-        return verdict.judgement is Judgement.RIGHT
-    return verdict.judgement in (Judgement.WRONG, Judgement.HOPELESS)
+        return verdict.judgement is Judgement.CORRECT
+    return verdict.judgement in (Judgement.INCORRECT, Judgement.UNSOLVABLE)
 
 
 def _mended(task: Task, sample: Sample, verdict: Verdict) -> bool:
@@ -194,4 +194,4 @@ def _mended(task: Task, sample: Sample, verdict: Verdict) -> bool:
         parsed = parse(write(verdict.thought, "?"), True, task.thought_keys)
         checks = task.check(sample.case.truth, parsed, None)
         return bool(checks) and all(checks.values())
-    return sample.fault is Fault.NONE and verdict.judgement is not Judgement.HOPELESS
+    return sample.fault is Fault.NONE and verdict.judgement is not Judgement.UNSOLVABLE

@@ -70,7 +70,7 @@ def readings(task: Task, count: int, config: Config, rng: np.random.Generator) -
     for _ in range(count):
         image, info = env.reset(**task.reset_arguments(rng))
         prompts.append(Prompt(np.asarray(image), ""))
-        labels.append(task.reading(task.truth(info)))
+        labels.append(task.visual_labels(task.truth(info)))
         if len(labels) == ALIKE and len(set(labels)) == 1:
             break
     env.close()
@@ -78,5 +78,5 @@ def readings(task: Task, count: int, config: Config, rng: np.random.Generator) -
         examples = expert_examples(task, config, max(1, count // 10), rng)
         chosen = [examples[i] for i in rng.permutation(len(examples))[:count]]
         prompts = [Prompt(example.prompt.image, "") for example in chosen]
-        labels = [task.reading(example.truth) for example in chosen]
+        labels = [task.visual_labels(example.truth) for example in chosen]
     return prompts, torch.tensor(labels)

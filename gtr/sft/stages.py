@@ -37,7 +37,7 @@ console = Console(stderr=True)
 
 # -- stage 1 ------------------------------------------------------------------------------------------------------
 def warm_up(policy: Policy, task: Task, config: Config, rng: np.random.Generator) -> dict[str, float]:
-    """Trains vision tower and projector to classify `Task.reading` until held-out pictures are read exactly."""
+    """Trains vision tower and projector to classify `Task.visual_labels` until held-out pictures are read exactly."""
     images, labels = readings(task, WARM_UP_IMAGES, config, rng)
     held, truths = readings(task, 256, config, np.random.default_rng([config.sft.seed, HELD_OUT]))
     classes = int(labels.max()) + 1

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, Field, ValidationError, create_model
 
-from gtr.tasks.task import Briefing, Task
+from gtr.tasks.task import CorrectorSpec, Task
 from gtr.types import Judgement, Observation, Verdict
 
 LONGEST = 2000
@@ -32,11 +32,11 @@ def _yes_or_no(value: object) -> object:
 YesNo = Annotated[Literal["YES", "NO"], BeforeValidator(_yes_or_no)]
 
 
-def answer_form(briefing: Briefing, thought_keys: tuple[str, ...]) -> type[BaseModel]:
+def answer_form(spec: CorrectorSpec, thought_keys: tuple[str, ...]) -> type[BaseModel]:
     """The model of an answer: what is seen, the checks, the evaluation, and the correction."""
-    checks = create_model("Checks", **_all(dict.fromkeys(briefing.questions, bool)))
-    thought = create_model("Thought", **_all({key: briefing.thought.get(key, str) for key in thought_keys}))
-    plan = {"target": str | None} if briefing.plan else {}
+    checks = create_model("Checks", **_all(dict.fromkeys(spec.questions, bool)))
+    thought = create_model("Thought", **_all({key: spec.thought.get(key, str) for key in thought_keys}))
+    plan = {"target": str | None} if spec.plan else {}
     fields = {
         "seen": str,
         "checks": checks,
@@ -93,25 +93,25 @@ def to_verdict(answer: BaseModel, task: Task, observation: Observation, kept: st
     checks = dict(said["checks"])
     target = kept or _target(said.get("target"), task, observation)
     if said["evaluation"] == "YES":
-        return Verdict(Judgement.RIGHT, answers=checks, target=target)
+        return Verdict(Judgement.CORRECT, answers=checks, target=target)
     if said["possible_solution"] == "NO":
-        return Verdict(Judgement.HOPELESS, answers=checks, target=target, stop=True)
+        return Verdict(Judgement.UNSOLVABLE, answers=checks, target=target, stop=True)
     if said["correction"] is None:
         raise BadAnswer("evaluation is NO and possible_solution is YES, so correction must be the corrected thought")
     thought = {key: _clean(said["correction"][key]) for key in task.thought_keys}
-    objection = task.objection(observation, thought)
+    objection = task.validate_correction(observation, thought)
     if objection is not None:
         raise BadAnswer(f"the correction is not right: {objection}")
     action = said["action"]
     legal = action is not None and task.to_env(action.strip(), observation) is not None
-    return Verdict(Judgement.WRONG, thought, action.strip() if legal else None, checks, target)
+    return Verdict(Judgement.INCORRECT, thought, action.strip() if legal else None, checks, target)
 
 
 def contradicts(verdict: Verdict) -> bool:
     """Whether a thought was judged right against a check, or wrong although all checks passed."""
     if verdict.judgement is Judgement.SCORED:
         return False
-    return (verdict.judgement is Judgement.RIGHT) != all(verdict.answers.values())
+    return (verdict.judgement is Judgement.CORRECT) != all(verdict.answers.values())
 
 
 def _target(value: str | None, task: Task, observation: Observation) -> str | None:

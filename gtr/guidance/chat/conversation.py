@@ -19,7 +19,7 @@ class Conversation:
 
     def __init__(self, task: Task, config: CorrectorConfig, speaker: Speaker, ledger: Ledger) -> None:
         self._config, self._speaker, self._ledger = config, speaker, ledger
-        self.tools = Toolbox(task.briefing().tools, config, speaker, ledger)
+        self.tools = Toolbox(task.corrector_spec().tools, config, speaker, ledger)
 
     async def verdict(self, question: Question, abilities: Abilities) -> Verdict:
         """Asks one question.

@@ -27,7 +27,7 @@ class ModelCorrector(ModelGuide):
     """Judges and rewrites thoughts by asking a model."""
 
     def __init__(self, config: Config, task: Task, folder: Path | None = None, rank: int = 0, ranks: int = 1) -> None:
-        self._plans = bool(task.briefing().plan)
+        self._plans = bool(task.corrector_spec().plan)
         self._corrections = Corrections(task, config.corrector)
         self._chains: dict[int, tuple[int, Promise]] = {}
         """By environment: the episode and its plan."""
@@ -72,7 +72,7 @@ class ModelCorrector(ModelGuide):
             kept = None
         try:
             verdict = await self._desk.verdict(case, self._corrections.question(case, kept or None))
-            _keep(plan, UNPLANNED if verdict.judgement is Judgement.HOPELESS else verdict.target)
+            _keep(plan, UNPLANNED if verdict.judgement is Judgement.UNSOLVABLE else verdict.target)
             return verdict
         finally:
             _keep(plan, None)

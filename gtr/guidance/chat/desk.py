@@ -69,7 +69,7 @@ class Desk:
             answers = self._task.check(case.truth, case.parsed, None)
             if answers and all(answers.values()):
                 target = self._task.stated_plan(case.truth, case.parsed)
-                return Verdict(Judgement.RIGHT, answers=answers, target=target), Source.RULE
+                return Verdict(Judgement.CORRECT, answers=answers, target=target), Source.RULE
         if self._config.ask_share < 1 and self._draw(case) >= self._config.ask_share:
             return SKIPPED, Source.SETTINGS
         return None

@@ -24,15 +24,15 @@ class Scores:
     """One game's questions for a score from 0 to `BEST`."""
 
     def __init__(self, task: Task) -> None:
-        briefing = task.briefing()
+        spec = task.corrector_spec()
         self._task = task
-        checks = create_model("Checks", **dict.fromkeys(briefing.questions, (bool, Field())))  # type: ignore[call-overload]
+        checks = create_model("Checks", **dict.fromkeys(spec.questions, (bool, Field())))  # type: ignore[call-overload]
         self._form = create_model("Score", seen=str, checks=checks, score=Annotated[int, Field(ge=0, le=BEST)])
         self._system = (
-            f"You judge the thoughts of a player who sees one picture per turn. {briefing.rules}\n"
+            f"You judge the thoughts of a player who sees one picture per turn. {spec.rules}\n"
             f"Look at the picture yourself first, then judge the thought. {DATA}\n"
             "Answer with one JSON object and nothing else:\n"
-            f'{{"seen": "what the picture shows, in a few words",\n "checks": {checks_text(briefing)},\n '
+            f'{{"seen": "what the picture shows, in a few words",\n "checks": {checks_text(spec)},\n '
             f'"score": a whole number from 0 (worthless) to {BEST} (right in everything)}}'
         )
 
@@ -67,7 +67,7 @@ class Comparisons:
         self._task = task
         self._system = (
             f"You compare the thoughts of two players of the same game, each of whom sees one picture. "
-            f"{task.briefing().rules}\n"
+            f"{task.corrector_spec().rules}\n"
             "The first picture belongs to the first player, the second to the second. Look at both pictures yourself "
             f"first, then say whose thought is better for its own picture. {DATA}\n"
             "Answer with one JSON object and nothing else:\n"

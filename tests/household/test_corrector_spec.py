@@ -19,10 +19,10 @@ def test_a_model_is_briefed_on_the_household_and_its_verdicts_hold(monkeypatch):
     game = build("gtr", "alfworld").task
     task = tasks.load(game)
     put = samples(task, 2, 0)
-    briefing = task.briefing()
-    assert len(briefing.rules) > 100
+    spec = task.corrector_spec()
+    assert len(spec.rules) > 100
     for sample in put:
-        assert set(briefing.questions) == set(task.check(sample.case.truth, sample.case.parsed, None))
+        assert set(spec.questions) == set(task.check(sample.case.truth, sample.case.parsed, None))
     with Server(task) as server:
         for sample in put:
             server.show(sample.case.prompt.image, sample.case.truth)
