@@ -24,8 +24,8 @@ from chat_server import Server  # type: ignore[import-not-found]
 from gtr import tasks
 from gtr.config import Config
 from gtr.guidance import make_corrector
+from gtr.guidance.benchmark import benchmark_cases
 from gtr.guidance.chat.prices import PRICES
-from gtr.guidance.trial import samples
 from gtr.presets import TASKS, build
 
 FRAME = 3
@@ -84,7 +84,7 @@ def parts(message: dict[str, Any]) -> list[Any]:
 def measured(config: Config, thoughts: int) -> Turn:
     """The average over right and wrong thoughts."""
     task = tasks.load(config.task)
-    put = samples(task, thoughts, 0)
+    put = benchmark_cases(task, thoughts, 0)
     with Counting(task) as server:
         for sample in put:
             server.show(sample.case.prompt.image, sample.case.truth)

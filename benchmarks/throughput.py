@@ -99,9 +99,12 @@ def reference_update_rate(config: Config, policy: Policy, rollout: Rollout, less
         loss = ppo_loss(
             scores.logprobs, *wide, batch.advantages[i : i + 1], clip=0.1, ratio="turn", normaliser=REFERENCE_TURNS
         ).loss
-        loss = loss + value_loss(
-            scores.values, batch.values[i : i + 1], batch.returns[i : i + 1], clip=0.1, normaliser=REFERENCE_TURNS
-        ).loss
+        loss = (
+            loss
+            + value_loss(
+                scores.values, batch.values[i : i + 1], batch.returns[i : i + 1], clip=0.1, normaliser=REFERENCE_TURNS
+            ).loss
+        )
         cloned = policy.score([lesson.prompt], [padded(policy, lesson.tokens)]).logprobs
         weights = torch.tensor([[*lesson.weights, *[0.0] * (limit - len(lesson.weights))]])
         (loss + cloning_loss(cloned, weights, normaliser=REFERENCE_TURNS * float(weights.sum()))).backward()

@@ -7,8 +7,8 @@ from concurrent.futures import ThreadPoolExecutor
 
 from gtr import tasks
 from gtr.config import TaskConfig
+from gtr.guidance.benchmark import benchmark, benchmark_cases
 from gtr.guidance.corrector import Case, Corrector
-from gtr.guidance.trial import samples, trial
 from gtr.types import Judgement, ReplyStatus, Verdict
 
 
@@ -33,5 +33,5 @@ class OwnCorrector(Corrector):
 
 if __name__ == "__main__":
     game = tasks.load(TaskConfig("numberline"))
-    for score in trial(OwnCorrector(), game, samples(game, 20, seed=0)):
-        print(f"{score.fault:12} found {score.found.estimate:.2f}, mended or unspoilt {score.mended.estimate:.2f}")
+    for score in benchmark(OwnCorrector(), game, benchmark_cases(game, 20, seed=0)):
+        print(f"{score.kind:12} found {score.found.estimate:.2f}, fixed or unspoilt {score.fixed.estimate:.2f}")

@@ -76,7 +76,7 @@ def show(arguments: Sequence[str]) -> None:
 
 
 def corrector_eval(arguments: Sequence[str]) -> None:
-    """                       how good is a corrector, and what does it cost? before a long run is paid for"""
+    """how good is a corrector, and what does it cost? before a long run is paid for"""
     chosen, config = parsing.parse_corrector_eval(arguments)
     from gtr import corrector_eval as examination
 
@@ -87,7 +87,7 @@ def corrector_eval(arguments: Sequence[str]) -> None:
 
 
 def tasks(arguments: Sequence[str]) -> None:
-    """                       the games that come with gtr"""
+    """the games that come with gtr"""
     parsing.parse_nothing(arguments, "tasks", "Lists the games that come with gtr.")
     from gtr.config import TaskConfig
     from gtr.tasks import load
@@ -102,7 +102,7 @@ def tasks(arguments: Sequence[str]) -> None:
 
 
 def doctor(arguments: Sequence[str]) -> None:
-    """                       is this machine ready? versions, devices, disk, and what mends it"""
+    """is this machine ready? versions, devices, disk, and what mends it"""
     parsing.parse_nothing(arguments, "doctor", "Checks this machine: versions, devices, disk space, threads.")
     from gtr.doctor import report
 

@@ -64,8 +64,17 @@ TINY_TASKS: Mapping[str, TinyTask] = {
     "alfworld": TinyTask(
         sft_target=0.25,
         updates=16,
-        options={"kinds": "pick", "games": "24", "rooms": "2", "space": "4", "clutter": "2", "labels": "off",
-                 "history": "4", "limit": "12", "workers": "off"},
+        options={
+            "kinds": "pick",
+            "games": "24",
+            "rooms": "2",
+            "space": "4",
+            "clutter": "2",
+            "labels": "off",
+            "history": "4",
+            "limit": "12",
+            "workers": "off",
+        },
     ),
 }
 

@@ -42,7 +42,6 @@ def make_corrector(
             return OracleJudge(task, guidance.judge == "compare")
         return OracleCorrector(task, guidance.forget_target)
     with needs_chat(f"guidance.corrector {guidance.corrector}"):
-        from gtr.guidance.chat.corrector import ModelCorrector
-        from gtr.guidance.chat.judging import ModelJudge
+        from gtr.guidance.chat.correctors import ModelCorrector, ModelJudge
     kind = ModelCorrector if guidance.judge == "off" else ModelJudge
     return kind(config, task, folder, rank, ranks)

@@ -94,7 +94,8 @@ def _guidance(turns: Sequence[Turn]) -> dict[str, float | None]:
         "guidance/hopeless": share(verdict.judgement is Judgement.UNSOLVABLE for verdict in judged),
         "guidance/absent": share(verdict.judgement is Judgement.ABSENT for verdict in asked),
         "guidance/skipped": 1 - len(asked) / len(verdicts),
-        "guidance/lesson": sum(v.judgement is Judgement.INCORRECT and v.thought is not None for v in verdicts) / len(turns),
+        "guidance/lesson": sum(v.judgement is Judgement.INCORRECT and v.thought is not None for v in verdicts)
+        / len(turns),
         "guidance/edit": mean(edit for turn in turns if (edit := _edit(turn)) is not None),
     }
 

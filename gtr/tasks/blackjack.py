@@ -151,7 +151,9 @@ class BlackjackTask(Task):
             "step": "Is the announced move the one with the larger expected reward?",
         }
         types = {"dealer": int, "player": list[int], "thoughts": str}
-        return CorrectorSpec(rules, questions, {key: types[key] for key in self.thought_keys}, "", (self.find_best_move,))
+        return CorrectorSpec(
+            rules, questions, {key: types[key] for key in self.thought_keys}, "", (self.find_best_move,)
+        )
 
     def find_best_move(self, dealer: int, player: list[int]) -> str:
         """The move with the larger expected reward, from the dealer's open card and the player's cards; an ace is 1."""

@@ -6,16 +6,15 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import final
 
-from gtr.agent import Agent
+from gtr.agents import Agent
 from gtr.config import CorrectorConfig
 from gtr.errors import CorrectorError
 from gtr.guidance.chat.client import Client
-from gtr.guidance.chat.failures import Broke, Failure
+from gtr.guidance.chat.conversation import Toolbox
 from gtr.guidance.chat.ledger import Ledger
+from gtr.guidance.chat.model import BudgetExceeded, Failure, Message
 from gtr.guidance.chat.prices import price_of
 from gtr.guidance.chat.questions import picture
-from gtr.guidance.chat.speaker import Message
-from gtr.guidance.chat.toolbox import Toolbox
 from gtr.rollout import Seat
 from gtr.tasks.task import Task
 from gtr.types import Reply
@@ -55,7 +54,7 @@ class ChatAgent(Agent):
             said = await self._tools.talk(messages) if self._tools.tools else None
             if said is None:
                 said = (await self._client.ask(messages)).text
-        except Broke:
+        except BudgetExceeded:
             raise CorrectorError(
                 f"the budget of ${self._config.budget_usd:g} was spent before the panel was played to its end: raise "
                 "corrector.budget_usd, or lower --episodes"

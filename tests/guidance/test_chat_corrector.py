@@ -145,7 +145,9 @@ def test_budget_holds_with_many_requests_in_flight(tmp_path):
     assert spent == pytest.approx(values["corrector/usd"])
     assert 0.02 < spent <= 0.15
     counts = [verdict.judgement for verdict in verdicts]
-    assert counts.count(Judgement.INCORRECT) + counts.count(Judgement.UNSOLVABLE) + counts.count(Judgement.SKIPPED) == 30
+    assert (
+        counts.count(Judgement.INCORRECT) + counts.count(Judgement.UNSOLVABLE) + counts.count(Judgement.SKIPPED) == 30
+    )
     assert counts.count(Judgement.SKIPPED) == values["corrector/unfunded"] > 0
 
 

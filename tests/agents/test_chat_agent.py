@@ -1,0 +1,58 @@
+"""API models as agents, against a real HTTP server (the solver behind the protocol)."""
+
+import pytest
+
+pytest.importorskip("openai")
+from chat_cases import replace, settings
+from chat_server import Server
+
+from gtr import tasks
+from gtr.config import TaskConfig
+from gtr.errors import CorrectorError
+from gtr.evaluate import evaluate
+from gtr.rollout import Table
+
+
+@pytest.fixture(autouse=True)
+def key(monkeypatch):
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-very-secret-0123456789")
+
+
+@pytest.mark.parametrize("agent", ["openai:gpt-4o", "openai+tool:gpt-4o"])
+def test_an_api_model_plays_the_panel(agent, monkeypatch):
+    task = tasks.load(TaskConfig("ezpoints", image_size=64))
+    see = Table._see
+    with Server(task) as server:
+
+        def seen(self, seat, image, info):
+            see(self, seat, image, info)
+            server.show(seat.prompt.image, seat.truth)
+
+        monkeypatch.setattr(Table, "_see", seen)
+        config = settings(server.url, "ezpoints")
+        config = replace(config, task=replace(config.task, hands=5))
+        found = evaluate(agent, config, episodes=6)
+    assert (found.success, found.episodes, found.mode) == (1.0, 6, "greedy")
+    assert found.health["corrector/usd"] > 0
+    assert (found.health["corrector/tool_calls"] > 0) is ("tool" in agent)
+    assert {body["temperature"] for body in server.requests} == {0.0}
+
+
+def test_an_episode_without_a_reply_is_left_out_and_a_spent_budget_ends_the_evaluation(monkeypatch):
+    task = tasks.load(TaskConfig("ezpoints", image_size=64))
+    see = Table._see
+    with Server(task, fault_share=0.15, faults=("500",)) as server:
+
+        def seen(self, seat, image, info):
+            see(self, seat, image, info)
+            server.show(seat.prompt.image, seat.truth)
+
+        monkeypatch.setattr(Table, "_see", seen)
+        config = settings(server.url, "ezpoints", retries=0, breaker=1000)
+        config = replace(config, task=replace(config.task, hands=5))
+        found = evaluate("openai:gpt-4o", config, episodes=12)
+        assert found.aborted > 0
+        assert (found.episodes + found.aborted, found.success) == (12, 1.0)
+        poor = replace(config, corrector=replace(config.corrector, budget_usd=0.02))
+        with pytest.raises(CorrectorError, match=r"budget of \$0.02 was spent before the panel"):
+            evaluate("openai:gpt-4o", poor, episodes=12)
