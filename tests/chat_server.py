@@ -263,6 +263,17 @@ class Server:
         self.send(http, self.completion(body, {"content": INJECTION}))
 
 
+class Scripted(Server):
+    """Sends `raw` to every question; what a redirect asks for is answered in the same way."""
+
+    raw = b""
+
+    def fault_scripted(self, http, body):
+        http.close_connection = True
+        http.wfile.write(self.raw)
+        http.wfile.flush()
+
+
 def part_text(message):
     content = message.get("content")
     return content if not isinstance(content, list) else [part.get("text") for part in content]

@@ -30,7 +30,7 @@ from gtr.guidance.chat.model import (
     Tokens,
 )
 from gtr.guidance.chat.prices import FREE, IMAGE_TOKENS, Price, TokenBounds
-from gtr.guidance.chat.response import HTTP, bound, read_completion, redactor, retry_after
+from gtr.guidance.chat.response import HTTP, RedactedLogs, bound, read_completion, redactor, retry_after
 from gtr.tasks.reply import valid_text
 
 NO_KEY = "none"
@@ -55,6 +55,8 @@ class Client(ChatModel):
         self._config, self._price, self._ledger = config, price or FREE, ledger
         key = _key(config)
         self._redact = redactor("" if key == NO_KEY else key)
+        self._logs = RedactedLogs(self._redact)
+        self._logs.attach()
         self._api = openai.AsyncOpenAI(
             api_key=key,
             base_url=config.base_url,
@@ -121,13 +123,13 @@ class Client(ChatModel):
             self._note(failure)
             raise failure from None
         except BaseException:
-            unsure = self._price.usd(self._bounds.failed(most, None))
+            unsure = self._price.usd(self._bounds.narrowed(most, None))
             self._ledger.failed(number, FailureKind.LOST, unsure, time.monotonic() - started)
             raise
         seconds = time.monotonic() - started
         self._breaker.succeeded()
         self._answered = True
-        taken = most if said is None else self._within(said, most)
+        taken = self._bounds.narrowed(most, seconds) if said is None else self._within(said, most)
         self._ledger.answered(number, self._price.usd(taken), Tokens(0, 0) if said is None else taken, seconds)
         if said is not None:
             self._bounds.learn(most, taken, seconds)
@@ -166,7 +168,7 @@ class Client(ChatModel):
             unsure = 0.0
             if not failure.unsent and failure.kind in (*SERVER_ENDED, *WE_ENDED):
                 until = seconds if failure.kind in SERVER_ENDED else None
-                unsure = self._price.usd(self._bounds.failed(most, until))
+                unsure = self._price.usd(self._bounds.narrowed(most, until))
             self._ledger.failed(number, failure.kind, unsure, seconds)
 
     def _note(self, failure: Failure) -> None:
@@ -222,6 +224,7 @@ class Client(ChatModel):
 
     async def close(self) -> None:
         await self._api.close()
+        self._logs.detach()
 
 
 def _key(config: CorrectorConfig) -> str:

@@ -67,14 +67,14 @@ def price_of(config: CorrectorConfig) -> Price | None:
 
 
 class TokenBounds:
-    """The most tokens that a request can take, before it is sent and once it has failed.
+    """The most tokens that a request can take, before it is sent and once it has ended.
 
     Before: a token is at least one byte of text, a picture counts as the price table says, and `max_tokens` may be
-    written. After `KNOWN` answers the server's own counts narrow that for requests that brought none. What was sent
-    is counted alike every time, so it is at most `MARGIN_SENT` times the largest share of its bound that any answered
-    request took. What was written is bounded only where the server itself ended the request: by the longest answer
-    so far and by the time it took at the fastest pace so far, `MARGIN_WRITTEN` times. A server that we stopped
-    listening to may have written on, up to `max_tokens`.
+    written. After `KNOWN` answers the server's own counts narrow that for requests of which it does not say what they
+    took. What was sent is counted alike every time, so it is at most `MARGIN_SENT` times the largest share of its
+    bound that any answered request took. What was written is bounded only where the server itself ended the request:
+    by the longest answer so far and by the time it took at the fastest pace so far, `MARGIN_WRITTEN` times. A server
+    that we stopped listening to may have written on, up to `max_tokens`.
 
     Example: bounds of 4,000 sent and 800 written, answers of 1,100 sent in 1 s and 90 written. A connection that the
     server broke off after 0.5 s took at most 1,375 sent and 180 written; one that we gave up, 1,375 and 800.
@@ -96,8 +96,11 @@ class TokenBounds:
         self._longest = max(self._longest, taken.written)
         self._pace = max(self._pace, taken.written / max(seconds, 1e-3))
 
-    def failed(self, most: Tokens, seconds: float | None) -> Tokens:
-        """For a failed request, which the server ended after so many seconds (None: we did)."""
+    def narrowed(self, most: Tokens, seconds: float | None) -> Tokens:
+        """For a request of which the server does not say what it took, and which it ended after so many seconds.
+
+        `seconds` is None where we ended it.
+        """
         if self._answers < KNOWN:
             return most
         sent = min(most.sent, math.ceil(MARGIN_SENT * self._share * most.sent))

@@ -2,6 +2,7 @@
 
 import email.utils
 import json
+import logging
 import math
 import re
 import time
@@ -63,6 +64,35 @@ def redactor(key: str) -> Callable[[str], str]:
     letters = (rf"\\{{0,8}}(?:{re.escape(letter)}|(?i:u{ord(letter):04x}))" for letter in key)
     pattern = re.compile("".join(letters))
     return lambda text: pattern.sub("(key)", text)
+
+
+class RedactedLogs(logging.Filter):
+    """Writes "(key)" for the key in what the HTTP libraries log of a response, while it is `attach`ed."""
+
+    def __init__(self, redact: Callable[[str], str]) -> None:
+        super().__init__()
+        core = HTTP.__name__.replace("httpx", "httpcore")
+        names = (
+            HTTP.__name__,
+            "openai._base_client",
+            *(f"{core}.{part}" for part in ("connection", "http11", "proxy")),
+        )
+        self._redact = redact
+        self._loggers = [logging.getLogger(name) for name in names]
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        record.msg, record.args = self._redact(record.getMessage()), ()
+        return True
+
+    def attach(self) -> None:
+        """From now on."""
+        for logger in self._loggers:
+            logger.addFilter(self)
+
+    def detach(self) -> None:
+        """No longer."""
+        for logger in self._loggers:
+            logger.removeFilter(self)
 
 
 # -- what it says -----------------------------------------------------------------------------------------------------
