@@ -109,9 +109,8 @@ def echoes(key: str, answer: dict[str, object]) -> dict[str, bytes]:
     half = key[:5] + "".join(f"\\u{ord(letter):04X}" for letter in key[5:])
     made = {}
     for name, spelt in (("plain", key), ("bearer", f"Bearer {key}"), ("escaped", escaped), ("half escaped", half)):
-        text = (
-            json.dumps(answer).replace('"thoughts": "', '"thoughts": "@ ').replace('"cards"', '"@"').replace("@", spelt)
-        )
+        text = json.dumps(answer).replace('"thoughts": "', f'"thoughts": "{spelt} ')
+        text = text.replace('"seen": "cards"', f'"seen": "{spelt}"')
         made[f"key {name} in a correction"] = completion(json.dumps(text))
         made[f"key {name} as the answer"] = completion(f'"{spelt}"')
         made[f"key {name} in a tool's name"] = completion(message=called(f'"{spelt}"', f'"{spelt}"', f'"{spelt}"'))
