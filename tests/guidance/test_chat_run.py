@@ -1,5 +1,6 @@
 """Whole rollouts and runs under a chat corrector: nothing lost, nothing doubled, nothing paid twice, replayed alike."""
 
+import gzip
 import json
 import signal
 import subprocess
@@ -179,6 +180,49 @@ def test_a_run_whose_server_dies_goes_on_pays_once_and_replays_to_the_same_curve
     files = [file for file in Path(tmp_path).rglob("*") if file.is_file()]
     assert len(files) > 10
     assert not [file for file in files if secret in file.read_bytes()]
+
+
+class Echoing(Server):
+    """Repeats what it was called with in every answer, in letters and in JSON's spelling, and in its errors."""
+
+    def answer(self, body, truth):
+        answer = super().answer(body, truth)
+        (bearer,) = self.keys
+        if answer["correction"]:
+            answer["correction"]["thoughts"] = f"{bearer} {answer['correction']['thoughts']}"
+        return {**answer, "seen": bearer}
+
+    def message(self, body):
+        said = super().message(body)
+        (bearer,) = self.keys
+        spelt = "".join(f"\\u{ord(letter):04x}" for letter in bearer[7:])
+        return {"content": said["content"].replace(bearer[7:], spelt)} if len(self.requests) % 2 else said
+
+
+@pytest.mark.slow
+def test_a_key_that_the_server_repeats_is_in_no_file_of_the_run(tmp_path, monkeypatch, build_model, caplog):
+    import gtr.rollout
+    from gtr.train import train
+
+    caplog.set_level("DEBUG")
+    see = gtr.rollout.Table._see
+    with Echoing(load(settings(None, "ezpoints")), fault_share=0.3, faults=("500",)) as server:
+
+        def seen(self, seat, image, info):
+            see(self, seat, image, info)
+            server.show(seat.prompt.image, seat.truth)
+
+        monkeypatch.setattr(gtr.rollout.Table, "_see", seen)
+        run = train(small(server.url, tmp_path, build_model("tiny-llava", "ezpoints"), retries=9))
+    assert server.failed["500"] > 0
+    secret = b"sk-very-secret-0123456789"
+    every = [file for file in Path(tmp_path).rglob("*") if file.is_file()]
+    files = {file: (gzip.decompress if file.suffix == ".gz" else bytes)(file.read_bytes()) for file in every}
+    assert not [file for file, data in files.items() if secret in data]
+    told = [file for file, data in files.items() if b"Bearer (key)" in data]
+    assert {file.parent.name for file in told} >= {"corrector", "turns"}, "the answers were kept"
+    assert secret.decode() not in caplog.text
+    assert curve(run)[0]["guidance/lesson"] > 0
 
 
 @pytest.mark.slow

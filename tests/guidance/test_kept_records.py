@@ -83,6 +83,12 @@ def test_a_line_is_whole_or_not_there_wherever_the_disk_is_full(silent, stuck, t
     assert reasons == {"No space left on device"} | ({"Input/output error"} if stuck else set())
 
 
+def spend(ledger, cache, case):
+    for _ in range(9):
+        ledger.answered(ledger.reserve(1.0), 0.5, Tokens(9, 9), 1.0)
+        cache.write(case, "key", Verdict(Judgement.CORRECT), "asked")
+
+
 def test_a_full_disk_leaves_ledger_and_verdicts_whole_and_every_dollar_counted(tmp_path, monkeypatch):
     case = case_of(load(settings(None)), misread)
     for room in range(0, 400, 7):
@@ -92,9 +98,7 @@ def test_a_full_disk_leaves_ledger_and_verdicts_whole_and_every_dollar_counted(t
         with monkeypatch.context() as patch:
             FullDisk(patch, room)
             with pytest.raises(RunError):
-                for _ in range(9):
-                    ledger.answered(ledger.reserve(1.0), 0.5, Tokens(9, 9), 1.0)
-                    cache.write(case, "key", Verdict(Judgement.CORRECT), "asked")
+                spend(ledger, cache, case)
         ledger.close()
         lines = whole(folder / "requests.jsonl")
         after = Ledger(folder / "requests.jsonl", 10.0)

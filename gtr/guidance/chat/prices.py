@@ -73,8 +73,8 @@ class TokenBounds:
     written. After `KNOWN` answers the server's own counts narrow that for requests of which it does not say what they
     took. What was sent is counted alike every time, so it is at most `MARGIN_SENT` times the largest share of its
     bound that any answered request took. What was written is bounded only where the server itself ended the request:
-    by the longest answer so far and by the time it took at the fastest pace so far, `MARGIN_WRITTEN` times. A server
-    that we stopped listening to may have written on, up to `max_tokens`.
+    by `MARGIN_WRITTEN` times the longest answer so far, and by more in proportion where it took longer than any
+    answer did. A server that we stopped listening to may have written on, up to `max_tokens`.
 
     Example: bounds of 4,000 sent and 800 written, answers of 1,100 sent in 1 s and 90 written. A connection that the
     server broke off after 0.5 s took at most 1,375 sent and 180 written; one that we gave up, 1,375 and 800.
@@ -83,7 +83,7 @@ class TokenBounds:
     def __init__(self, image_tokens: int, max_tokens: int) -> None:
         self._image_tokens, self._max_tokens = image_tokens, max_tokens
         self._answers = 0
-        self._share = self._longest = self._pace = 0.0
+        self._share = self._longest = self._slowest = 0.0
 
     def most(self, text: int, images: int) -> Tokens:
         """For a request of so many bytes of text and so many pictures."""
@@ -94,7 +94,7 @@ class TokenBounds:
         self._answers += 1
         self._share = max(self._share, taken.sent / most.sent)
         self._longest = max(self._longest, taken.written)
-        self._pace = max(self._pace, taken.written / max(seconds, 1e-3))
+        self._slowest = max(self._slowest, seconds)
 
     def narrowed(self, most: Tokens, seconds: float | None) -> Tokens:
         """For a request of which the server does not say what it took, and which it ended after so many seconds.
@@ -106,5 +106,6 @@ class TokenBounds:
         sent = min(most.sent, math.ceil(MARGIN_SENT * self._share * most.sent))
         if seconds is None:
             return Tokens(sent, most.written)
-        written = math.ceil(MARGIN_WRITTEN * max(self._longest, self._pace * seconds))
+        longer = max(1.0, seconds / self._slowest) if self._slowest else 1.0
+        written = math.ceil(MARGIN_WRITTEN * self._longest * longer)
         return Tokens(sent, min(most.written, written))
