@@ -100,7 +100,19 @@ def answers(answer: dict[str, object]) -> dict[str, bytes]:
         place = spoilt["correction"] if len(path) == 2 else spoilt
         place[path[-1]] = "@"
         made[f"answer {'.'.join(path)}: {name}"] = completion(json.dumps(json.dumps(spoilt).replace('"@"', value)))
+    for name, value in TEXTS.items():
+        text = json.dumps(answer).replace('"thoughts": "', f'"thoughts": "{value[1:-1]}, ')
+        made[f"answer right but for {name}"] = completion(json.dumps(text))
     return made
+
+
+def arguments() -> dict[str, bytes]:
+    """What a model that cannot call tools may say when it is asked for the arguments of Points24's."""
+    texts = {name: f'{{"cards": [2, 4, 4, 10], "current": {value}}}' for name, value in VALUES.items()}
+    texts |= {f"cards: {name}": f'{{"cards": {value}, "current": ""}}' for name, value in VALUES.items()}
+    texts |= {f"card: {name}": f'{{"cards": [{value}]}}' for name, value in VALUES.items()}
+    texts |= {f"key: {name}": f'{{"cards": [], {value}: 1}}' for name, value in TEXTS.items()}
+    return {name: response(200, completion(json.dumps(text))) for name, text in texts.items()}
 
 
 def echoes(key: str, answer: dict[str, object]) -> dict[str, bytes]:

@@ -8,11 +8,12 @@ import pytest
 
 pytest.importorskip("openai")
 from chat_cases import case_of, load, misread, settings
-from chat_server import Scripted
-from hostile import kinds
+from chat_server import Scripted, Server
+from hostile import arguments, kinds
 
 from gtr.errors import CorrectorError
 from gtr.guidance import make_corrector
+from gtr.guidance.chat.capabilities import tool_of
 from gtr.tasks.reply import parse, write
 from gtr.types import Judgement
 
@@ -96,7 +97,13 @@ def test_no_reply_escapes_and_every_request_is_accounted_for(game, judge, tmp_pa
     for name, verdict in verdicts.items():
         if verdict.thought is not None:
             usable(write(verdict.thought, verdict.action or ""), name)
+    lost = ("5000", "megabytes", "nested")
+    assert [name for name in every if name.startswith("usage") and verdicts[name].judgement is not good] == [
+        name for name in every if name.startswith("usage") and any(word in name for word in lost)
+    ], "an answer counts, whatever it says that it cost"
     if judge == "off":
+        taken = {name.split()[-1] for name, one in verdicts.items() if "but for" in name and one.thought is not None}
+        assert taken == {"half", "nul", "controls", "empty"}
         redacted = [verdict.thought["thoughts"] for name, verdict in verdicts.items() if "in a correction" in name]
         assert [text[:6] for text in redacted] == ["(key) ", "Bearer", "(key) ", "(key) "]
     sent = [json.loads(line) for line in (tmp_path / "corrector" / "requests-0.jsonl").read_text().splitlines()]
@@ -119,3 +126,58 @@ def usable(text, name):
     assert not [letter for letter in text if ord(letter) < 32 or 127 <= ord(letter) < 160], name
     assert len(text) < 5000, name
     assert "<image>" not in text, name
+
+
+def test_what_fills_in_a_tools_arguments_may_be_anything(tmp_path):
+    task = load(settings(None))
+    case = case_of(task, misread, seed=3)
+    with Scripted(task, fault_share=1.0, faults=("scripted",)) as server:
+        server.show(case.prompt.image, case.truth)
+        corrector = make_corrector(settings(server.url, structured="prompt", tools="prompt", **QUICK), task, tmp_path)
+        every = arguments()
+        for number, (name, server.raw) in enumerate(every.items()):
+            (future,) = corrector.judge([numbered(case, task, number)])
+            assert future.result(20).judgement is Judgement.ABSENT, name
+        values = corrector.metrics()
+        corrector.close()
+    assert values["corrector/tool_calls"] >= 10
+    assert values["corrector/requests"] == len(server.requests)
+
+
+STUMBLES = {
+    ZeroDivisionError: lambda: 1 // 0,
+    KeyError: lambda: {}["x"],
+    IndexError: lambda: [][0],
+    AttributeError: lambda: None.x,
+    TypeError: lambda: "x" + 1,
+    ValueError: lambda: int("x"),
+    OverflowError: lambda: 2.0**9999,
+    RecursionError: lambda: nested(9999),
+}
+
+
+def nested(depth):
+    return [nested(depth - 1)]
+
+
+@pytest.mark.parametrize("error", STUMBLES)
+def test_a_tool_that_stumbles_says_so_to_the_model(error):
+    def tool(number: int) -> object:
+        """Stumbles, or gives what is no JSON."""
+        return STUMBLES[error]() if number else {1, 2}
+
+    for number in ("0", "1", "1e999", '"x"', "[" * 9999):
+        assert "error" in json.loads(tool_of(tool).run(f'{{"number": {number}}}'))
+
+
+@pytest.mark.parametrize("error", STUMBLES)
+def test_rules_that_stumble_over_a_correction_send_it_back(error, tmp_path, monkeypatch):
+    task = load(settings(None))
+    case = case_of(task, misread, seed=3)
+    monkeypatch.setattr(type(task), "validate_correction", lambda *_: STUMBLES[error]())
+    with Server(task) as server:
+        server.show(case.prompt.image, case.truth)
+        corrector = make_corrector(settings(server.url, structured="json_schema", tools="off"), task, tmp_path)
+        assert corrector.judge([case])[0].result(20).judgement is Judgement.ABSENT
+        corrector.close()
+    assert f"the game cannot make sense of it: {error.__name__}" in server.requests[1]["messages"][-1]["content"]

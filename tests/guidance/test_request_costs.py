@@ -93,6 +93,7 @@ BOOKED = {
         "all",
         "nothing",
     ),
+    "an error of megabytes": (response(500, b" " * 3_000_000), 0.0, "nothing"),
     "no price": (response(200, completion(usage="null")), "all", "nothing"),
 }
 
@@ -106,6 +107,8 @@ def test_what_is_booked_for_every_end_of_a_request(name, tmp_path):
     lines = (tmp_path / "corrector" / "requests-0.jsonl").read_text().splitlines()
     at_most = sum(float(line.split('"at_most": ')[1].rstrip("}")) for line in lines if "at_most" in line)
     assert 0.01 < at_most < 0.1
+    if "megabytes" in name:
+        assert values[f"corrector/failed/{'server' if 'error' in name else 'oversized'}"] == 1
     wanted = {"all": [at_most], "nothing": [0.0], "all or nothing": [0.0, at_most]}
     assert values["corrector/usd_unsure"] in [pytest.approx(one) for one in wanted[unsure]]
     assert values["corrector/usd"] == pytest.approx(at_most if usd == "all" else usd)

@@ -36,17 +36,19 @@ SECRET_FROM = 6
 async def bound(response: Any) -> None:
     """A hook of the HTTP client, called with its response: whoever reads the body, there is an end to it."""
     plain = response.headers.get("content-encoding", "identity") == "identity"
-    response.stream = _Bounded(response.stream, MAX_BYTES if plain else MAX_COMPRESSED)
+    response.stream = _Bounded(response.stream, MAX_BYTES if plain else MAX_COMPRESSED, response.status_code >= 400)
 
 
 class _Bounded(HTTP.AsyncByteStream):
-    def __init__(self, stream: Any, most: int) -> None:
-        self._stream, self._most = stream, most
+    def __init__(self, stream: Any, most: int, is_error: bool) -> None:
+        self._stream, self._most, self._is_error = stream, most, is_error
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
         size = 0
         async for part in self._stream:
             size += len(part)
+            if size > self._most and self._is_error:
+                return  # Its status says enough.
             if size > self._most:
                 raise Failure(FailureKind.OVERSIZED, f"more than {self._most:,} bytes")
             yield part
