@@ -10,9 +10,9 @@ from hostile import kinds
 from gtr import tasks
 from gtr.agents.chat import ChatAgent
 from gtr.config import TaskConfig
+from gtr.envs import VecEnv
 from gtr.errors import CorrectorError
 from gtr.evaluate import evaluate
-from gtr.rollout import Table
 from gtr.tasks.reply import parse
 
 KEY = "sk-very-secret-0123456789"
@@ -26,14 +26,14 @@ def key(monkeypatch):
 @pytest.mark.parametrize("agent", ["openai:gpt-4o", "openai+tool:gpt-4o"])
 def test_an_api_model_plays_the_panel(agent, monkeypatch):
     task = tasks.load(TaskConfig("ezpoints", image_size=64))
-    see = Table._see
+    see = VecEnv._see
     with Server(task) as server:
 
-        def seen(self, seat, image, info):
-            see(self, seat, image, info)
-            server.show(seat.prompt.image, seat.truth)
+        def seen(self, state, image, info):
+            see(self, state, image, info)
+            server.show(state.prompt.image, state.truth)
 
-        monkeypatch.setattr(Table, "_see", seen)
+        monkeypatch.setattr(VecEnv, "_see", seen)
         config = settings(server.url, "ezpoints")
         config = replace(config, task=replace(config.task, hands=5))
         found = evaluate(agent, config, episodes=6)
@@ -45,14 +45,14 @@ def test_an_api_model_plays_the_panel(agent, monkeypatch):
 
 def test_an_episode_without_a_reply_is_left_out_and_a_spent_budget_ends_the_evaluation(monkeypatch):
     task = tasks.load(TaskConfig("ezpoints", image_size=64))
-    see = Table._see
+    see = VecEnv._see
     with Server(task, fault_share=0.15, faults=("500",)) as server:
 
-        def seen(self, seat, image, info):
-            see(self, seat, image, info)
-            server.show(seat.prompt.image, seat.truth)
+        def seen(self, state, image, info):
+            see(self, state, image, info)
+            server.show(state.prompt.image, state.truth)
 
-        monkeypatch.setattr(Table, "_see", seen)
+        monkeypatch.setattr(VecEnv, "_see", seen)
         config = settings(server.url, "ezpoints", retries=0, breaker=1000)
         config = replace(config, task=replace(config.task, hands=5))
         found = evaluate("openai:gpt-4o", config, episodes=12)
@@ -67,9 +67,9 @@ def test_whatever_a_server_sends_an_agent_has_a_reply_or_none(caplog):
     caplog.set_level("DEBUG")
     config = settings(None, "ezpoints", retries=0, timeout=2.0, patience=0.0, when_down="continue", breaker=10**6)
     task = tasks.load(config.task)
-    table = Table(task, 1, config)
-    seat = table.seats[0]
-    table.begin(seat, {"seed": 3}, 0)
+    envs = VecEnv(task, 1, config)
+    state = envs.states[0]
+    envs.begin(state, {"seed": 3}, 0)
     every = kinds(KEY, {"cards": [2, 4], "thoughts": "next 2", "action": "2"})
     replies, errors = {}, {}
     with Scripted(task, fault_share=1.0, faults=("scripted",)) as server:
@@ -78,7 +78,7 @@ def test_whatever_a_server_sends_an_agent_has_a_reply_or_none(caplog):
         for name, server.raw in every.items():
             agent._client._breaker.succeeded()
             try:
-                (replies[name],) = agent.act([seat])
+                (replies[name],) = agent.act([state])
             except CorrectorError as error:
                 errors[name] = str(error)
             assert not agent.ledger._open, name

@@ -143,17 +143,17 @@ def curve(run):
 
 @pytest.mark.slow
 def test_a_run_whose_server_dies_goes_on_pays_once_and_replays_to_the_same_curve(tmp_path, monkeypatch, build_model):
-    import gtr.rollout
+    import gtr.envs
     from gtr.train import train
 
-    see = gtr.rollout.Table._see
+    see = gtr.envs.VecEnv._see
     with Server(load(settings(None, "ezpoints")), delay=0.2) as server:
 
-        def seen(self, seat, image, info):
-            see(self, seat, image, info)
-            server.show(seat.prompt.image, seat.truth)
+        def seen(self, state, image, info):
+            see(self, state, image, info)
+            server.show(state.prompt.image, state.truth)
 
-        monkeypatch.setattr(gtr.rollout.Table, "_see", seen)
+        monkeypatch.setattr(gtr.envs.VecEnv, "_see", seen)
         dying = {"patience": 0.5, "probe_seconds": 0.2, "breaker": 2}
         config = small(server.url, tmp_path, build_model("tiny-llava", "ezpoints"), **dying)
         server.dies_after = 13  # Nine turns an update: in the middle of the second.
@@ -201,18 +201,18 @@ class Echoing(Server):
 
 @pytest.mark.slow
 def test_a_key_that_the_server_repeats_is_in_no_file_of_the_run(tmp_path, monkeypatch, build_model, caplog):
-    import gtr.rollout
+    import gtr.envs
     from gtr.train import train
 
     caplog.set_level("DEBUG")
-    see = gtr.rollout.Table._see
+    see = gtr.envs.VecEnv._see
     with Echoing(load(settings(None, "ezpoints")), fault_share=0.3, faults=("500",)) as server:
 
         def seen(self, seat, image, info):
             see(self, seat, image, info)
             server.show(seat.prompt.image, seat.truth)
 
-        monkeypatch.setattr(gtr.rollout.Table, "_see", seen)
+        monkeypatch.setattr(gtr.envs.VecEnv, "_see", seen)
         run = train(small(server.url, tmp_path, build_model("tiny-llava", "ezpoints"), retries=9))
     assert server.failed["500"] > 0
     secret = b"sk-very-secret-0123456789"
