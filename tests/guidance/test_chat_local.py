@@ -220,7 +220,7 @@ def test_examined_and_trained_under(taught, settings, tmp_path, capsys):
     words = f"corrector-eval --task numberline --who local --thoughts 3 --corrector.model {taught} --task.image_size 64"
     words += f" --task.prompt compact --corrector.temperature 0 --corrector.max_tokens 40 --json {tmp_path}/found.json"
     assert cli.run(words.split()) == 0
-    found = {one["fault"]: one for one in json.loads((tmp_path / "found.json").read_text())["scores"]}
+    found = {one["kind"]: one for one in json.loads((tmp_path / "found.json").read_text())["scores"]}
     assert found["correct"]["found"]["estimate"] == 0, "it finds fault with everything"
     assert found["misread"]["found"]["estimate"] == 1
     assert "per 1,000 turns" in capsys.readouterr().out

@@ -1,5 +1,6 @@
 """What is on file: whole lines or none on a full disk, and what cannot be used is set aside while the run goes on."""
 
+import asyncio
 import errno
 import json
 import os
@@ -10,11 +11,13 @@ pytest.importorskip("openai")
 from chat_cases import case_of, load, misread, replace, settings
 from chat_server import Server
 
+from gtr.config import CorrectorConfig
 from gtr.errors import RunError
 from gtr.guidance import make_corrector
+from gtr.guidance.chat import local
 from gtr.guidance.chat.cache import VerdictCache
 from gtr.guidance.chat.ledger import Ledger
-from gtr.guidance.chat.model import FailureKind, Tokens
+from gtr.guidance.chat.model import Completion, FailureKind, Tokens
 from gtr.report.files import JsonlFile
 from gtr.types import Judgement, Verdict
 
@@ -238,3 +241,31 @@ def test_a_damaged_ledger_never_counts_less_than_can_have_been_spent(tmp_path, c
         assert "1 lines cannot be used" in caplog.text
         after.failed(after.reserve(1.0), FailureKind.SERVER, 0.0, 1.0)
         after.close()
+
+
+def test_a_local_model_whose_ledger_cannot_be_written_leaves_nobody_waiting(tmp_path, monkeypatch):
+    class Quick:
+        def __init__(self, config):
+            pass
+
+        def answer(self, chats):
+            return [local.Generated("{}", Tokens(1, 1), False) for _ in chats]
+
+        def stop(self):
+            pass
+
+    async def asked(ledger):
+        model = local.HFChat(CorrectorConfig(), ledger)
+        ends = [await asyncio.gather(*(model.ask([]) for _ in range(3)), return_exceptions=True)]
+        with monkeypatch.context() as patch:
+            FullDisk(patch, 3 * 80)  # Room for what is reserved, and for one answer at most.
+            ends.append(await asyncio.gather(*(model.ask([]) for _ in range(3)), return_exceptions=True))
+        ends.append(await asyncio.gather(model.ask([]), return_exceptions=True))
+        await model.close()
+        return [{type(end) for end in some} for some in ends]
+
+    monkeypatch.setattr(local, "Generator", Quick)
+    first, full, after = asyncio.run(asyncio.wait_for(asked(Ledger(tmp_path / "requests.jsonl", None)), 20))
+    assert first == after == {Completion}
+    assert RunError in full
+    whole(tmp_path / "requests.jsonl")

@@ -21,7 +21,7 @@ from torch import Tensor
 from transformers import GenerationConfig, LogitsProcessor, LogitsProcessorList, StoppingCriteria, StoppingCriteriaList
 
 from gtr.config import CorrectorConfig, PolicyConfig
-from gtr.errors import CorrectorError, PolicyError
+from gtr.errors import CorrectorError, PolicyError, RunError
 from gtr.guidance.chat.ledger import Ledger
 from gtr.guidance.chat.model import ChatModel, Completion, Failure, FailureKind, Message, Tokens
 from gtr.policy.policy import Policy, load_policy
@@ -94,8 +94,16 @@ class HFChat(ChatModel):
             self._settle(one, said, spent)
 
     def _settle(self, one: Waiting, said: Generated, seconds: float) -> None:
-        self._ledger.answered(one.number, 0.0, said.tokens, seconds)
-        if not one.answer.done():
+        failed: RunError | None = None
+        try:
+            self._ledger.answered(one.number, 0.0, said.tokens, seconds)
+        except RunError as error:
+            failed = error  # It belongs to whoever asked: raised here, it would end the serving of all others.
+        if one.answer.done():
+            return
+        if failed is not None:
+            one.answer.set_exception(failed)
+        else:
             one.answer.set_result(Completion(said.text, (), said.cut))
 
     async def _answer_halves(self, batch: Sequence[Waiting], error: torch.OutOfMemoryError) -> None:
