@@ -10,8 +10,8 @@ slowly it answers is its own affair.
 from concurrent.futures import ThreadPoolExecutor
 
 from gtr import preset, tasks
+from gtr.guidance.benchmark import benchmark, benchmark_cases
 from gtr.guidance.corrector import Case, Corrector
-from gtr.guidance.trial import samples, trial
 from gtr.types import Judgement, ReplyStatus, Verdict
 
 
@@ -30,12 +30,12 @@ class OwnCorrector(Corrector):
         goal, current, said = (case.parsed.fields[key] for key in ("target", "current", "thoughts"))
         right = f"so the next action is {'+' if goal > current else '-'}"
         if right in said:
-            return Verdict(Judgement.RIGHT)
-        return Verdict(Judgement.WRONG, {"target": goal, "current": current, "thoughts": right})
+            return Verdict(Judgement.CORRECT)
+        return Verdict(Judgement.INCORRECT, {"target": goal, "current": current, "thoughts": right})
 
 
 if __name__ == "__main__":
     settings = preset("gtr", "numberline", "7b")
     game = tasks.load(settings.task)
-    for score in trial(OwnCorrector(settings, game), game, samples(game, 20, seed=0)):
-        print(f"{score.fault:12} found {score.found.estimate:.2f}, mended or unspoilt {score.mended.estimate:.2f}")
+    for score in benchmark(OwnCorrector(settings, game), game, benchmark_cases(game, 20, seed=0)):
+        print(f"{score.kind:12} found {score.found.estimate:.2f}, fixed or unspoilt {score.fixed.estimate:.2f}")

@@ -47,7 +47,7 @@ class Probe:
     def _relevance(self, turns: Sequence[Turn]) -> dict[str, float]:
         pairs = [(turn, other.prompt) for turn in turns for other in turns]
         scores = self._thought_scores(pairs).reshape(len(turns), len(turns))
-        states = [self._task.goal_key(turn.truth) for turn in turns]
+        states = [self._task.state_key(turn.truth) for turn in turns]
         self.last = {
             "turns": [[turn.env, turn.episode, turn.index] for turn in turns],
             "states": states,

@@ -154,7 +154,7 @@ class Collector:
         verdict = turn.verdict
         if verdict is None or turn.ending is not Ending.RUNNING:
             return turn
-        if verdict.stop or not turn.legal or not self.task.on_course(state.truth, verdict.target):
+        if verdict.stop or not turn.legal or not self.task.plan_reachable(state.truth, verdict.target):
             return replace(turn, reward=self.config.guidance.stop_reward, ending=Ending.STOPPED)
         return turn
 

@@ -85,9 +85,7 @@ class Run:
         rng = self.seed(self.update)
         rollout = self.collect()
         samples = self.algorithm.samples(rollout, self.update)
-        learnt = learn(
-            samples, self.algorithm, self.policy, self.optimizer, self.config.train, self.accelerator, rng
-        )
+        learnt = learn(samples, self.algorithm, self.policy, self.optimizer, self.config.train, self.accelerator, rng)
         self.update += 1
         self.algorithm.updated(self.update)
         return self.report(rollout, samples, learnt)

@@ -51,9 +51,9 @@ class ReplyStatus(StrEnum):
 class Judgement(StrEnum):
     """A corrector's answer about one thought."""
 
-    RIGHT = "right"
-    WRONG = "wrong"
-    HOPELESS = "hopeless"
+    CORRECT = "correct"
+    INCORRECT = "incorrect"
+    UNSOLVABLE = "unsolvable"
     """No thought can succeed from this state any more: no lesson."""
     ABSENT = "absent"
     """The corrector gave no usable answer: no lesson, and counted."""
@@ -61,6 +61,12 @@ class Judgement(StrEnum):
     """A judge gave a score, which is a reward: no lesson."""
     SKIPPED = "skipped"
     """The settings or the budget said not to ask: no lesson, and counted apart."""
+
+    @classmethod
+    def _missing_(cls, value: object) -> "Judgement | None":
+        """Reads what runs of versions before 0.2 have on file."""
+        old = {"right": cls.CORRECT, "wrong": cls.INCORRECT, "hopeless": cls.UNSOLVABLE}
+        return old.get(value) if isinstance(value, str) else None
 
 
 @dataclass(frozen=True)
@@ -144,7 +150,7 @@ class Verdict:
 
     judgement: Judgement
     thought: Mapping[str, Any] | None = None
-    """The corrected thought's fields when WRONG."""
+    """The corrected thought's fields when INCORRECT."""
     action: str | None = None
     """The corrector's own action; cloned only in the ablation that clones actions too."""
     answers: Mapping[str, bool] = field(default_factory=dict)

@@ -38,10 +38,10 @@ def test_a_panel_is_named_by_what_is_in_it() -> None:
 
 def test_the_splits_change_looks_or_rules_alone() -> None:
     task = build("gtr", "points24").task
-    look, rules = tasks.load(task).under("new-look"), tasks.load(task).under("new-rules")
+    look, rules = tasks.load(task).for_split("new-look"), tasks.load(task).for_split("new-rules")
     assert (look.deck, rules.deck) == ("dark", "classic")
     assert (look.faces, rules.faces) == ("ten", "rank")
-    assert tasks.load(task).under("same") == task
+    assert tasks.load(task).for_split("same") == task
     start = {"seed": 0, "options": {"cards": ["HK", "S2", "D3", "CQ"]}}
     seen = [tasks.load(one).make_env().reset(**start) for one in (task, look, rules)]
     assert [info["Numbers"] for _, info in seen] == [[10, 2, 3, 10], [10, 2, 3, 10], [13, 2, 3, 12]]

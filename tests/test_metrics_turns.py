@@ -170,10 +170,10 @@ def test_guidance() -> None:
         return turn(verdict=Verdict(judgement, thought))
 
     found = health(
-        judged(Judgement.RIGHT),
-        judged(Judgement.WRONG, {"seen": 1}),
-        judged(Judgement.WRONG),
-        judged(Judgement.HOPELESS),
+        judged(Judgement.CORRECT),
+        judged(Judgement.INCORRECT, {"seen": 1}),
+        judged(Judgement.INCORRECT),
+        judged(Judgement.UNSOLVABLE),
         judged(Judgement.ABSENT),
         turn(),
     )
@@ -278,7 +278,7 @@ def test_goal_conditions_count_at_the_end_of_episodes_and_only_where_the_game_ha
 def test_every_logged_name_has_one_definition() -> None:
     names = [metric.name for metric in METRICS]
     assert len(set(names)) == len(names)
-    verdict = Verdict(Judgement.WRONG, {})
+    verdict = Verdict(Judgement.INCORRECT, {})
     full = health(turn(implied="up", verdict=verdict), turn(plan="wait", ending=Ending.TERMINATED), turn())
     for name in full:
         assert describe(name) is not None, f"{name} is logged but not defined in gtr/metrics/table.py"
@@ -287,7 +287,7 @@ def test_every_logged_name_has_one_definition() -> None:
 
 
 def test_every_definition_without_extra_forwards_is_computed() -> None:
-    verdict = Verdict(Judgement.WRONG, {"thoughts": "another"})
+    verdict = Verdict(Judgement.INCORRECT, {"thoughts": "another"})
     turns = [turn(implied="up", verdict=verdict), turn(plan="wait", ending=Ending.TERMINATED, progress=0.5), turn()]
     turns.append(turn(verdict=Verdict(Judgement.SCORED, score=0.5)))
     elsewhere = ("corrector/", "panel/", "relevance/", "loss/", "update/", "alarm/", "policy/kl")

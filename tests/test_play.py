@@ -61,7 +61,7 @@ def test_the_experts_moves_are_right_in_every_game(task: str) -> None:
         while not one.over and (reply := one.expert()) is not None:
             played = one.play(reply)
             assert played.verdict is not None
-            assert played.verdict.judgement == "right", played.account()
+            assert played.verdict.judgement == "correct", played.account()
             assert played.turn.legal
         assert one.total == sum(played.turn.reward for played in one.turns)
 

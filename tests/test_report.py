@@ -52,7 +52,7 @@ def turn(shade: int = 0, index: int = 0, text: str = '{"action": "2"}', **change
             legal=True,
             reward=-1.0,
             ending=Ending.STOPPED,
-            verdict=Verdict(Judgement.WRONG, {"cards": [2, 4]}, "4", {"perception": False}, "2*4", stop=True),
+            verdict=Verdict(Judgement.INCORRECT, {"cards": [2, 4]}, "4", {"perception": False}, "2*4", stop=True),
         ),
         **changes,
     )
@@ -228,7 +228,7 @@ def test_transcript_holds_every_field_and_each_picture_once(tmp_path: Path) -> N
         "ending": "stopped",
         "success": False,
         "verdict": {
-            "judgement": "wrong",
+            "judgement": "incorrect",
             "thought": {"cards": [2, 4]},
             "action": "4",
             "answers": {"perception": False},

@@ -94,7 +94,7 @@ def taught(make_policy: MakePolicy, settings: Settings, monkeypatch: pytest.Monk
         chosen = {"sft.target": target, "sft.check_every": 5, "sft.batch": 2, "sft.max_steps": limit}
         config = settings(**chosen)
         policy = make_policy(**{"policy.freeze_vision": True})
-        examples = sft.expert_examples(tasks.load(config.task), config, 4, np.random.default_rng(0))
+        examples = sft.expert_examples(tasks.load(config.task), 4, np.random.default_rng(0))
         return stages.teach_replies(policy, examples, config, np.random.default_rng(0))
 
     return teach
@@ -133,7 +133,7 @@ def test_the_split_into_forward_passes_changes_nothing(
 def test_the_examples_are_the_experts(settings: Settings) -> None:
     config = settings(task="points24", **{"task.hands": 4})
     task = tasks.load(config.task)
-    examples = sft.expert_examples(task, config, 3, np.random.default_rng(1))
+    examples = sft.expert_examples(task, 3, np.random.default_rng(1))
     assert sum('"action": "="' in example.reply for example in examples) == 3, "every episode is played to its end"
     for example in examples:
         assert example.reply.startswith(example.reading)

@@ -29,7 +29,7 @@ SECRET = "sk-0123456789abcdef0123456789abcdef01234567"
 def turn(text: str = "a thought") -> Turn:
     image = np.arange(8 * 8 * 3, dtype=np.uint8).reshape(8, 8, 3)
     read = Parsed(ReplyStatus.COMPLETE, {"thoughts": text}, "2", None)
-    verdict = Verdict(Judgement.WRONG, {"thoughts": "better"}, "4", {"plan": False})
+    verdict = Verdict(Judgement.INCORRECT, {"thoughts": "better"}, "4", {"plan": False})
     reply = Reply(text, (1,), (-0.5,), True)
     return Turn(0, 0, 0, Prompt(image, "Make 24."), Truth({}), reply, read, True, 1.0, Ending.RUNNING, verdict=verdict)
 

@@ -54,7 +54,7 @@ def corrected(turn: Turn, task: Task, policy: "Policy", config: GuidanceConfig) 
     corrector's own is taught, or replies never learn to be whole again.
     """
     verdict = turn.verdict
-    if verdict is None or verdict.judgement is not Judgement.WRONG or verdict.thought is None:
+    if verdict is None or verdict.judgement is not Judgement.INCORRECT or verdict.thought is None:
         return None
     if turn.parsed.status is not ReplyStatus.COMPLETE and not config.correct_malformed:
         return None

@@ -1,6 +1,6 @@
 """The command line: finds the command, and turns every user's mistake into one plain message.
 
-    gtr train PRESET [--task NAME] [--scale tiny|7b] [--key value ...]
+gtr train PRESET [--task NAME] [--scale tiny|7b] [--key value ...]
 """
 
 import errno

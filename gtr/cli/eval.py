@@ -88,7 +88,7 @@ def parse_eval(arguments: Sequence[str]) -> tuple[EvalOptions, list[Config]]:
     changed = options.overrides
     if changed.task.name != base.task.name:
         raise ConfigError(f"--task.name {changed.task.name}: choose the game by --task")
-    tasks.load(changed.task).under(options.split)
+    tasks.load(changed.task).for_split(options.split)
     check_file("--json", options.json)
     configs = [_with(own.get(name, base), changed, base) for name in options.agents]
     for config in configs:

@@ -12,8 +12,8 @@ from gtr.config.task import TaskConfig
 from gtr.config.training import PolicySettings, PPOConfig, ReportConfig, TrainConfig
 
 __all__ = (
-    "Config", "CorrectorConfig", "GuidanceConfig", "PPOConfig", "PolicyConfig", "PolicySettings", "ReportConfig", "SftConfig",
-    "TaskConfig", "TrainConfig",
+    "Config", "CorrectorConfig", "GuidanceConfig", "PPOConfig", "PolicyConfig", "PolicySettings", "ReportConfig",
+    "SftConfig", "TaskConfig", "TrainConfig",
 )  # fmt: skip
 
 

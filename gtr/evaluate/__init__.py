@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from gtr import tasks
-from gtr.agent import Agent
+from gtr.agents import Agent
 from gtr.config import Config
 from gtr.config.io import check_code, settings_of
 from gtr.envs import EnvState, VecEnv
@@ -78,7 +78,7 @@ def _evaluate_api(agent: str, config: Config, split: Split, episodes: int, seed:
     from gtr.guidance import needs_chat
 
     with needs_chat(f"agent {agent}"):
-        from gtr.chat_agent import ChatAgent
+        from gtr.agents.chat import ChatAgent
     panel = make_panel(config.task, split, episodes, seed)
     task = tasks.load(panel.task)
     with closing(ChatAgent(agent, task, config.corrector, greedy)) as player:

@@ -32,7 +32,7 @@ class Panel:
 
 def make_panel(task_config: TaskConfig, split: Split, episodes: int, seed: int) -> Panel:
     """A panel that the same arguments always give again."""
-    config = tasks.load(task_config).under(split)
+    config = tasks.load(task_config).for_split(split)
     task = tasks.load(config)
     rng = np.random.default_rng([PANEL_SEED, seed])
     starts = [task.reset_arguments(rng) for _ in range(episodes)]
@@ -40,6 +40,6 @@ def make_panel(task_config: TaskConfig, split: Split, episodes: int, seed: int) 
     digest = hashlib.sha256(task.name.encode())
     for start in starts:
         image, info = env.reset(**start)
-        digest.update(np.asarray(image).tobytes() + task.goal_key(task.truth(info)).encode())
+        digest.update(np.asarray(image).tobytes() + task.state_key(task.truth(info)).encode())
     env.close()
     return Panel(f"{task.name}-{split}-{episodes}-{digest.hexdigest()[:6]}", config, split, starts)

@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from gtr.agent import Agent
+from gtr.agents import Agent
 from gtr.evaluate.panels import Panel, Split
 from gtr.metrics import health
 from gtr.stats import mean_interval, wilson

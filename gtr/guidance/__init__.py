@@ -54,8 +54,7 @@ def make_corrector(
     if is_path(guidance.corrector):
         return _own(guidance.corrector, config, task)
     with needs_chat(f"guidance.corrector {guidance.corrector}"):
-        from gtr.guidance.chat.corrector import ModelCorrector
-        from gtr.guidance.chat.judging import ModelJudge
+        from gtr.guidance.chat.correctors import ModelCorrector, ModelJudge
     kind = ModelCorrector if guidance.judge == "off" else ModelJudge
     return kind(config, task, folder, rank, ranks)
 

@@ -90,11 +90,12 @@ def _guidance(turns: Sequence[Turn]) -> dict[str, float | None]:
     return {
         "guidance/score": mean(scores),
         "guidance/judge_reward": mean(turn.judge_reward for turn in turns) if scores else None,
-        "guidance/correction": share(verdict.judgement is Judgement.WRONG for verdict in judged),
-        "guidance/hopeless": share(verdict.judgement is Judgement.HOPELESS for verdict in judged),
+        "guidance/correction": share(verdict.judgement is Judgement.INCORRECT for verdict in judged),
+        "guidance/hopeless": share(verdict.judgement is Judgement.UNSOLVABLE for verdict in judged),
         "guidance/absent": share(verdict.judgement is Judgement.ABSENT for verdict in asked),
         "guidance/skipped": 1 - len(asked) / len(verdicts),
-        "guidance/lesson": sum(v.judgement is Judgement.WRONG and v.thought is not None for v in verdicts) / len(turns),
+        "guidance/lesson": sum(v.judgement is Judgement.INCORRECT and v.thought is not None for v in verdicts)
+        / len(turns),
         "guidance/edit": mean(edit for turn in turns if (edit := _edit(turn)) is not None),
     }
 
@@ -102,7 +103,7 @@ def _guidance(turns: Sequence[Turn]) -> dict[str, float | None]:
 def _edit(turn: Turn) -> float | None:
     """The share of words that a correction changes in a complete thought."""
     verdict = turn.verdict
-    if verdict is None or verdict.judgement is not Judgement.WRONG or not verdict.thought or not complete(turn):
+    if verdict is None or verdict.judgement is not Judgement.INCORRECT or not verdict.thought or not complete(turn):
         return None
     before = [word for key in verdict.thought for word in WORD.findall(written(turn.parsed.fields.get(key, "")))]
     after = [word for value in verdict.thought.values() for word in WORD.findall(written(value))]

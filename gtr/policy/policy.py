@@ -172,9 +172,7 @@ class Policy:
         save_file(self.network.value_head.state_dict(), folder / VALUE_HEAD)
 
 
-def load_policy(
-    path: str | Path, config: PolicyConfig, seed: int = 0, device: torch.device | None = None
-) -> Policy:
+def load_policy(path: str | Path, config: PolicyConfig, seed: int = 0, device: torch.device | None = None) -> Policy:
     """Loads a policy from a model folder or hub id; a folder that `Policy.save` wrote also brings its value head.
 
     Args:

@@ -1,11 +1,13 @@
 """Files that a crash cannot spoil: whole files appear at once, JSON lines are complete or dropped."""
 
 import contextlib
+import errno
 import json
 import logging
 import math
 import os
-from collections.abc import Mapping
+import threading
+from collections.abc import Callable, Mapping
 from enum import Enum
 from fractions import Fraction
 from pathlib import Path
@@ -97,6 +99,98 @@ def read_lines(path: Path) -> list[dict[str, Any]]:
         return []
     lines = path.read_bytes().split(b"\n")[:-1]
     return [_record(path, index, line) for index, line in enumerate(lines, start=1)]
+
+
+UNUSABLE = (ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError)
+"""What a reader stumbles over in a record that is damaged, or of another version."""
+
+
+def read_usable(path: Path, use: Callable[[dict[str, Any]], object]) -> None:
+    """Hands every record of a file of JSON lines to `use`, in order; what cannot be read or used is left where it is.
+
+    One message says how many lines that were and what is wrong with the first. `use` must check before it changes
+    anything. A last line still being written is left out.
+    """
+    faults: list[str] = []
+    for number, line in enumerate(path.read_bytes().split(b"\n")[:-1] if path.exists() else (), start=1):
+        try:
+            record = json.loads(line)
+            if not isinstance(record, dict):
+                raise TypeError("it is not a record")
+            use(record)
+        except UNUSABLE as error:
+            faults.append(f"line {number}: {type(error).__name__}: {str(error)[:200]}")
+    if faults:
+        log.warning("%s: %d lines cannot be used and are set aside (%s)", path, len(faults), faults[0])
+
+
+class JsonlFile:
+    """JSON lines at a path, or nowhere, which threads add to: whole lines or none, on a full disk too.
+
+    A line is with the operating system when `append` returns.
+    """
+
+    def __init__(self, path: Path | None) -> None:
+        self._path = path
+        self._lock = threading.Lock()
+        self._handle: int | None = None
+        self._size = 0
+        """Bytes of whole lines."""
+        if path is not None:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            drop_torn_line(path)
+
+    def read(self, use: Callable[[dict[str, Any]], object]) -> None:
+        """Hands all records so far to `use`, as `read_usable` does."""
+        if self._path is not None:
+            read_usable(self._path, use)
+
+    def append(self, record: Mapping[str, Any]) -> None:
+        """Adds one record.
+
+        Raises:
+            RunError: it could not be written, and the file is as it was.
+        """
+        if self._path is None:
+            return
+        with self._lock:
+            try:
+                self._add(self._path, encode(record))
+            except OSError as error:
+                raise RunError(
+                    f"{self._path} cannot be written ({error.strerror or error}): mend that, for example by making "
+                    "room on the disk; nothing that was written before is lost"
+                ) from error
+
+    def _add(self, path: Path, line: bytes) -> None:
+        if self._handle is None:
+            self._handle = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o666)
+            self._size = os.fstat(self._handle).st_size
+        if os.fstat(self._handle).st_size > self._size:  # What a failed write left, where the file could not be cut.
+            os.ftruncate(self._handle, self._size)
+        try:
+            _write_all(self._handle, line)
+        except BaseException:
+            with contextlib.suppress(OSError):
+                os.ftruncate(self._handle, self._size)
+            raise
+        self._size += len(line)
+
+    def close(self) -> None:
+        """Closes the file; a later append opens it again."""
+        with self._lock:
+            if self._handle is not None:
+                os.close(self._handle)
+                self._handle = None
+
+
+def _write_all(handle: int, data: bytes) -> None:
+    rest = memoryview(data)
+    while rest:
+        written = os.write(handle, rest)
+        if written == 0:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        rest = rest[written:]
 
 
 def drop_torn_line(path: Path) -> None:

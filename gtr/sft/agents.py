@@ -88,12 +88,12 @@ def _make(config: Config, folder: Path) -> dict[str, Any]:
     fresh = config.policy.model in tiny.BUILDERS
     if not fresh:
         policy = load_policy(config.policy.model, replace(config.policy, freeze_vision=False), config.sft.seed)
-    examples = expert_examples(task, config, EPISODES, rng)
+    examples = expert_examples(task, EPISODES, rng)
     if fresh:
         texts = [e.reply for e in examples] + [e.prompt.text for e in examples]
         policy = _built(config, texts, folder)
     measured: dict[str, Any] = {}
-    if fresh and task.reading(examples[0].truth) is not None:
+    if fresh and task.visual_labels(examples[0].truth) is not None:
         measured["warm_up"] = warm_up(policy, task, config, rng)
         _freeze_vision(policy)
     if fresh and examples[0].reading:

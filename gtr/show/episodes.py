@@ -5,6 +5,7 @@ An episode that lies across two updates has a part in each; whoever shows them a
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from typing import Any
 
 from gtr.metrics.thought import written
@@ -54,7 +55,7 @@ def _part(turns: Sequence[Mapping[str, Any]]) -> tuple[Any, ...]:
         last.get("ending", Ending.RUNNING),
         int(bool(last.get("success"))),
         sum(one not in ("", Judgement.ABSENT, Judgement.SKIPPED) for one in judgements),
-        sum(one == Judgement.WRONG for one in judgements),
+        sum(one == Judgement.INCORRECT for one in judgements),
         sum(not turn.get("legal", True) for turn in turns),
         int(sum(number(turn.get("tokens")) for turn in turns)),
         round(sum(number(turn.get("logprob")) for turn in turns), 3),
@@ -63,9 +64,12 @@ def _part(turns: Sequence[Mapping[str, Any]]) -> tuple[Any, ...]:
 
 
 def judgement(turn: Mapping[str, Any]) -> str:
-    """The corrector's judgement of a turn; empty where there was no corrector."""
+    """The corrector's judgement of a turn, of older runs too; empty where there was no corrector."""
     verdict = turn.get("verdict")
-    return str(verdict.get("judgement", "")) if isinstance(verdict, Mapping) else ""
+    said = str(verdict.get("judgement", "")) if isinstance(verdict, Mapping) else ""
+    with suppress(ValueError):
+        said = str(Judgement(said))
+    return said
 
 
 def kind(turn: Mapping[str, Any]) -> str:

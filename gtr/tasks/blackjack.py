@@ -10,11 +10,11 @@ from gtr.tasks.defaults import Published, Tiny
 from gtr.tasks.hands import stated_value
 from gtr.tasks.looks import DeckSettings, DeckTask
 from gtr.tasks.reply import announced
-from gtr.tasks.task import Briefing
+from gtr.tasks.task import CorrectorSpec
 from gtr.types import Expert, Image, Observation, Parsed, Truth
 
 LONGEST = 8
-"""Player cards that `BlackjackTask.reading` has places for."""
+"""Player cards that `BlackjackTask.visual_labels` has places for."""
 
 
 def best_move(values: Sequence[int], shown: int) -> str:
@@ -138,7 +138,7 @@ class BlackjackTask(DeckTask):
         """The move named after the last "next" of the thoughts."""
         return announced(parsed.fields.get("thoughts"), MOVES)
 
-    def briefing(self) -> Briefing:
+    def corrector_spec(self) -> CorrectorSpec:
         """The rules, the check questions, and the exact best move as a tool."""
         rules = (
             "The picture shows the dealer's open card and the player's own cards. The player wants to come closer to "
@@ -152,7 +152,9 @@ class BlackjackTask(DeckTask):
             "step": "Is the announced move the one with the larger expected reward?",
         }
         types = {"dealer": int, "player": list[int], "thoughts": str}
-        return Briefing(rules, questions, {key: types[key] for key in self.thought_keys}, "", (self.find_best_move,))
+        return CorrectorSpec(
+            rules, questions, {key: types[key] for key in self.thought_keys}, "", (self.find_best_move,)
+        )
 
     def find_best_move(self, dealer: int, player: list[int]) -> str:
         """The move with the larger expected reward, from the dealer's open card and the player's cards; an ace is 1."""
@@ -160,7 +162,7 @@ class BlackjackTask(DeckTask):
             raise ValueError(f"every card must be a number from 1 to 10, not dealer {dealer}, player {player}")
         return best_move(player, dealer)
 
-    def objection(self, observation: Observation, thought: Mapping[str, Any]) -> str | None:
+    def validate_correction(self, observation: Observation, thought: Mapping[str, Any]) -> str | None:
         """Whether the cards and the announced move fit one another."""
         dealer, player = _stated(thought.get("dealer")), [_stated(card) for card in thought.get("player", ())]
         if not player or not all(1 <= card <= 10 for card in (dealer, *player)):
@@ -170,12 +172,12 @@ class BlackjackTask(DeckTask):
             return None
         return f'with {player} against {dealer} the thoughts must end with "next action is {due}"'
 
-    def goal_key(self, truth: Truth) -> str:
+    def state_key(self, truth: Truth) -> str:
         """The dealer's open card and the player's values in ascending order."""
         shown, hand = _seen(truth)
         return f"{shown} {sorted(hand)}"
 
-    def reading(self, truth: Truth) -> tuple[int, ...] | None:
+    def visual_labels(self, truth: Truth) -> tuple[int, ...] | None:
         """Ranks 1..13 of the dealer's open card and the player's cards, padded with 0 to 1 + `LONGEST` places.
 
         None for the rare longer hand.

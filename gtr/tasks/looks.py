@@ -23,8 +23,8 @@ class DeckTask(Task):
     splits: ClassVar[tuple[str, ...]] = ("same", "new-look")
     config: DeckSettings
 
-    def under(self, split: str) -> TaskConfig:
+    def for_split(self, split: str) -> TaskConfig:
         """``new-look`` shows another deck."""
         if split == "new-look":
             return replace(self.config, deck="dark" if self.config.deck != "dark" else "sketch")
-        return super().under(split)
+        return super().for_split(split)

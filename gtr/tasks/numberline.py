@@ -19,7 +19,7 @@ from gtr.tasks.defaults import Published, Tiny
 from gtr.tasks.looks import DeckSettings, DeckTask
 from gtr.tasks.options import known_options
 from gtr.tasks.reply import announced
-from gtr.tasks.task import Briefing
+from gtr.tasks.task import CorrectorSpec
 from gtr.types import Expert, Image, Observation, Parsed, Truth
 
 MOVES = ("-", "+")
@@ -183,7 +183,7 @@ class NumberLineTask(DeckTask):
         """The move named after the last "next" of the thoughts."""
         return announced(parsed.fields.get("thoughts"), MOVES)
 
-    def briefing(self) -> Briefing:
+    def corrector_spec(self) -> CorrectorSpec:
         """The rules and the check questions."""
         rules = (
             "The picture shows a target number and a current number. Each turn the player adds one (+) or subtracts "
@@ -195,9 +195,9 @@ class NumberLineTask(DeckTask):
             "step": "Does the announced move bring the current number closer to the target?",
         }
         types = {key: str if key == "thoughts" else int for key in self.thought_keys}
-        return Briefing(rules, questions, types)
+        return CorrectorSpec(rules, questions, types)
 
-    def objection(self, observation: Observation, thought: Mapping[str, Any]) -> str | None:
+    def validate_correction(self, observation: Observation, thought: Mapping[str, Any]) -> str | None:
         """Whether the numbers and the announced move fit one another."""
         goal, current = int(thought.get("target", 0)), int(thought.get("current", 0))
         if goal == current:
@@ -207,11 +207,11 @@ class NumberLineTask(DeckTask):
             return None
         return f'from {current} to {goal} the thoughts must end with "next action is {due}"'
 
-    def goal_key(self, truth: Truth) -> str:
+    def state_key(self, truth: Truth) -> str:
         """Target and current."""
         return f"{truth.state['Target']} {truth.state['Current']}"
 
-    def reading(self, truth: Truth) -> tuple[int, ...]:
+    def visual_labels(self, truth: Truth) -> tuple[int, ...]:
         """Target and current as the picture shows them."""
         return truth.state["Target"], truth.state["Current"]
 

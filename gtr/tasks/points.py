@@ -20,7 +20,7 @@ from gtr.tasks.looks import DeckSettings, DeckTask
 from gtr.tasks.points_env import EZPointsEnv, Points24Env, PointsEnv, action_words
 from gtr.tasks.reply import announced
 from gtr.tasks.solver import solutions
-from gtr.tasks.task import Briefing
+from gtr.tasks.task import CorrectorSpec
 from gtr.types import Expert, Image, Observation, Parsed, Truth
 
 FACES = {"ten": "J, Q and K count as 10", "rank": "J, Q and K count as 11, 12 and 13"}
@@ -67,11 +67,11 @@ class PointsTask(DeckTask):
         shuffled, loopholes = config.order == "shuffled", config.loopholes
         return self.env_class(config.image_size, config.deck, config.faces, config.hands, loopholes, shuffled)
 
-    def under(self, split: str) -> TaskConfig:
+    def for_split(self, split: str) -> TaskConfig:
         """``new-rules`` counts face cards otherwise."""
         if split == "new-rules":
             return replace(self.config, faces="rank" if self.config.faces != "rank" else "ten")
-        return super().under(split)
+        return super().for_split(split)
 
     def observe(self, image: Image, info: Mapping[str, Any]) -> Observation:
         """The picture, and the formula so far as text."""
@@ -194,7 +194,7 @@ class PointsTask(DeckTask):
         plan = self._working(truth, parsed.fields.get("formula"))
         return None if plan is None else written(plan) + "="
 
-    def on_course(self, truth: Truth, target: str | None) -> bool:
+    def plan_reachable(self, truth: Truth, target: str | None) -> bool:
         """Whether the formula so far can become `target`, or anything right where there is no target.
 
         An illegal number leaves the course too: its blank spoils no formula, but no plan ever wanted it.
@@ -209,7 +209,7 @@ class PointsTask(DeckTask):
         """The symbol named after the last "next" of the thoughts."""
         return announced(parsed.fields.get("thoughts"), self.words)
 
-    def briefing(self) -> Briefing:
+    def corrector_spec(self) -> CorrectorSpec:
         """The rules, the paper's check questions, and the solver as a tool."""
         game, faces = self.game, FACES[self.config.faces]
         rules = (
@@ -228,7 +228,7 @@ class PointsTask(DeckTask):
         }
         plan = f"a whole formula worth {game.goal} that begins with the current formula"
         types = {key: list[int] if key == "cards" else str for key in self.thought_keys}
-        return Briefing(rules, questions, types, plan, (self.find_all_correct_formulas,))
+        return CorrectorSpec(rules, questions, types, plan, (self.find_all_correct_formulas,))
 
     def find_all_correct_formulas(self, cards: list[int], current: str = "") -> list[str]:
         """All correct formulas for these card numbers that begin with the current formula (which may be empty).
@@ -252,7 +252,7 @@ class PointsTask(DeckTask):
             return False
         return plan[: len(begun)] == begun
 
-    def objection(self, observation: Observation, thought: Mapping[str, Any]) -> str | None:
+    def validate_correction(self, observation: Observation, thought: Mapping[str, Any]) -> str | None:
         """Whether cards, formula and announced symbol fit one another."""
         formula = observation.words["formula"]
         cards = [stated_value(card, self.config.faces) for card in thought.get("cards", ())]
@@ -265,11 +265,11 @@ class PointsTask(DeckTask):
         due, said = str((*plan, "=")[len(_begun(state))]), announced(thought.get("thoughts"), self.words)
         return None if said == due else f'the thoughts must end with "next symbol is {due}", as the formula says'
 
-    def goal_key(self, truth: Truth) -> str:
+    def state_key(self, truth: Truth) -> str:
         """The hand in ascending order and the formula so far."""
         return f"{sorted(truth.state['Numbers'])} {written(truth.state['Formula'])}"
 
-    def reading(self, truth: Truth) -> tuple[int, ...]:
+    def visual_labels(self, truth: Truth) -> tuple[int, ...]:
         """The ranks 1..13 in the picture, from left to right."""
         return tuple(rank_of(card) for card in truth.state["Cards"])
 

@@ -25,7 +25,7 @@ QUESTIONS: Mapping[str, str] = {
 
 
 @dataclass(frozen=True)
-class Briefing:
+class CorrectorSpec:
     """What a corrector that is a model is told about a game, in the task's own words (paper section 3.2)."""
 
     rules: str = ""
@@ -120,7 +120,7 @@ class Task(ABC):
         """The kind of game an episode is, by which evaluations tell success apart; None where all are alike."""
         return None
 
-    def under(self, split: str) -> TaskConfig:
+    def for_split(self, split: str) -> TaskConfig:
         """The settings under which a split of an evaluation is played.
 
         ``same`` is as trained; a game says in `splits` what else it has.
@@ -177,7 +177,7 @@ class Task(ABC):
         """The plan the thought states, if it is one that works from this state; else None."""
         return None
 
-    def on_course(self, truth: Truth, target: str | None) -> bool:
+    def plan_reachable(self, truth: Truth, target: str | None) -> bool:
         """Whether `target` can still be completed from this state, the one *after* an action."""
         return True
 
@@ -185,14 +185,14 @@ class Task(ABC):
         """The action that the thought itself announces, to measure whether actions follow thoughts; None if unsaid."""
         return None
 
-    def reading(self, truth: Truth) -> tuple[int, ...] | None:
+    def visual_labels(self, truth: Truth) -> tuple[int, ...] | None:
         """What the picture shows, as small class numbers of a fixed number of places; None if it has no such form.
 
         Tiny models learn to see from it before they learn to speak.
         """
         return None
 
-    def goal_key(self, truth: Truth) -> str:
+    def state_key(self, truth: Truth) -> str:
         """A string equal for two states that call for the same thought; groups thoughts by state in metrics."""
         return repr(sorted(truth.state.items(), key=lambda item: item[0]))
 
@@ -201,15 +201,15 @@ class Task(ABC):
         return {}
 
     # -- words for correctors that are models, optional: the defaults serve any game -----------------------------------
-    def briefing(self) -> Briefing:
+    def corrector_spec(self) -> CorrectorSpec:
         """Rules, check questions and tools for a corrector that is a model."""
-        return Briefing()
+        return CorrectorSpec()
 
     def fits(self, observation: Observation, target: str) -> bool:
         """Whether a kept plan can still be followed, as far as the game's words beside the picture tell."""
         return True
 
-    def objection(self, observation: Observation, thought: Mapping[str, Any]) -> str | None:
+    def validate_correction(self, observation: Observation, thought: Mapping[str, Any]) -> str | None:
         """What is wrong with a corrected thought by the rules alone, whatever the picture shows; None if nothing is.
 
         It goes back to the corrector as the reason for which it is asked again.

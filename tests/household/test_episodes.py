@@ -295,10 +295,10 @@ def test_success_is_told_by_kind_with_conditions_on_seen_and_unseen_rooms() -> N
     assert lost.conditions is not None
     assert lost.success <= lost.conditions[0] < 1
     assert lost.conditions[1] <= lost.conditions[0] <= lost.conditions[2]
-    numbers = {split: task_with().under(split).split for split in ("seen", "unseen")}
+    numbers = {split: task_with().for_split(split).split for split in ("seen", "unseen")}
     assert numbers == {"seen": "seen", "unseen": "unseen"}
     with pytest.raises(ConfigError, match="same, new-look, seen, unseen"):
-        task_with().under("new-rules")
+        task_with().for_split("new-rules")
 
 
 def test_the_description_names_versions_and_grammar() -> None:

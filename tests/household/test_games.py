@@ -271,7 +271,7 @@ def test_an_evaluation_needs_the_games_of_its_split_alone(tmp_path: Path, monkey
     (unseen / "game.tw-pddl").touch()
     monkeypatch.setattr(package, "missing", lambda: ())
     task = load(config.task)
-    other = load(task.under("unseen"))
+    other = load(task.for_split("unseen"))
     assert isinstance(other, ALFWorldTask)
     assert len(other.library) == 1
     with pytest.raises(TaskError, match="train does not exist"):

@@ -38,8 +38,8 @@ def run(task, seed=None, options=None, clumsy=0.0):
             assert all(task.check(truth, parsed, target).values())
             assert task.implied_action(parsed, observation) == expert.action
             assert task.stated_plan(truth, parsed) == (expert.target or expert.action)
-        assert task.on_course(truth, expert.target) == (BLANK not in truth.state.get("Formula", ()))
-        if expert.target and target and task.on_course(truth, target):
+        assert task.plan_reachable(truth, expert.target) == (BLANK not in truth.state.get("Formula", ()))
+        if expert.target and target and task.plan_reachable(truth, target):
             assert expert.target == target
         target = expert.target
         words = task.actions(observation)
@@ -154,10 +154,10 @@ def test_the_expert_keeps_the_target_while_it_can(points):
     assert points.expert(truth_of((10,)), "10-2+4*4=").target == "10-2+4*4="
     assert points.expert(truth_of((10, "*")), "10-2+4*4=").target == "10*4/2+4="
     assert points.expert(truth_of(("(", 2, "-")), "10-2+4*4=") is None
-    assert points.on_course(truth_of((10,)), "10-2+4*4=")
-    assert not points.on_course(truth_of((10, "*")), "10-2+4*4=")
-    assert points.on_course(truth_of((10, "*")), None)
-    assert not points.on_course(truth_of(("(", 2, "-")), None)
+    assert points.plan_reachable(truth_of((10,)), "10-2+4*4=")
+    assert not points.plan_reachable(truth_of((10, "*")), "10-2+4*4=")
+    assert points.plan_reachable(truth_of((10, "*")), None)
+    assert not points.plan_reachable(truth_of(("(", 2, "-")), None)
 
 
 def test_the_expert_completes_what_no_canonical_formula_begins(points):
@@ -171,15 +171,15 @@ def test_room_for_symbols_counts_blanks(points):
     for blanks in range(5):
         truth = truth_of([" "] * blanks, ("H3", "S4"), (3, 4))
         assert (ez.expert(truth) is None) == (blanks > 2)
-        assert ez.on_course(truth, "4*3=") == (blanks == 0)
+        assert ez.plan_reachable(truth, "4*3=") == (blanks == 0)
 
 
 def test_states_are_grouped_by_hand_and_formula(points):
     one = truth_of((2, "+"))
     same = truth_of((2, "+"), ("CK", "H4", "D4", "S2"), (10, 4, 4, 2))
-    assert points.goal_key(one) == points.goal_key(same)
-    assert points.goal_key(one) != points.goal_key(truth_of((2, "-")))
-    assert points.goal_key(one) != points.goal_key(truth_of((2, "+"), numbers=(2, 4, 4, 9)))
+    assert points.state_key(one) == points.state_key(same)
+    assert points.state_key(one) != points.state_key(truth_of((2, "-")))
+    assert points.state_key(one) != points.state_key(truth_of((2, "+"), numbers=(2, 4, 4, 9)))
 
 
 def test_prompts_say_what_the_state_says(points):
@@ -209,14 +209,14 @@ def test_illegal_words_are_no_actions(points):
 # -- readings -----------------------------------------------------------------------------------------------------
 def test_readings_name_what_the_picture_shows():
     _, info = load(settings("points24")).make_env().reset(seed=0, options={"cards": ["HK", "S2", "DT", "CA"]})
-    assert load(settings("points24")).reading(Truth(info)) == (13, 2, 10, 1)
+    assert load(settings("points24")).visual_labels(Truth(info)) == (13, 2, 10, 1)
     line = load(TaskConfig(name="numberline"))
-    assert line.reading(Truth(line.make_env().reset(options={"target": 4, "current": 1})[1])) == (4, 1)
+    assert line.visual_labels(Truth(line.make_env().reset(options={"target": 4, "current": 1})[1])) == (4, 1)
     jack = load(TaskConfig(name="blackjack"))
     _, info = jack.make_env().reset(seed=0, options={"dealer": ["HQ"], "player": ["H2", "S3", "D4"]})
-    assert jack.reading(Truth(info)) == (12, 2, 3, 4, 0, 0, 0, 0, 0)
+    assert jack.visual_labels(Truth(info)) == (12, 2, 3, 4, 0, 0, 0, 0, 0)
     _, info = jack.make_env().reset(seed=0, options={"dealer": [1], "player": [1] * 9})
-    assert jack.reading(Truth(info)) is None
+    assert jack.visual_labels(Truth(info)) is None
 
 
 # -- number line and blackjack ------------------------------------------------------------------------------------

@@ -21,7 +21,7 @@ from gtr.tasks.alfworld.workers import THOR_LOAD_SECONDS, THOR_STEP_SECONDS, Wor
 from gtr.tasks.alfworld.world import SHORT, SHORT_OF, Kind
 from gtr.tasks.defaults import Published, Tiny
 from gtr.tasks.looks import DeckTask
-from gtr.tasks.task import Briefing, Finding
+from gtr.tasks.task import CorrectorSpec, Finding
 from gtr.types import Expert, Image, Observation, Parsed, Truth
 
 IDLE = frozenset({"look", "inventory", "help"})
@@ -110,11 +110,11 @@ class ALFWorldTask(DeckTask):
         """The kind of task, by its short name."""
         return SHORT_OF[Kind(truth.state["kind"])]
 
-    def under(self, split: str) -> TaskConfig:
+    def for_split(self, split: str) -> TaskConfig:
         """``seen`` and ``unseen`` are ALFWorld's own splits; a household has no rules to change."""
         if split in ("seen", "unseen"):
             return replace(self.config, split="seen" if split == "seen" else "unseen")
-        return super().under(split)
+        return super().for_split(split)
 
     # -- words ----------------------------------------------------------------------------------------------------
     def prompt(self, observation: Observation) -> str:
@@ -184,11 +184,11 @@ class ALFWorldTask(DeckTask):
             "step": said is not None and said in self._moves(truth),
         }
 
-    def briefing(self) -> Briefing:
+    def corrector_spec(self) -> CorrectorSpec:
         """Rules and check questions for a corrector that is a model."""
-        return Briefing(words.RULES, words.QUESTIONS)
+        return CorrectorSpec(words.RULES, words.QUESTIONS)
 
-    def on_course(self, truth: Truth, target: str | None) -> bool:
+    def plan_reachable(self, truth: Truth, target: str | None) -> bool:
         """Whether the goal is reached or can still be reached."""
         return truth.state["conditions"] == 1 or bool(self._moves(truth))
 
@@ -196,12 +196,12 @@ class ALFWorldTask(DeckTask):
         """The command named after the last "next" of the thoughts."""
         return words.announced(parsed.fields.get("thoughts"), self.actions(observation))
 
-    def goal_key(self, truth: Truth) -> str:
+    def state_key(self, truth: Truth) -> str:
         """The game, the place, what is in hand and what has been seen."""
         state, memory = truth.state["state"], truth.state["memory"]
         return f"{truth.state['game']} {memory.facing} {state.held} {sorted(memory.seen)} {sorted(state.opened)}"
 
-    def reading(self, truth: Truth) -> tuple[int, ...]:
+    def visual_labels(self, truth: Truth) -> tuple[int, ...]:
         """Class numbers of the receptacle in front, its door, and the kind in hand."""
         state, memory = truth.state["state"], truth.state["memory"]
         return words.reading(truth.state["room"], state, memory.facing)

@@ -18,8 +18,8 @@ from gtr import cli
 from gtr.config import CorrectorConfig
 from gtr.errors import CorrectorError
 from gtr.guidance import make_corrector
+from gtr.guidance.chat.local import Generator, _Sampler
 from gtr.guidance.chat.questions import Corrections, picture
-from gtr.guidance.chat.writer import Writer, _Sampler
 from gtr.policy import tiny
 from gtr.types import Judgement
 
@@ -60,13 +60,13 @@ def taught(tmp_path_factory):
         patch.setattr(tiny, "VOCABULARY", 1500)  # Long tokens: a whole question is a few dozen.
         patch.setattr(tiny, "FEW_WORDS", 10**6)
         tiny.build("tiny-llava", [*texts, chats[0][0]["content"], answer], 72, 0, folder)
-    writer = Writer(CorrectorConfig(model=str(folder), device="cpu"))
-    policy = writer._model
+    generator = Generator(CorrectorConfig(model=str(folder), device="cpu"))
+    policy = generator._model
     policy.network.requires_grad_(True).train()
     optimizer = torch.optim.AdamW(policy.network.model.parameters(), lr=3e-3)
     reply = policy.encode_reply(answer)
     for step in range(80):
-        rows = [writer._encode(chats[(step * 4 + i) % len(chats)]) for i in range(4)]
+        rows = [generator._encode(chats[(step * 4 + i) % len(chats)]) for i in range(4)]
         ids, mask = policy.pad([reply] * 4)
         scores = policy.network(tiny_batch(rows, policy), ids, mask, torch.ones(4))
         loss = -scores.logprobs.sum() / mask.sum()
@@ -89,13 +89,13 @@ def tiny_batch(rows, policy):
 def batches(monkeypatch):
     """The sizes of the batches that are written."""
     sizes = []
-    write = Writer.write
+    answer = Generator.answer
 
     def noted(self, chats):
         sizes.append(len(chats))
-        return write(self, chats)
+        return answer(self, chats)
 
-    monkeypatch.setattr(Writer, "write", noted)
+    monkeypatch.setattr(Generator, "answer", noted)
     return sizes
 
 
@@ -108,7 +108,7 @@ def test_judges_in_batches_records_and_never_asks_twice(taught, tmp_path, batche
     verdicts = [future.result(120) for future in corrector.judge(cases)]
     values = corrector.metrics()
     corrector.close()
-    assert {verdict.judgement for verdict in verdicts} == {Judgement.WRONG}
+    assert {verdict.judgement for verdict in verdicts} == {Judgement.INCORRECT}
     assert all(verdict.thought == THOUGHT for verdict in verdicts)
     assert sum(batches) == values["corrector/requests"] == 6
     assert max(batches) == 4
@@ -138,7 +138,7 @@ def test_an_answer_depends_on_its_chat_alone(kind, most, build_model):
 
     The tiny Qwen is shown one: its template puts pictures side by side, which the real one's never does.
     """
-    writer = Writer(CorrectorConfig(model=str(build_model(kind, "numberline")), max_tokens=8, temperature=1.0))
+    generator = Generator(CorrectorConfig(model=str(build_model(kind, "numberline")), max_tokens=8, temperature=1.0))
     rng = np.random.default_rng(0)
     images = [picture(rng.integers(0, 256, (96, 96, 3), dtype=np.uint8), CorrectorConfig()) for _ in range(3)]
     system = {"role": "system", "content": "Judge <image> </s>."}
@@ -146,14 +146,14 @@ def test_an_answer_depends_on_its_chat_alone(kind, most, build_model):
     shown = (images[:1], images[1 : 1 + most], images[:most])
     chats = [[system, {"role": "user", "content": [text, *of]}] for text, of in zip(texts, shown, strict=True)]
     state = torch.get_rng_state()
-    alone = [writer.write([one])[0] for one in chats]
+    alone = [generator.answer([one])[0] for one in chats]
     torch.manual_seed(7)
-    together = writer.write(chats[::-1])[::-1]
+    together = generator.answer(chats[::-1])[::-1]
     assert [one.text for one in together] == [one.text for one in alone]
     assert len({one.text for one in alone}) > 1
-    assert [one.tokens_in for one in together] == [one.tokens_in for one in alone]
+    assert [one.tokens.sent for one in together] == [one.tokens.sent for one in alone]
     torch.set_rng_state(state)
-    writer.write(chats)
+    generator.answer(chats)
     assert torch.equal(torch.get_rng_state(), state)
 
 
@@ -182,16 +182,16 @@ def test_rules_reach_models_whose_template_knows_no_system_role(template, build_
     folder = tmp_path / "model"
     shutil.copytree(build_model("tiny-llava", "numberline"), folder)
     (folder / "chat_template.jinja").write_text(template)
-    writer = Writer(CorrectorConfig(model=str(folder)))
+    generator = Generator(CorrectorConfig(model=str(folder)))
     says = [
         {"role": "system", "content": "the rules"},
         {"role": "user", "content": [{"type": "text", "text": "the turn"}]},
     ]
-    asked = [{"role": one["role"], "content": writer._for_template(one)} for one in says]
-    assert writer._templated(asked) == "the rules\n\nthe turn"
+    asked = [{"role": one["role"], "content": generator._for_template(one)} for one in says]
+    assert generator._templated(asked) == "the rules\n\nthe turn"
     (folder / "chat_template.jinja").write_text("{{ messages[0].content[0].text }}")
     with pytest.raises(CorrectorError, match="no usable chat template: it leaves out"):
-        Writer(CorrectorConfig(model=str(folder)))._templated(asked)
+        Generator(CorrectorConfig(model=str(folder)))._templated(asked)
 
 
 def test_mistakes_are_named(build_model):
@@ -220,8 +220,8 @@ def test_examined_and_trained_under(taught, settings, tmp_path, capsys):
     words = f"corrector-eval --task numberline --who local --thoughts 3 --corrector.model {taught} --task.image_size 64"
     words += f" --task.prompt compact --corrector.temperature 0 --corrector.max_tokens 40 --json {tmp_path}/found.json"
     assert cli.run(words.split()) == 0
-    found = {one["fault"]: one for one in json.loads((tmp_path / "found.json").read_text())["scores"]}
-    assert found["right"]["found"]["estimate"] == 0, "it finds fault with everything"
+    found = {one["kind"]: one for one in json.loads((tmp_path / "found.json").read_text())["scores"]}
+    assert found["correct"]["found"]["estimate"] == 0, "it finds fault with everything"
     assert found["misread"]["found"]["estimate"] == 1
     assert "per 1,000 turns" in capsys.readouterr().out
 

@@ -1,5 +1,6 @@
 """Whole rollouts and runs under a chat corrector: nothing lost, nothing doubled, nothing paid twice, replayed alike."""
 
+import gzip
 import json
 import signal
 import subprocess
@@ -62,11 +63,11 @@ def test_two_thousand_turns_with_every_third_request_failing(tmp_path, monkeypat
         noted = recorded[turn.env, turn.episode, turn.index]
         assert (noted["judgement"], noted["thought"]) == (turn.verdict.judgement, turn.verdict.thought)
         checks = task.check(turn.truth, turn.parsed, None)
-        if turn.verdict.judgement is Judgement.WRONG:
+        if turn.verdict.judgement is Judgement.INCORRECT:
             lesson = parse(write(turn.verdict.thought, "1"), True, task.thought_keys)
             assert all(task.check(turn.truth, lesson, None).values()), "a lesson of another turn"
             assert not all(checks.values())
-        elif turn.verdict.judgement is Judgement.RIGHT:
+        elif turn.verdict.judgement is Judgement.CORRECT:
             assert all(checks.values())
     assert counts[Judgement.ABSENT] < 0.1 * envs * turns
     billed = (server.billed_in * 2.5 + server.billed_out * 10) / 1e6
@@ -111,7 +112,7 @@ def test_verdicts_are_overlapped_with_playing(tmp_path, monkeypatch):
         rollout = collector.collect()
         spent = time.monotonic() - started
         corrector.close()
-    assert {turn.verdict.judgement for turn in rollout.flat()} >= {Judgement.RIGHT, Judgement.WRONG}
+    assert {turn.verdict.judgement for turn in rollout.flat()} >= {Judgement.CORRECT, Judgement.INCORRECT}
     assert server.most_at_once > 32, "more than one step's turns are asked about at a time"
     one_after_another = len(server.requests) * 2.0
     assert spent < one_after_another / 5
@@ -179,6 +180,49 @@ def test_a_run_whose_server_dies_goes_on_pays_once_and_replays_to_the_same_curve
     files = [file for file in Path(tmp_path).rglob("*") if file.is_file()]
     assert len(files) > 10
     assert not [file for file in files if secret in file.read_bytes()]
+
+
+class Echoing(Server):
+    """Repeats what it was called with in every answer, in letters and in JSON's spelling, and in its errors."""
+
+    def answer(self, body, truth):
+        answer = super().answer(body, truth)
+        (bearer,) = self.keys
+        if answer["correction"]:
+            answer["correction"]["thoughts"] = f"{bearer} {answer['correction']['thoughts']}"
+        return {**answer, "seen": bearer}
+
+    def message(self, body):
+        said = super().message(body)
+        (bearer,) = self.keys
+        spelt = "".join(f"\\u{ord(letter):04x}" for letter in bearer[7:])
+        return {"content": said["content"].replace(bearer[7:], spelt)} if len(self.requests) % 2 else said
+
+
+@pytest.mark.slow
+def test_a_key_that_the_server_repeats_is_in_no_file_of_the_run(tmp_path, monkeypatch, build_model, caplog):
+    import gtr.envs
+    from gtr.train import train
+
+    caplog.set_level("DEBUG")
+    see = gtr.envs.VecEnv._see
+    with Echoing(load(settings(None, "ezpoints")), fault_share=0.3, faults=("500",)) as server:
+
+        def seen(self, seat, image, info):
+            see(self, seat, image, info)
+            server.show(seat.prompt.image, seat.truth)
+
+        monkeypatch.setattr(gtr.envs.VecEnv, "_see", seen)
+        run = train(small(server.url, tmp_path, build_model("tiny-llava", "ezpoints"), retries=9))
+    assert server.failed["500"] > 0
+    secret = b"sk-very-secret-0123456789"
+    every = [file for file in Path(tmp_path).rglob("*") if file.is_file()]
+    files = {file: (gzip.decompress if file.suffix == ".gz" else bytes)(file.read_bytes()) for file in every}
+    assert not [file for file, data in files.items() if secret in data]
+    told = [file for file, data in files.items() if b"Bearer (key)" in data]
+    assert {file.parent.name for file in told} >= {"corrector", "turns"}, "the answers were kept"
+    assert secret.decode() not in caplog.text
+    assert curve(run)[0]["guidance/lesson"] > 0
 
 
 @pytest.mark.slow

@@ -3,12 +3,14 @@
 from collections.abc import Mapping
 from enum import StrEnum
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
+
+from pydantic import BaseModel, BeforeValidator, Field, StrictBool, StrictInt, StrictStr
 
 from gtr.errors import CorrectorError
-from gtr.guidance.chat.lines import Lines
+from gtr.guidance.chat.answers import clean, clean_thought
 from gtr.guidance.corrector import Case
-from gtr.report.files import plain, read_lines
+from gtr.report.files import JsonlFile, plain, read_usable
 from gtr.types import Judgement, Verdict
 
 UNANSWERED = (Judgement.ABSENT, Judgement.SKIPPED)
@@ -31,19 +33,50 @@ class Source(StrEnum):
     REPLAY = "replay"
 
 
-class Journal:
-    """The verdicts of one process of a run; of a turn that occurs twice, after a resume, the last line counts."""
+class VerdictRecord(BaseModel):
+    """A verdict as it stands on file. What is read back is as fit to be learnt from as an answer that just came."""
+
+    judgement: Annotated[Judgement, BeforeValidator(Judgement)]
+    thought: Annotated[dict[str, Any], BeforeValidator(clean_thought)] | None
+    action: Annotated[StrictStr, BeforeValidator(clean)] | None
+    answers: dict[StrictStr, StrictBool]
+    target: Annotated[StrictStr, BeforeValidator(clean)] | None
+    stop: StrictBool
+    score: Annotated[float, Field(ge=0, le=1)] | None
+
+
+class Line(BaseModel):
+    """One turn's verdict, what it was asked by, and where it came from."""
+
+    env: StrictInt
+    episode: StrictInt
+    turn: StrictInt
+    key: StrictStr
+    verdict: VerdictRecord
+
+
+class VerdictCache:
+    """The verdicts of one process of a run; of a turn that occurs twice, after a resume, the last line counts.
+
+    A line that cannot be used is set aside with a message, and its turn is asked about again.
+    """
 
     def __init__(self, file: Path | None, replay: Path | None = None) -> None:
-        self._lines = Lines(file)
+        self._file = JsonlFile(file)
         self._answers: dict[str, Verdict] = {}
         self._turns: dict[tuple[int, int, int], tuple[str, Verdict]] = {}
         self._replay = replay
-        for line in read_lines(replay) if replay else self._lines.read():
-            verdict = verdict_of(line["verdict"])
-            self._turns[line["env"], line["episode"], line["turn"]] = line["key"], verdict
-            if verdict.judgement not in UNANSWERED:
-                self._answers[line["key"]] = verdict
+        if replay is None:
+            self._file.read(self._take)
+        else:
+            read_usable(replay, self._take)
+
+    def _take(self, record: Mapping[str, Any]) -> None:
+        line = Line.model_validate(record)
+        verdict = verdict_of(line.verdict)
+        self._turns[line.env, line.episode, line.turn] = line.key, verdict
+        if verdict.judgement not in UNANSWERED:
+            self._answers[line.key] = verdict
 
     def find(self, key: str) -> Verdict | None:
         """The answer to what was asked before."""
@@ -73,11 +106,11 @@ class Journal:
         if verdict.judgement not in UNANSWERED:
             self._answers[key] = verdict
         where = {"env": case.env, "episode": case.episode, "turn": case.index, "key": key, "source": str(source)}
-        self._lines.append({**where, "verdict": verdict_record(verdict)})
+        self._file.append({**where, "verdict": verdict_record(verdict)})
 
     def close(self) -> None:
         """Closes the file."""
-        self._lines.close()
+        self._file.close()
 
 
 def verdict_record(verdict: Verdict) -> dict[str, Any]:
@@ -93,14 +126,6 @@ def verdict_record(verdict: Verdict) -> dict[str, Any]:
     }
 
 
-def verdict_of(record: Mapping[str, Any]) -> Verdict:
+def verdict_of(record: VerdictRecord) -> Verdict:
     """The verdict that `verdict_record` wrote."""
-    return Verdict(
-        Judgement(record["judgement"]),
-        record["thought"],
-        record["action"],
-        record["answers"],
-        record["target"],
-        record["stop"],
-        record["score"],
-    )
+    return Verdict(**dict(record))

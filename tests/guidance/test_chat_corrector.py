@@ -38,8 +38,8 @@ def test_judges_every_card_game(game, tmp_path):
             server.show(case.prompt.image, case.truth)
         verdicts = judge(corrector, *cases)
         corrector.close()
-    assert [verdict.judgement for verdict in verdicts] == [Judgement.RIGHT, Judgement.WRONG, Judgement.WRONG]
-    assert verdicts[0].answers == dict.fromkeys(task.briefing().questions, True)
+    assert [verdict.judgement for verdict in verdicts] == [Judgement.CORRECT, Judgement.INCORRECT, Judgement.INCORRECT]
+    assert verdicts[0].answers == dict.fromkeys(task.corrector_spec().questions, True)
     expert = task.expert(cases[1].truth)
     assert verdicts[1].thought == expert.thought
     assert verdicts[1].answers["perception"] is False
@@ -145,7 +145,9 @@ def test_budget_holds_with_many_requests_in_flight(tmp_path):
     assert spent == pytest.approx(values["corrector/usd"])
     assert 0.02 < spent <= 0.15
     counts = [verdict.judgement for verdict in verdicts]
-    assert counts.count(Judgement.WRONG) + counts.count(Judgement.HOPELESS) + counts.count(Judgement.SKIPPED) == 30
+    assert (
+        counts.count(Judgement.INCORRECT) + counts.count(Judgement.UNSOLVABLE) + counts.count(Judgement.SKIPPED) == 30
+    )
     assert counts.count(Judgement.SKIPPED) == values["corrector/unfunded"] > 0
 
 
@@ -254,7 +256,7 @@ def test_each_fault_costs_a_turn_at_most(fault, tmp_path):
         assert verdict.judgement is Judgement.ABSENT
         assert values["corrector/failed"] + values["corrector/invalid"] > 0
         server.fault_share = 0.0
-        assert judge(corrector, case)[0].judgement is Judgement.WRONG, "the next answer is taken"
+        assert judge(corrector, case)[0].judgement is Judgement.INCORRECT, "the next answer is taken"
         corrector.close()
 
 
@@ -266,7 +268,7 @@ def test_asks_only_where_the_settings_say(tmp_path):
             server.show(case.prompt.image, case.truth)
         fast = {"structured": "json_schema", "tools": "off"}
         doubting = make_corrector(settings(server.url, ask="doubted", **fast), task, tmp_path / "a")
-        assert [one.judgement for one in judge(doubting, *cases)] == [Judgement.RIGHT, Judgement.WRONG]
+        assert [one.judgement for one in judge(doubting, *cases)] == [Judgement.CORRECT, Judgement.INCORRECT]
         doubting.close()
         assert len(server.requests) == 1
         silent = make_corrector(settings(server.url, ask_share=0.0, **fast), task, tmp_path / "b")

@@ -17,9 +17,9 @@ from gtr.config import CorrectorConfig
 from gtr.errors import CorrectorError
 from gtr.guidance import make_corrector
 from gtr.guidance.chat.answers import BadAnswer, answer_form, read_answer
-from gtr.guidance.chat.failures import Kind
 from gtr.guidance.chat.ledger import Ledger
 from gtr.guidance.chat.limits import Pace
+from gtr.guidance.chat.model import FailureKind, Tokens
 from gtr.guidance.chat.questions import Corrections
 from gtr.report.costs import costs_line
 from gtr.types import Judgement
@@ -35,14 +35,14 @@ def test_a_killed_process_leaves_no_request_uncounted(tmp_path):
     first = Ledger(file, 1.0)
     numbers = [first.reserve(0.3) for _ in range(4)]
     assert numbers == [1, 2, 3, None], "the budget does not hold a fourth"
-    first.answered(1, 0.1, 100, 10, 0.5)
-    first.failed(2, Kind.TIMEOUT, 0.3, 60.0)
+    first.answered(1, 0.1, Tokens(100, 10), 0.5)
+    first.failed(2, FailureKind.TIMEOUT, 0.3, 60.0)
     after = Ledger(file, 1.0)  # The first one was killed with a request under way.
     assert (after.usd, after.usd_unsure) == pytest.approx((0.1, 0.6))
     assert after.metrics()["corrector/failed/lost"] == 1
     assert after.reserve(0.35) is None
     assert after.reserve(0.25) == 4
-    after.answered(4, 0.2, 1, 1, 0.1)
+    after.answered(4, 0.2, Tokens(1, 1), 0.1)
     again = Ledger(file, None)
     assert (again.usd, again.usd_unsure) == pytest.approx((0.3, 0.6)), "what was lost is counted once"
     assert again.metrics()["corrector/requests"] == 4
@@ -113,7 +113,7 @@ def test_turns_of_a_game_without_plans_do_not_wait_for_one_another(tmp_path):
         for case in cases:
             server.show(case.prompt.image, case.truth)
         corrector = make_corrector(settings(server.url, "numberline", structured="prompt"), task, tmp_path)
-        assert all(future.result(30).judgement is Judgement.WRONG for future in corrector.judge(cases))
+        assert all(future.result(30).judgement is Judgement.INCORRECT for future in corrector.judge(cases))
         corrector.close()
     assert server.most_at_once == 6
 
@@ -151,7 +151,7 @@ def test_a_verdict_is_remembered_by_all_that_was_asked_and_nothing_else():
 
 
 def test_an_answer_is_found_behind_thoughts_in_json():
-    form = answer_form(load(settings(None, "numberline")).briefing(), ("thoughts",))
+    form = answer_form(load(settings(None, "numberline")).corrector_spec(), ("thoughts",))
     answer = {
         "seen": "2 and 4",
         "checks": {"perception": True, "step": True},
@@ -176,9 +176,9 @@ def test_costs_in_a_line():
     for outcome in range(3):
         number = ledger.reserve(0.5)
         if outcome:
-            ledger.answered(number, 0.25, 1000, 50, float(outcome))
+            ledger.answered(number, 0.25, Tokens(1000, 50), float(outcome))
         else:
-            ledger.failed(number, Kind.TIMEOUT, 0.5, 60.0)
+            ledger.failed(number, FailureKind.TIMEOUT, 0.5, 60.0)
     ledger.count("cache_hits")
     assert costs_line(ledger.metrics()) == (
         "$0.50 (+ at most $0.50) for 3 requests, 1 failed (timeout 1); 2,000 tokens in, 100 out; "

@@ -6,17 +6,16 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import final
 
-from gtr.agent import Agent
+from gtr.agents import Agent
 from gtr.config import CorrectorConfig
 from gtr.envs import EnvState
 from gtr.errors import CorrectorError
 from gtr.guidance.chat.client import Client
-from gtr.guidance.chat.failures import Broke, Failure
+from gtr.guidance.chat.conversation import Toolbox
 from gtr.guidance.chat.ledger import Ledger
+from gtr.guidance.chat.model import BudgetExceeded, Failure, Message
 from gtr.guidance.chat.prices import price_of
 from gtr.guidance.chat.questions import picture
-from gtr.guidance.chat.speaker import Message
-from gtr.guidance.chat.toolbox import Toolbox
 from gtr.tasks.task import Task
 from gtr.types import Reply
 
@@ -36,7 +35,7 @@ class ChatAgent(Agent):
         self.ledger = Ledger(None, config.budget_usd)
         self._runner = asyncio.Runner()
         self._client = self._runner.run(self._connect())
-        functions = task.briefing().tools if kind + ":" == WITH_TOOLS else ()
+        functions = task.corrector_spec().tools if kind + ":" == WITH_TOOLS else ()
         self._tools = Toolbox(functions, self._config, self._client, self.ledger)
 
     async def _connect(self) -> Client:
@@ -55,7 +54,7 @@ class ChatAgent(Agent):
             said = await self._tools.talk(messages) if self._tools.tools else None
             if said is None:
                 said = (await self._client.ask(messages)).text
-        except Broke:
+        except BudgetExceeded:
             raise CorrectorError(
                 f"the budget of ${self._config.budget_usd:g} was spent before the panel was played to its end: raise "
                 "corrector.budget_usd, or lower --episodes"

@@ -1,4 +1,4 @@
-"""Where a question goes: to a replayed run, a free rule, the journal of what was asked before, or the model."""
+"""Where a question goes: to a replayed run, a free rule, the cache of what was asked before, or the model."""
 
 import asyncio
 import hashlib
@@ -6,13 +6,12 @@ import logging
 
 from gtr.config import Config
 from gtr.errors import CorrectorError
+from gtr.guidance.chat.cache import Source, VerdictCache
+from gtr.guidance.chat.capabilities import Capabilities, find_capabilities
 from gtr.guidance.chat.conversation import Conversation
-from gtr.guidance.chat.failures import Broke, Failure, Kind
-from gtr.guidance.chat.journal import Journal, Source
 from gtr.guidance.chat.ledger import Ledger
-from gtr.guidance.chat.probe import Abilities, find_abilities
+from gtr.guidance.chat.model import BudgetExceeded, ChatModel, Failure, FailureKind
 from gtr.guidance.chat.questions import Question
-from gtr.guidance.chat.speaker import Speaker
 from gtr.guidance.corrector import Case
 from gtr.guidance.judge import UNREADABLE
 from gtr.tasks.task import Task
@@ -23,39 +22,39 @@ SKIPPED = Verdict(Judgement.SKIPPED)
 log = logging.getLogger(__name__)
 
 
-class Desk:
+class Dispatcher:
     """All that happens to one process's questions, on its event loop."""
 
-    def __init__(self, config: Config, task: Task, ledger: Ledger, journal: Journal, speaker: Speaker, rank: int):
+    def __init__(self, config: Config, task: Task, ledger: Ledger, cache: VerdictCache, model: ChatModel, rank: int):
         self._task, self._config, self._guidance = task, config.corrector, config.guidance
         self._seed, self._rank = config.seed, rank
-        self._ledger, self._journal, self._speaker = ledger, journal, speaker
-        self._conversation = Conversation(task, config.corrector, speaker, ledger)
+        self._ledger, self._cache, self._model = ledger, cache, model
+        self._conversation = Conversation(task, config.corrector, model, ledger)
         self._tools = self._conversation.tools.specs()
         self._asking: dict[str, asyncio.Task[Verdict]] = {}
         """By what is asked: questions under way, so that the same is never asked twice at a time."""
-        self._abilities: asyncio.Task[Abilities] | None = None
+        self._capabilities: asyncio.Task[Capabilities] | None = None
         self._said: set[str] = set()
 
     async def verdict(self, case: Case, question: Question) -> Verdict:
         """The verdict of a turn, recorded before it is returned."""
         key = question.key(self._config, self._tools)
-        replayed = self._journal.replayed(case, key)
+        replayed = self._cache.replayed(case, key)
         if replayed is not None:
             verdict, source = replayed, Source.REPLAY
         elif (free := self._free(case)) is not None:
             verdict, source = free
-        elif (known := self._journal.find(key)) is not None:
+        elif (known := self._cache.find(key)) is not None:
             self._ledger.count("cache_hits")
             verdict, source = known, Source.CACHE
         else:
             verdict, source = await self._asked(case, question, key)
-        self._journal.write(case, key, verdict, source)
+        self._cache.write(case, key, verdict, source)
         return verdict
 
     def record(self, case: Case, question: Question, verdict: Verdict, source: Source) -> None:
         """Records a verdict that another one implies."""
-        self._journal.write(case, question.key(self._config, self._tools), verdict, source)
+        self._cache.write(case, question.key(self._config, self._tools), verdict, source)
 
     def _free(self, case: Case) -> tuple[Verdict, Source] | None:
         """What is decided without asking."""
@@ -69,7 +68,7 @@ class Desk:
             answers = self._task.check(case.truth, case.parsed, None)
             if answers and all(answers.values()):
                 target = self._task.stated_plan(case.truth, case.parsed)
-                return Verdict(Judgement.RIGHT, answers=answers, target=target), Source.RULE
+                return Verdict(Judgement.CORRECT, answers=answers, target=target), Source.RULE
         if self._config.ask_share < 1 and self._draw(case) >= self._config.ask_share:
             return SKIPPED, Source.SETTINGS
         return None
@@ -89,13 +88,13 @@ class Desk:
         try:
             verdict = await asyncio.shield(asking)
         except Failure as failure:
-            event = {Kind.INVALID: "invalid", Kind.DOWN: "down"}.get(failure.kind)
+            event = {FailureKind.INVALID: "invalid", FailureKind.DOWN: "down"}.get(failure.kind)
             if event and not shared:
                 self._ledger.count(event)
             log.info("no verdict for environment %d, turn %d: %s: %s", case.env, case.index, failure.kind, failure)
             return ABSENT, Source.FAILED
-        except Broke:
-            return self._broke(), Source.BUDGET
+        except BudgetExceeded:
+            return self._unfunded(), Source.BUDGET
         if shared:
             self._ledger.count("cache_hits")
         return verdict, Source.CACHE if shared else Source.ASKED
@@ -103,20 +102,20 @@ class Desk:
     async def _ask(self, question: Question) -> Verdict:
         return await self._conversation.verdict(question, await self._able())
 
-    async def _able(self) -> Abilities:
+    async def _able(self) -> Capabilities:
         """What the server can do, found out by the first question; after a failure by the next one."""
-        finding = self._abilities
+        finding = self._capabilities
         if finding is None:
-            work = find_abilities(self._speaker, self._config, bool(self._tools))
-            finding = self._abilities = asyncio.create_task(work)
+            work = find_capabilities(self._model, self._config, bool(self._tools))
+            finding = self._capabilities = asyncio.create_task(work)
         try:
             return await asyncio.shield(finding)
-        except (Failure, Broke):
-            if self._abilities is finding:
-                self._abilities = None
+        except (Failure, BudgetExceeded):
+            if self._capabilities is finding:
+                self._capabilities = None
             raise
 
-    def _broke(self) -> Verdict:
+    def _unfunded(self) -> Verdict:
         self._ledger.count("unfunded")
         spent = f"the corrector's budget of ${self._config.budget_usd:g} is spent"
         if self._config.at_budget == "stop":
