@@ -37,7 +37,8 @@ from gtr.metrics import health
 from gtr.metrics.alarm import Alarm
 from gtr.metrics.pool import pooled
 from gtr.policy.policy import load_policy
-from gtr.probe import Origin, Probe
+from gtr.policy.reference import ReferencePolicy
+from gtr.relevance import RelevanceMeter
 from gtr.report import trace
 from gtr.report.folder import RunFolder, read_config
 from gtr.report.progress import Progress
@@ -66,14 +67,14 @@ class Run:
         self.task = tasks.load(config.task)
         self.policy = load_policy(model, config.policy, config.seed)
         few = sum(p.numel() for p in self.policy.network.model.parameters() if p.requires_grad) <= COPIED
-        start = Origin(self.policy) if few and config.report.probe_turns else None
+        reference = ReferencePolicy(self.policy) if few and config.report.probe_turns else None
         self.policy.scorer = accelerator.prepare(self.policy.network)
         self.optimizer = make_optimizer(self.policy, config)
         ranks = accelerator.num_processes
         self.corrector = make_corrector(config, self.task, folder.path, accelerator.process_index, ranks)
         self.collector = Collector(self.task, self.policy, self.corrector, config, accelerator.process_index)
         self.thoughts = ThoughtBuffer(config.guidance.memory == "run")
-        self.probe = Probe(self.policy, start, self.task, config.report.probe_turns)
+        self.relevance = RelevanceMeter(self.policy, reference, self.task, config.report.probe_turns)
         self.alarm = Alarm()
         self.update = START
 
@@ -86,7 +87,7 @@ class Run:
         lessons = [lesson for lesson in taught if lesson is not None]
         self.thoughts.add(lessons)
         started = time.perf_counter()
-        probed = self.probe.measure(rollout, self.generator(self.update, PROBING))
+        probed = self.relevance.measure(rollout, self.generator(self.update, PROBING))
         probing = time.perf_counter() - started
         scored: list[list[float]] = []
         losses = learn(
@@ -107,8 +108,8 @@ class Run:
             advantages = advantages_of(rollout, self.config).advantages.flatten().tolist()
             traces = trace.learnt(turns, taught, scored, self.policy, self.task, self.config)
             self.folder.write_turns(self.update, turns, advantages, traces)
-            if self.probe.last is not None:
-                self.folder.write_probe(self.update, self.probe.last)
+            if self.relevance.last is not None:
+                self.folder.write_probe(self.update, self.relevance.last)
         return values
 
     def seed(self, update: int) -> np.random.Generator:
@@ -143,10 +144,10 @@ class Run:
         self.collector.restore(ranks[self.accelerator.process_index])
         self.alarm.restore(state["alarm"])
         self.folder.truncate_to(self.update)
-        if self.probe.start is not None:
+        if self.relevance.reference is not None:
             origin = checkpoint.found(self.folder.checkpoints)[0]
             begun = load_policy(origin / "model", self.config.policy, self.config.seed, torch.device("cpu"))
-            self.probe.start = Origin(begun)
+            self.relevance.reference = ReferencePolicy(begun)
 
     def close(self) -> None:
         """Drops what the corrector is still being asked."""

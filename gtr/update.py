@@ -201,7 +201,7 @@ def learn(
     return {
         **totals.means(),
         "update/learning_rate": rate,
-        "update/sampling_gap": learner.gap,
+        "update/logprob_mismatch": learner.gap,
         "update/explained_variance": explained_variance(batch.values, batch.returns),
         "update/lessons": float(len(buffer)),
     }
@@ -299,7 +299,7 @@ class _Learner:
         self.accelerator.backward(sum(terms.values(), torch.zeros((), device=new.device)))
         for name, term in terms.items():
             self.totals.add(f"loss/{name}", term.detach())
-        self.totals.add("update/clip_share", policy.clip_share)
+        self.totals.add("update/clip_frac", policy.clip_share)
         self.totals.add("update/kl", policy.kl_k3)
 
     def _cloning(self, logprobs: Tensor, lessons: Sequence[Lesson], normaliser: float) -> Tensor:

@@ -41,7 +41,7 @@ ORDER = (
     "losses",
     "update",
     "metrics",
-    "probe",
+    "relevance",
     "report",
     "checkpoint",
     "evaluate",

@@ -420,10 +420,10 @@ def test_what_is_logged(bench: Bench, settings: Settings) -> None:
         max(abs(float(a) - b) for a, b in zip(scores[i], turn.reply.logprobs, strict=False))
         for i, turn in enumerate(bench.turns)
     ]
-    assert 0 < logged["update/sampling_gap"] <= max(gaps) + 1e-4
+    assert 0 < logged["update/logprob_mismatch"] <= max(gaps) + 1e-4
     assert logged["update/learning_rate"] == 1e-3
     assert logged["update/lessons"] == 6.0
-    assert 0 <= logged["update/clip_share"] <= 1
+    assert 0 <= logged["update/clip_frac"] <= 1
     assert logged["update/grad_norm"] > 0
     assert logged["update/explained_variance"] < 1
     assert all(math.isfinite(value) for value in logged.values())
@@ -443,7 +443,7 @@ def test_an_honest_rollout_has_no_sampling_gap(
         Rollout([turns]), ThoughtBuffer(), policy, make_optimizer(policy, config), config, 0, Accelerator(),
         np.random.default_rng(0),
     )  # fmt: skip
-    assert logged["update/sampling_gap"] < 1e-4
+    assert logged["update/logprob_mismatch"] < 1e-4
 
 
 def test_the_learning_rate_reaches_both_groups(bench: Bench, settings: Settings) -> None:

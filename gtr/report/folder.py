@@ -174,7 +174,7 @@ class RunFolder:
                 tracker.examples(update, turns)
 
     def write_probe(self, update: int, record: Mapping[str, Any]) -> None:
-        """Writes an update's matrix of thoughts against prompts (see `gtr.probe.Probe.last`)."""
+        """Writes an update's matrix of thoughts against prompts (see `gtr.relevance.RelevanceMeter.last`)."""
         if self.main:
             write_whole(self._probe_file(update), encode(record))
 

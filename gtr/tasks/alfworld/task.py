@@ -32,7 +32,7 @@ from typing import Any
 from gtr.config import TaskConfig
 from gtr.errors import ConfigError, nearest
 from gtr.tasks.alfworld import package, words
-from gtr.tasks.alfworld.commands import Command, index, match, read
+from gtr.tasks.alfworld.commands import Command, index, match, normal, read
 from gtr.tasks.alfworld.engine import Player, borrow
 from gtr.tasks.alfworld.env import GAMES, LONGEST_COMMAND, ALFWorldEnv
 from gtr.tasks.alfworld.expert import Advice, advise
@@ -127,6 +127,16 @@ class ALFWorldTask(Task):
             raise ConfigError("--split new-rules: alfworld has the splits same, new-look, seen and unseen")
         return super().under(split)
 
+    def strict(self) -> TaskConfig:
+        """Without reading an action off any text that holds one."""
+        config = super().strict()
+        return replace(config, options={key: value for key, value in config.options.items() if key != "match"})
+
+    def rules(self) -> Mapping[str, Any]:
+        """Neither where games are played nor what the expert knows is one."""
+        rules = super().rules()
+        return {**rules, "options": {k: v for k, v in rules["options"].items() if k not in ("workers", "hidden")}}
+
     # -- words ----------------------------------------------------------------------------------------------------
     def prompt(self, observation: Observation) -> str:
         """Task, history, admissible commands and reply format, or the first three in a few words."""
@@ -206,6 +216,14 @@ class ALFWorldTask(Task):
     def implied_action(self, parsed: Parsed, observation: Observation) -> str | None:
         """The command named after the last "next" of the thoughts."""
         return words.announced(parsed.fields.get("thoughts"), self.actions(observation))
+
+    def same_action(self, one: str, other: str) -> bool:
+        """Whether two texts are one command, as `to_env` reads them."""
+        return normal(one) == normal(other)
+
+    def solvable(self, truth: Truth) -> bool:
+        """Whether some command helps: what `expert` asks first."""
+        return bool(self._moves(truth))
 
     def goal_key(self, truth: Truth) -> str:
         """The game, the place, what is in hand and what has been seen."""

@@ -10,12 +10,14 @@ OURS = {
     "action/legal": 0.5,
     "action/is/+": 0.9,
     "loss/policy": 1.0,
-    "update/sampling_gap": 1e-6,
+    "update/logprob_mismatch": 1e-6,
     "update/lessons": 10.0,
     "seconds/learn": 2.0,
     "corrector/usd": 0.25,
     "corrector/seconds_p95": 3.0,
     "thought/perception": 0.5,
+    "thought/right": 0.25,
+    "count/judged": 30.0,
 }
 THEIRS = {
     "episode/ended": 1.0,
@@ -23,11 +25,13 @@ THEIRS = {
     "action/legal": 1.0,
     "action/is/-": 0.5,
     "loss/policy": 3.0,
-    "update/sampling_gap": 1e-5,
+    "update/logprob_mismatch": 1e-5,
     "update/lessons": 12.0,
     "seconds/learn": 1.0,
     "corrector/usd": 0.5,
     "corrector/seconds_p95": 1.0,
+    "thought/right": 0.75,
+    "count/judged": 10.0,
 }
 
 
@@ -39,12 +43,14 @@ def test_one_figure_from_two_processes() -> None:
         "action/is/+": 0.45,
         "action/is/-": 0.25,
         "loss/policy": 2.0,
-        "update/sampling_gap": 1e-5,
+        "update/logprob_mismatch": 1e-5,
         "update/lessons": 22.0,
         "seconds/learn": 2.0,
         "corrector/usd": 0.75,
         "corrector/seconds_p95": 3.0,
         "thought/perception": 0.5,
+        "thought/right": 0.375,
+        "count/judged": 40.0,
     }
 
 
