@@ -30,6 +30,7 @@ ORDER = (
     "presets",
     "types",
     "stats",
+    "aggregates",
     "report.files",
     "tasks",
     "policy",
@@ -62,7 +63,7 @@ ORDER = (
 """The rooms: each may import those before it, and itself. A file named with its folder is a room of its own."""
 
 LIGHT = (
-    *("errors", "config", "config_io", "checks", "presets", "types", "stats", "tasks", "rollout"),
+    *("errors", "config", "config_io", "checks", "presets", "types", "stats", "aggregates", "tasks", "rollout"),
     *("words", "options", "parsing", "show", "play", "commands", "cli"),
 )
 """Rooms that must not bring torch along."""

@@ -1,9 +1,10 @@
 """Panels, and the agents that play them, against counts made another way."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,11 +12,17 @@ import torch
 from small import changed
 
 from gtr import cli, tasks
+from gtr.agent import Agent
 from gtr.config import Config
-from gtr.evaluate import evaluate, evaluate_policy, make_panel
+from gtr.evaluate import evaluate, evaluate_policy, make_panel, play, print_table
+from gtr.evaluate.agents import ExpertAgent
+from gtr.evaluate.results import result_of
 from gtr.policy.policy import Policy
 from gtr.presets import build
+from gtr.rollout import Seat
+from gtr.tasks.alfworld.task import ALFWorldTask
 from gtr.tasks.solver import solvable
+from gtr.types import Ending, Reply
 
 Settings = Callable[..., Config]
 
@@ -50,6 +57,69 @@ def test_the_splits_change_looks_or_rules_alone() -> None:
     assert np.array_equal(pictures[0], pictures[2]), "the cards are the same, what they count is not"
 
 
+@pytest.mark.parametrize(
+    "setting",
+    [
+        {"illegal_reward": -0.5},
+        {"max_turns": 4},
+        {"hands": 16},
+        {"faces": "rank"},
+        {"deck": "sketch"},
+        {"options": {"order": "sorted"}},
+    ],
+)
+def test_other_rules_make_another_panel(setting: dict[str, Any]) -> None:
+    task = build("gtr", "points24").task
+    assert make_panel(replace(task, **setting), "same", 4, 0).name != make_panel(task, "same", 4, 0).name
+
+
+@pytest.mark.parametrize(
+    "setting", [{"prompt": "paper"}, {"thought": False}, {"loopholes": True}, {"illegal": "random"}]
+)
+def test_what_is_told_and_how_training_meets_bad_replies_make_none(setting: dict[str, Any]) -> None:
+    task = build("gtr", "points24").task
+    panel = make_panel(replace(task, **setting), "same", 4, 0)
+    assert panel.name == make_panel(task, "same", 4, 0).name
+    assert (panel.task.loopholes, panel.task.illegal) == (False, "penalise")
+
+
+def test_the_default_turn_limit_written_out_is_the_same_panel() -> None:
+    task = build("gtr", "points24").task
+    written = replace(task, max_turns=tasks.load(task).max_turns)
+    assert make_panel(written, "same", 4, 0).name == make_panel(task, "same", 4, 0).name
+
+
+def test_a_household_is_measured_without_reading_actions_off_any_text() -> None:
+    config = build("gtr", "alfworld").task
+    loose = replace(config, options={**config.options, "match": "substring", "workers": "on", "hidden": "on"})
+    ours, theirs = tasks.load(config), tasks.load(tasks.load(loose).strict())
+    assert isinstance(theirs, ALFWorldTask)
+    assert not theirs.substring
+    assert ours.rules() == theirs.rules()
+    assert ours.rules() != tasks.load(loose).rules()
+
+
+class Garbage(Agent):
+    """Writes what no game understands."""
+
+    name, mode = "garbage", "scripted"
+
+    def act(self, seats: Sequence[Seat]) -> Sequence[Reply]:
+        return [Reply("garbage", (), (), True) for _ in seats]
+
+
+@pytest.mark.parametrize("name", ["numberline", "blackjack", "ezpoints"])
+def test_nonsense_wins_nothing_however_training_would_meet_it(name: str) -> None:
+    names = set()
+    for method in ("gtr", "reference"):
+        config = build(method, name)
+        panel = make_panel(config.task, "same", 20, 0)
+        episodes = play(Garbage(), tasks.load(panel.task), panel, config)
+        assert not any(episode[-1].success for episode in episodes), method
+        names.add(panel.name)
+    assert len(names) == 1
+
+
 # -- agents -------------------------------------------------------------------------------------------------------
 @pytest.mark.parametrize("name", ["numberline", "ezpoints"])
 def test_the_expert_wins_and_chance_does_not(name: str) -> None:
@@ -69,6 +139,7 @@ def test_the_expert_wins_what_can_be_won() -> None:
     can = sum(solvable(env.reset(**start)[1]["Numbers"], 24) for start in panel.starts)
     found = evaluate("expert", config, episodes=60)
     assert 0 < can < 60
+    assert [bool(won) for won in found.outcomes] == [solvable(env.reset(**s)[1]["Numbers"], 24) for s in panel.starts]
     assert found.successes == can
     from scipy.stats import binomtest
 
@@ -81,11 +152,15 @@ def test_a_policys_result_is_its_own(settings: Settings, make_policy: Callable[.
     policy, config = make_policy(), settings(**{"task.max_turns": 3})
     torch.manual_seed(1)
     found = [evaluate_policy(policy, "a", changed(config, **{"train.envs": n}), "same", 6, 0)[0] for n in (6, 4)]
-    assert found[0] == found[1]
+    one, other = (dict(result.health) for result in found)
+    # The last digits of a log-probability depend on the size of the batch, on some CPUs.
+    assert one.pop("policy/entropy") == pytest.approx(other.pop("policy/entropy"), rel=1e-5)
+    assert replace(found[0], health=one) == replace(found[1], health=other)
     after = torch.rand(1)
     torch.manual_seed(1)
     assert torch.equal(after, torch.rand(1))
     assert found[0].health["episode/stopped"] == 0.0
+    assert found[0].outcomes == (False,) * 6
     sampled = [evaluate_policy(policy, "a", config, "same", 6, seed, greedy=False)[0] for seed in (2, 2)]
     assert sampled[0] == sampled[1]
 
@@ -101,3 +176,28 @@ def test_one_table_and_one_file(tmp_path: Path, capsys: pytest.CaptureFixture[st
     assert rows[0]["panel"] in shown
     assert rows[0]["split"] == "new-look"
     assert "1.00" in shown
+
+
+def test_rows_under_different_rules_do_not_share_a_table(capsys: pytest.CaptureFixture[str]) -> None:
+    config = build("gtr", "numberline")
+    short = changed(config, **{"task.max_turns": 3})
+    print_table([evaluate("expert", config, episodes=4), evaluate("expert", short, episodes=4)])
+    shown = capsys.readouterr().out
+    titles = [line.strip() for line in shown.splitlines() if line.strip().startswith("panel ")]
+    assert len(set(titles)) == 2
+    assert "on other starts" in shown
+
+
+@pytest.mark.parametrize("broken", [0, 1])
+def test_an_aborted_episode_has_no_outcome(broken: int) -> None:
+    config = build("gtr", "numberline")
+    panel = make_panel(config.task, "same", 3, 0)
+    task = tasks.load(panel.task)
+    episodes = play(ExpertAgent(task), task, panel, config)
+    last = episodes[broken][-1]
+    episodes[broken][-1] = replace(last, ending=Ending.ABORTED, success=False)
+    found = result_of(ExpertAgent(task), panel, task, episodes)
+    assert list(found.outcomes) == [None if i == broken else True for i in range(3)]
+    assert (found.episodes, found.aborted, found.success) == (2, 1, 1.0)
+    whole = result_of(ExpertAgent(task), panel, task, [one for i, one in enumerate(episodes) if i != broken])
+    assert found.health["episode/return"] == whole.health["episode/return"]
