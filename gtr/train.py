@@ -43,7 +43,7 @@ from gtr.report import trace
 from gtr.report.folder import RunFolder, read_config
 from gtr.report.progress import Progress
 from gtr.rollout import Collector
-from gtr.sft import starting_agent
+from gtr.sft import competence, competence_of, starting_agent
 from gtr.update import advantages_of, learn, make_optimizer
 
 START = 0
@@ -76,6 +76,7 @@ class Run:
         self.thoughts = ThoughtBuffer(config.guidance.memory == "run")
         self.relevance = RelevanceMeter(self.policy, reference, self.task, config.report.probe_turns)
         self.alarm = Alarm()
+        self.competence = competence_of(config)
         self.update = START
 
     def step(self) -> dict[str, float]:
@@ -98,6 +99,7 @@ class Run:
         values = {**health(rollout, self.task, self.config.seed), **probed, **losses}
         values |= {f"seconds/{stage}": spent for stage, spent in seconds.items()}
         values |= self.corrector.metrics() if self.corrector else {}
+        values |= competence.metrics(self.competence) if self.update == START + 1 else {}
         values = pooled(gather_object([values]))
         alert = self.alarm.observe(self.update, values)
         values |= alert.metrics()
@@ -253,6 +255,8 @@ def _open(config: Config, resume: Path | None, accelerator: Accelerator, folder:
         with accelerator.main_process_first():
             model = starting_agent(config)
         run = Run(config, folder, accelerator, model)
-    for change in folder.write_fingerprint(run.task, str(accelerator.device)):
+        if folder.main:
+            competence.say(run.competence)
+    for change in folder.write_fingerprint(run.task, str(accelerator.device), run.competence):
         log.warning("this machine differs from the one the run started on: %s", change)
     return run
