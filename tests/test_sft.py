@@ -160,10 +160,7 @@ def test_a_run_keeps_how_able_its_start_was(settings: Settings, tmp_path: Path) 
     begun = sft.competence_of(config)
     shares = tuple(begun[mode][0] / 4 for mode in ("sampled", "greedy"))
     first, second = folder.read_metrics()
-    assert (first["sft/success_sampled"], first["sft/success_greedy"]) == (
-        begun["sampled"][0] / 4,
-        begun["greedy"][0] / 4,
-    )
+    assert (first["sft/success_sampled"], first["sft/success_greedy"]) == shares
     assert "sft/success_sampled" not in second
     assert folder.read_fingerprints()[0]["starting_agent"] == begun
     assert sft.competence_of(changed(config, **{"sft.enabled": False})) == {}

@@ -2,19 +2,21 @@
 
 import json
 import runpy
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from itertools import product
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from gtr.config import ReportConfig
+from gtr.config import Config, ReportConfig
 from gtr.errors import RunError
 from gtr.metrics.alarm import DEFAULT, Sensitivity
 from gtr.metrics.alarm_rating import Outcome, Rating, Record, candidates, choose, outcome, rate
 from gtr.presets import build
 from gtr.report import RunFolder
+from gtr.train import train
 
 WELL = {"thought/perception": 1.0, "thought/start_plan": 0.8, "action/follows": 0.9, "episode/success": 0.3}
 ILL = {"thought/perception": 0.4, "thought/start_plan": 0.1, "action/follows": 0.3, "episode/success": 0.0}
@@ -144,3 +146,21 @@ def test_a_run_named_twice_counts_once(tmp_path: Path) -> None:
     develop, held_out = COMMAND["both"]([one, tmp_path / "a", one], [other])
     assert paths(develop) == [str(one)]
     assert paths(held_out) == [str(other)]
+
+
+@pytest.mark.slow
+def test_the_command_reads_real_runs(
+    settings: Callable[..., Config], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """An untrained agent neither collapses nor learns: nothing to miss, and nothing to ring for."""
+    small = {"train.updates": 3, "train.envs": 2, "train.turns": 2, "train.eval_episodes": 2, "report.trackers": ()}
+    for seed, method in product((1, 2), ("gtr", "rl4vlm")):
+        config = settings(method, **small, seed=seed, runs=str(tmp_path / str(seed) / "runs"), name=f"{method}-{seed}")
+        train(config)
+    run("--develop", tmp_path / "1", "--held-out", tmp_path / "2", "--json", tmp_path / "found.json")
+    assert "held out" in capsys.readouterr().out
+    found = json.loads((tmp_path / "found.json").read_text())
+    names = {Path(name).name for name in (*found["develop"], *found["held_out"])}
+    assert names == {"gtr-1", "rl4vlm-1", "gtr-2", "rl4vlm-2"}
+    for outcome_ in (*found["develop"].values(), *found["held_out"].values()):
+        assert outcome_ == {"collapsed": None, "lost": None, "rings": []}
