@@ -101,7 +101,8 @@ def crossed(outcomes: Float[NDArray[np.floating], "run start"], level: float = 0
     between runs cannot be seen, it widens towards what t gives.
 
     Covers .93 to .98 of the time with 3 and 6 runs on 100 starts (tests/test_stats.py), where resampling runs and
-    starts (the two-way bootstrap; Owen, 2007) covers .85 to .97, because three runs cannot show their own spread. For
+    starts (the two-way bootstrap; Owen, 2007) covers .85 to .97, because three runs cannot show their own spread; .88
+    to .93 where success is rare and hangs on a few lucky runs, which no few runs can tell. For
     one run it is [0, 1].
     """
     table = np.asarray(outcomes, dtype=float)
