@@ -23,12 +23,13 @@ import torch
 from PIL import Image as Pillow
 from safetensors.torch import load_file, save_file
 
-from gtr.buffer import ThoughtBuffer
+from gtr.algo.buffer import ThoughtBuffer
+from gtr.algo.cloning import CLONING
 from gtr.errors import RunError
 from gtr.policy.policy import Policy
 from gtr.report.files import encode, write_whole
 from gtr.report.transcript import ImageStore
-from gtr.types import Lesson, Prompt
+from gtr.types import Prompt, Sample
 
 NAME = re.compile(r"update_(\d+)")
 
@@ -118,7 +119,7 @@ def _flat(optimizer: torch.optim.Optimizer) -> dict[str, torch.Tensor]:
 
 
 # -- the thought buffer -------------------------------------------------------------------------------------------
-def save_lessons(run: Path, update: int, lessons: Sequence[Lesson], rank: int = 0) -> None:
+def save_lessons(run: Path, update: int, lessons: Sequence[Sample], rank: int = 0) -> None:
     """Writes the lessons of one update of one process, pictures once and losslessly."""
     images = ImageStore(run / "images")
     lines = [
@@ -127,7 +128,7 @@ def save_lessons(run: Path, update: int, lessons: Sequence[Lesson], rank: int = 
                 "image": images.add(lesson.prompt.image),
                 "prompt": lesson.prompt.text,
                 "tokens": list(lesson.tokens),
-                "weights": list(lesson.weights),
+                "weights": list(lesson.weights[CLONING]),
             }
         )
         for lesson in lessons
@@ -157,9 +158,9 @@ def load_lessons(run: Path, update: int, buffer: ThoughtBuffer, rank: int = 0) -
         number += 1
 
 
-def _lesson(run: Path, record: Mapping[str, Any]) -> Lesson:
+def _lesson(run: Path, record: Mapping[str, Any]) -> Sample:
     image = np.asarray(Pillow.open(run / "images" / record["image"]).convert("RGB"))
-    return Lesson(Prompt(image, record["prompt"]), tuple(record["tokens"]), tuple(record["weights"]))
+    return Sample(Prompt(image, record["prompt"]), tuple(record["tokens"]), {CLONING: tuple(record["weights"])})
 
 
 def _lessons_file(run: Path, update: int, rank: int) -> Path:

@@ -17,6 +17,7 @@ from small import changed
 
 from gtr import checkpoint, parsing
 from gtr import train as street
+from gtr.algo import cloning
 from gtr.config import Config
 from gtr.errors import ConfigError, DivergenceError, GtrError, PolicyError, RunError
 from gtr.policy import tiny
@@ -199,7 +200,7 @@ def interrupt(patch: pytest.MonkeyPatch, owner: Any, name: str, call: int, after
 MOMENTS = {
     "while the first checkpoint is written": (checkpoint, "save_file", 1, False),
     "before the first panel is played": (street, "evaluate_policy", 1, False),
-    "in the first rollout": (street, "lesson_of", 5, False),
+    "in the first rollout": (cloning, "corrected", 5, False),
     "in the second update": (street, "learn", 2, False),
     "between lessons and metrics": (checkpoint, "save_lessons", 2, True),
     "between metrics and checkpoint": (RunFolder, "write_metrics", 2, True),

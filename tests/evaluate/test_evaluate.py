@@ -14,12 +14,12 @@ from small import changed
 from gtr import cli, tasks
 from gtr.agent import Agent
 from gtr.config import Config
+from gtr.envs import EnvState
 from gtr.evaluate import evaluate, evaluate_policy, make_panel, play, print_table
 from gtr.evaluate.agents import ExpertAgent
 from gtr.evaluate.results import result_of
 from gtr.policy.policy import Policy
 from gtr.presets import build
-from gtr.rollout import Seat
 from gtr.tasks.alfworld.task import ALFWorldTask
 from gtr.tasks.solver import solvable
 from gtr.types import Ending, Reply
@@ -104,8 +104,8 @@ class Garbage(Agent):
 
     name, mode = "garbage", "scripted"
 
-    def act(self, seats: Sequence[Seat]) -> Sequence[Reply]:
-        return [Reply("garbage", (), (), True) for _ in seats]
+    def act(self, states: Sequence[EnvState]) -> Sequence[Reply]:
+        return [Reply("garbage", (), (), True) for _ in states]
 
 
 @pytest.mark.parametrize("name", ["numberline", "blackjack", "ezpoints"])

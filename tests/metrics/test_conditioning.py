@@ -10,7 +10,7 @@ from gtr import metrics, tasks
 from gtr.config import TaskConfig
 from gtr.tasks.reply import parse, write
 from gtr.tasks.task import Task
-from gtr.types import Ending, Expert, Parsed, Prompt, Reply, Rollout, Truth, Turn
+from gtr.types import Ending, Expert, Parsed, Prompt, Reply, Rollout, Trajectory, Truth, Turn
 
 EPISODES = 60
 LOST = {"cards": [], "formula": "", "dealer": 0, "player": [], "target": -1, "current": -1, "thoughts": "nothing helps"}
@@ -51,7 +51,7 @@ def _turn(
 
 def measured(name: str, skill: float, **settings: Any) -> dict[str, float]:
     task = tasks.load(TaskConfig(name=name, prompt="compact", **settings))
-    return metrics.health(Rollout([played(task, skill)]), task, 0)
+    return metrics.health(Rollout([Trajectory(played(task, skill))]), task, 0)
 
 
 @pytest.mark.parametrize(
@@ -85,7 +85,8 @@ def expectation(words: str, action: str) -> dict[str, float]:
     observation = task.observe(np.asarray(image), info)
     thought = {"dealer": 1, "player": [1], "thoughts": words}
     parsed = parse(write(thought, action), True, task.thought_keys)
-    return metrics.health(Rollout([[_turn(task, task.truth(info), parsed, observation, 0, 0, True, 0.0)]]), task, 0)
+    turn = _turn(task, task.truth(info), parsed, observation, 0, 0, True, 0.0)
+    return metrics.health(Rollout([Trajectory([turn])]), task, 0)
 
 
 @pytest.mark.parametrize("action", ["hit", "Hit", "HIT", " hit "])
