@@ -25,7 +25,7 @@ NAMES = (
     "update/lessons",
     "episode/return",
     "policy/entropy",
-    "policy/kl_start",
+    "policy/kl_ref",
 )
 
 

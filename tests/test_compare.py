@@ -34,7 +34,7 @@ from gtr.config import ReportConfig, TaskConfig
 from gtr.config.presets import build
 from gtr.errors import RunError
 from gtr.report import RunFolder
-from gtr.stats import pooled, wilson
+from gtr.stats import crossed, pooled, wilson
 from gtr.tasks import load
 
 # -- the plan -----------------------------------------------------------------------------------------------------
@@ -274,6 +274,50 @@ def test_the_table_by_hand() -> None:
     assert "| gtr | 0.58 0.62 | 0.60 |" in text
     assert "0.30 (1 of 2 failed)" in text
     assert len(COLUMNS) == len(cells(start))
+
+
+def outcomes(*rows: int) -> list[list[bool]]:
+    """Runs on 100 starts, of which each won the first so many."""
+    return [[start < won for start in range(100)] for won in rows]
+
+
+def test_the_interval_says_for_whom_it_speaks() -> None:
+    """Outcomes start by start make it speak for other starts too; without them only for other seeds."""
+    kept = [
+        result("gtr", seed, sum(won), end={**evaluation(sum(won)), "outcomes": won})
+        for seed, won in enumerate(outcomes(58, 62, 50), start=1)
+    ]
+    _, row = rows_of(kept)
+    assert row.speaks_for == "other seeds and starts"
+    assert row.interval == replace(crossed(np.array(outcomes(58, 62, 50), dtype=float)), estimate=170 / 300)
+    without = [replace(kept[0], end=evaluation(58)), *kept[1:]]
+    start, row = rows_of(without)
+    assert (start.speaks_for, row.speaks_for) == ("other starts", "other seeds, these starts")
+    assert row.interval == pooled([(58, 100), (62, 100), (50, 100)]).seeds
+    other = {**evaluation(62), "outcomes": outcomes(62)[0], "panel": "another"}
+    assert rows_of([kept[0], replace(kept[1], end=other)])[1].speaks_for == "other seeds, these starts"
+    assert rows_of(kept[:1])[1].speaks_for == "other starts"
+    broken: list[bool | None] = [None, *outcomes(58)[0][1:]]
+    aborted = {**evaluation(57, 99), "outcomes": broken}
+    _, row = rows_of([replace(kept[0], end=aborted), *kept[1:]])
+    assert row.interval.low == crossed(np.array([one[1:] for one in outcomes(58, 62, 50)], dtype=float)).low
+    assert row.success == (57 + 62 + 50) / 299
+
+
+def test_how_likely_a_run_beats_one_of_outcome_only_ppo() -> None:
+    results = [result("rl4vlm", 1, 10), result("rl4vlm", 2, 40), result("gtr", 1, 40), result("gtr", 2, 60)]
+    _, plain, gtr = rows_of(results)
+    assert math.isnan(plain.better_than_plain)
+    assert gtr.better_than_plain == (1 + 0.5 + 1 + 1) / 4
+    assert gtr.iqm == 0.5
+    assert (gtr.profile[7], gtr.profile[8], gtr.profile[12]) == (1.0, 0.5, 0.0), "above .35, .40 and .60"
+
+
+@pytest.mark.parametrize(("agent", "seed", "marked"), [(0, 1, True), (0, 99, True), (7, 3, True), (7, 101, False)])
+def test_rows_that_settings_were_chosen_on_are_marked(agent: int, seed: int, marked: bool) -> None:
+    config = build("gtr", "ezpoints")
+    run = result("gtr", seed, 50, config=replace(config, sft=replace(config.sft, seed=agent)))
+    assert cells(rows_of([run])[1])[0] == ("gtr†" if marked else "gtr")
 
 
 def test_thoughts_that_are_worse_than_at_the_start_are_marked() -> None:

@@ -30,6 +30,7 @@ ORDER = (
     "config",
     "types",
     "stats",
+    "aggregates",
     "report.files",
     "tasks",
     "config.io",
@@ -45,7 +46,7 @@ ORDER = (
     "learner",
     "agents",
     "metrics",
-    "probe",
+    "relevance",
     "report",
     "checkpoint",
     "evaluate",
@@ -62,7 +63,7 @@ ORDER = (
 
 LIGHT = (
     *("errors", "imports", "config", "config.io", "config.files", "config.checks", "config.presets"),
-    *("types", "stats", "tasks", "guidance", "algo", "envs", "rollout", "show", "play", "cli"),
+    *("types", "stats", "aggregates", "tasks", "guidance", "algo", "envs", "rollout", "show", "play", "cli"),
 )
 """Rooms that must not bring torch along."""
 

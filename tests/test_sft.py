@@ -14,9 +14,11 @@ from small import changed
 
 from gtr import sft, tasks
 from gtr.config import Config
-from gtr.evaluate import Evaluation
+from gtr.evaluate import Evaluation, make_panel
 from gtr.policy.policy import Policy, load_policy
-from gtr.sft import stages
+from gtr.report import RunFolder
+from gtr.sft import competence, stages
+from gtr.train import train
 from gtr.types import Prompt, Sample
 
 Settings = Callable[..., Config]
@@ -115,6 +117,54 @@ def test_it_goes_back_where_it_jumped_past_the_target(taught: Callable[..., Any]
 def test_it_gives_up_with_a_warning(taught: Callable[..., Any], caplog: pytest.LogCaptureFixture) -> None:
     assert taught(Judge(0.0, 0.0), 0.5, limit=8) == {"steps": 8, "success": 0.0}
     assert "--sft.max-steps" in caplog.text
+
+
+# -- how able it is -----------------------------------------------------------------------------------------------
+def able(sampled: int, greedy: int, episodes: int = 100, target: float = 0.1) -> dict[str, Any]:
+    return {"target": target, "sampled": [sampled, episodes], "greedy": [greedy, episodes]}
+
+
+@pytest.mark.parametrize(("sampled", "target", "off"), [(12, 0.1, ""), (45, 0.25, "+0.20"), (0, 0.1, "-0.10")])
+def test_it_says_how_far_the_agent_is_from_what_was_asked_for(
+    sampled: int, target: float, off: str, caplog: pytest.LogCaptureFixture, capsys: pytest.CaptureFixture[str]
+) -> None:
+    competence.say(able(sampled, 63, target=target))
+    said = caplog.text if off else capsys.readouterr().err
+    assert f"{sampled / 100:.2f} of 100 fresh starts sampled" in said
+    assert "0.63 of 100 fresh starts greedy (0.53-0.72)" in said
+    assert (f"{off} off sft.target {target:g}" in caplog.text) == bool(off)
+
+
+def test_what_was_not_measured_is_not_said(capsys: pytest.CaptureFixture[str]) -> None:
+    competence.say({})
+    assert capsys.readouterr().err == ""
+    assert competence.metrics({}) == competence.metrics(able(0, 0, episodes=0)) == {}
+
+
+def test_competence_is_measured_as_a_panel_measures(settings: Settings, make_policy: MakePolicy) -> None:
+    """Both modes on the same starts, which are others than SFT stops at, by a panel's rules."""
+    policy = make_policy()
+    config = settings(**{"sft.check_episodes": 6, "sft.target": 0.3, "task.illegal": "random", "task.max_turns": 4})
+    found = competence.measure(policy, config)
+    assert found == {"target": 0.3, "sampled": [0, 6], "greedy": [0, 6]}, "untrained replies are not played at random"
+    panels = {make_panel(config.task, "same", 6, seed).name for seed in (0, stages.HELD_OUT, competence.FRESH)}
+    assert len(panels) == 3
+
+
+@pytest.mark.slow
+def test_a_run_keeps_how_able_its_start_was(settings: Settings, tmp_path: Path) -> None:
+    chosen = {"sft.target": 0.0, "sft.reading": 0.0, "sft.max_steps": 2, "sft.check_episodes": 4, "sft.enabled": True}
+    small = {"train.updates": 2, "train.envs": 2, "train.turns": 2, "train.eval_episodes": 2, "report.trackers": ()}
+    config = settings(**{"policy.model": "tiny-llava", "runs": str(tmp_path), **chosen, **small})
+    folder = RunFolder.open(train(config), main=False)
+    begun = sft.competence_of(config)
+    shares = tuple(begun[mode][0] / 4 for mode in ("sampled", "greedy"))
+    first, second = folder.read_metrics()
+    assert (first["sft/success_sampled"], first["sft/success_greedy"]) == shares
+    assert "sft/success_sampled" not in second
+    assert folder.read_fingerprints()[0]["starting_agent"] == begun
+    assert sft.competence_of(changed(config, **{"sft.enabled": False})) == {}
+    assert sft.competence_of(changed(config, **{"sft.seed": 5})) == {}
 
 
 # -- the stages ---------------------------------------------------------------------------------------------------

@@ -76,8 +76,8 @@ def test_what_an_update_logs(small: Settings) -> None:
         assert line["reply/complete"] > 0.5, "or this test would say little"
         assert line["loss/cloning"] > 0
         assert all(math.isfinite(line[name]) for name in line if name.startswith(("loss/", "update/", "policy/")))
-    assert lines[0]["policy/kl_start"] == pytest.approx(0.0, abs=1e-6)
-    assert lines[1]["policy/kl_start"] > 1e-6
+    assert lines[0]["policy/kl_ref"] == pytest.approx(0.0, abs=1e-6)
+    assert lines[1]["policy/kl_ref"] > 1e-6
     assert lines[1]["update/lessons"] > lines[0]["update/lessons"] > 0
     assert lines[0]["update/learning_rate"] > lines[1]["update/learning_rate"]
 

@@ -63,7 +63,7 @@ def evaluate(
         panel = make_panel(config.task, split, episodes, seed)
         task = tasks.load(panel.task)
         player: Agent = RandomAgent(task, seed) if agent == "random" else ExpertAgent(task)
-        if agent == "expert" and not _has_expert(task):
+        if agent == "expert" and not task.has_expert():
             raise ConfigError(f"task '{task.name}' has no expert: it does not define Task.expert")
         return result_of(player, panel, task, play(player, task, panel, config))
     if agent.startswith(API_AGENTS):
@@ -87,12 +87,8 @@ def _evaluate_api(agent: str, config: Config, split: Split, episodes: int, seed:
     return replace(found, health={**found.health, **costs})
 
 
-def _has_expert(task: Task) -> bool:
-    return type(task).expert is not Task.expert
-
-
 def play(agent: Agent, task: Task, panel: Panel, config: Config) -> list[list[Turn]]:
-    """Plays every start of a panel to its end; returns the episodes in the panel's order.
+    """Plays every start of a panel to its end, by the panel's rules; returns the episodes in the panel's order.
 
     Replies are neither rewarded for their format nor is any episode stopped by a corrector.
     """

@@ -1,6 +1,7 @@
 """Fixed lists of start states."""
 
 import hashlib
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -18,9 +19,10 @@ PANEL_SEED = 20_250_308
 
 @dataclass(frozen=True)
 class Panel:
-    """A fixed list of start states of one task and split.
+    """A fixed list of start states of one task and split, under one set of rules.
 
-    Example name: ``points24-same-100-3f9a1c``, the last part a hash of the start states and pictures themselves.
+    Example name: ``points24-same-100-3f9a1c``, the last part a hash of the start states and pictures themselves and of
+    the rules: how illegal replies are met, how long a game may last and whatever else `Task.rules` names.
     """
 
     name: str
@@ -31,13 +33,18 @@ class Panel:
 
 
 def make_panel(task_config: TaskConfig, split: Split, episodes: int, seed: int) -> Panel:
-    """A panel that the same arguments always give again."""
-    config = tasks.load(task_config).for_split(split)
+    """A panel that the same arguments always give again.
+
+    However an agent was trained, it is measured by the same rules (`Task.strict`): a reply that is not a legal action
+    is penalised and changes nothing, and what a game accepts by accident it does not accept here.
+    """
+    strict = tasks.load(task_config).strict()
+    config = tasks.load(strict).for_split(split)
     task = tasks.load(config)
     rng = np.random.default_rng([PANEL_SEED, seed])
     starts = [task.reset_arguments(rng) for _ in range(episodes)]
+    digest = hashlib.sha256(json.dumps(task.rules(), sort_keys=True, default=str).encode())
     env = task.make_env()
-    digest = hashlib.sha256(task.name.encode())
     for start in starts:
         image, info = env.reset(**start)
         digest.update(np.asarray(image).tobytes() + task.state_key(task.truth(info)).encode())

@@ -58,6 +58,13 @@ def _read(turn: Turn, task: Task) -> Thought:
     return Thought(text, tuple(WORD.findall(text)), task.state_key(turn.truth), checks, turn)
 
 
+def follows(turn: Turn, task: Task) -> bool | None:
+    """Whether a complete reply's action is the one that its thought announces; None where that cannot be told."""
+    if not complete(turn) or turn.implied is None or turn.parsed.action is None:
+        return None
+    return task.same_action(turn.parsed.action, turn.implied)
+
+
 def written(value: object) -> str:
     """A thought field's value as text."""
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)

@@ -143,9 +143,11 @@ class RunFolder:
         if self.main:
             write_whole(self.path / "config.json", encode(config_to_dict(config), indent=2))
 
-    def write_fingerprint(self, task: Task | None = None, device: str | None = None) -> list[str]:
+    def write_fingerprint(
+        self, task: Task | None = None, device: str | None = None, competence: Mapping[str, Any] | None = None
+    ) -> list[str]:
         """Adds an entry for this start of the run; returns what differs from the first start (see `differences`)."""
-        entry = fingerprint(self.config, task, device)
+        entry = fingerprint(self.config, task, device, competence)
         if not self.main:
             return []
         file = self.path / "fingerprint.json"
@@ -174,7 +176,7 @@ class RunFolder:
                 tracker.examples(update, turns)
 
     def write_probe(self, update: int, record: Mapping[str, Any]) -> None:
-        """Writes an update's matrix of thoughts against prompts (see `gtr.probe.Probe.last`)."""
+        """Writes an update's matrix of thoughts against prompts (see `gtr.relevance.RelevanceMeter.last`)."""
         if self.main:
             write_whole(self._probe_file(update), encode(record))
 

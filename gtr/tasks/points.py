@@ -209,6 +209,10 @@ class PointsTask(DeckTask):
         """The symbol named after the last "next" of the thoughts."""
         return announced(parsed.fields.get("thoughts"), self.words)
 
+    def strict(self) -> TaskConfig:
+        """Without what the reference environment accepts by accident."""
+        return replace(self.config, illegal="penalise", loopholes=False)
+
     def corrector_spec(self) -> CorrectorSpec:
         """The rules, the paper's check questions, and the solver as a tool."""
         game, faces = self.game, FACES[self.config.faces]

@@ -6,7 +6,7 @@ are legal and, optionally, what an expert would think. Everything else in gtr wo
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any, ClassVar
 
 import gymnasium
@@ -17,6 +17,8 @@ from gtr.errors import ConfigError
 from gtr.tasks.defaults import Published, Tiny
 from gtr.types import Expert, Image, Observation, Parsed, Truth
 
+OF_THE_AGENT = ("prompt", "thought")
+"""Settings of how the game is told to an agent and what it must write, not of the game."""
 QUESTIONS: Mapping[str, str] = {
     "perception": "Is everything that the thought says it sees really in the picture?",
     "step": "Is the next action that the thought announces a good one in this state?",
@@ -141,6 +143,15 @@ class Task(ABC):
         """What `gtr doctor` says about this game on this machine; by default nothing."""
         return iter(())
 
+    def strict(self) -> TaskConfig:
+        """The settings with everything off that lets a reply pass which is not a legal action: a panel's rules."""
+        return replace(self.config, illegal="penalise")
+
+    def rules(self) -> Mapping[str, Any]:
+        """What decides how a game goes and is scored, as JSON values: two panels with other rules have other names."""
+        settings = {**asdict(self.config), "max_turns": self.max_turns}
+        return {key: value for key, value in settings.items() if key not in OF_THE_AGENT}
+
     # -- words ----------------------------------------------------------------------------------------------------
     @abstractmethod
     def prompt(self, observation: Observation) -> str:
@@ -164,6 +175,17 @@ class Task(ABC):
         """A perfect player's thought and action, following `target` where it still can; None where nothing helps."""
         return None
 
+    def has_expert(self) -> bool:
+        """Whether the task defines `expert`."""
+        return type(self).expert is not Task.expert
+
+    def solvable(self, truth: Truth) -> bool:
+        """Whether a right thought exists in this state: the expert has one. Always, for a task without an expert.
+
+        Metrics of thoughts are taken over such states alone: elsewhere no thought can be right, whoever thinks it.
+        """
+        return not self.has_expert() or self.expert(truth) is not None
+
     def check(self, truth: Truth, parsed: Parsed, target: str | None) -> Mapping[str, bool]:
         """The corrector's questions about a thought and whether it passes each (paper section 3.2).
 
@@ -184,6 +206,10 @@ class Task(ABC):
     def implied_action(self, parsed: Parsed, observation: Observation) -> str | None:
         """The action that the thought itself announces, to measure whether actions follow thoughts; None if unsaid."""
         return None
+
+    def same_action(self, one: str, other: str) -> bool:
+        """Whether two texts name the same action; by default in the same words, in any case and spacing."""
+        return one.casefold().split() == other.casefold().split()
 
     def visual_labels(self, truth: Truth) -> tuple[int, ...] | None:
         """What the picture shows, as small class numbers of a fixed number of places; None if it has no such form.

@@ -11,6 +11,7 @@ from chat_server import Server
 from gtr import tasks
 from gtr.config.presets import build
 from gtr.guidance import make_corrector
+from gtr.guidance.benchmark import ErrorKind, benchmark, benchmark_cases
 
 
 def test_a_model_is_briefed_on_the_household_and_its_verdicts_hold(monkeypatch):

@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 from gtr.config import TaskConfig
 from gtr.errors import ConfigError
 from gtr.tasks.alfworld import package, words
-from gtr.tasks.alfworld.commands import Command, index, match, read
+from gtr.tasks.alfworld.commands import Command, index, match, normal, read
 from gtr.tasks.alfworld.engine import Player, borrow
 from gtr.tasks.alfworld.env import GAMES, LONGEST_COMMAND, ALFWorldEnv
 from gtr.tasks.alfworld.expert import Advice, advise
@@ -116,6 +116,14 @@ class ALFWorldTask(DeckTask):
             return replace(self.config, split="seen" if split == "seen" else "unseen")
         return super().for_split(split)
 
+    def strict(self) -> TaskConfig:
+        """Without reading an action off any text that holds one."""
+        return replace(self.config, illegal="penalise", match="exact")
+
+    def rules(self) -> Mapping[str, Any]:
+        """Neither where games are played nor what the expert knows is one."""
+        return {key: value for key, value in super().rules().items() if key not in ("workers", "hidden")}
+
     # -- words ----------------------------------------------------------------------------------------------------
     def prompt(self, observation: Observation) -> str:
         """Task, history, admissible commands and reply format, or the first three in a few words."""
@@ -195,6 +203,14 @@ class ALFWorldTask(DeckTask):
     def implied_action(self, parsed: Parsed, observation: Observation) -> str | None:
         """The command named after the last "next" of the thoughts."""
         return words.announced(parsed.fields.get("thoughts"), self.actions(observation))
+
+    def same_action(self, one: str, other: str) -> bool:
+        """Whether two texts are one command, as `to_env` reads them."""
+        return normal(one) == normal(other)
+
+    def solvable(self, truth: Truth) -> bool:
+        """Whether some command helps: what `expert` asks first."""
+        return bool(self._moves(truth))
 
     def state_key(self, truth: Truth) -> str:
         """The game, the place, what is in hand and what has been seen."""

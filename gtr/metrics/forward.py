@@ -66,13 +66,13 @@ def image_sensitivity(right: Float[Array, " thought"], swapped: Float[Array, " t
     return {"relevance/image_sensitivity": float(np.mean(right - swapped))}
 
 
-def kl_to_start(now: Float[Array, " token"], start: Float[Array, " token"]) -> dict[str, float]:
-    """KL(agent now || agent at the start of the run) per token in nats, from tokens sampled by the agent now.
+def kl_to_reference(now: Float[Array, " token"], reference: Float[Array, " token"]) -> dict[str, float]:
+    """KL(agent now || reference policy) per token in nats, from tokens sampled by the agent now.
 
-    `now` and `start` are the two agents' log-probabilities of the same sampled tokens. The K3 estimate,
-    mean of ``start/now - 1 - log(start/now)``: unbiased and never negative (J. Schulman, 2020).
+    `now` and `reference` are the two agents' log-probabilities of the same sampled tokens. The K3 estimate,
+    mean of ``reference/now - 1 - log(reference/now)``: unbiased and never negative (J. Schulman, 2020).
     """
     if now.size == 0:
         return {}
-    log_ratio = np.clip(start - now, -20.0, 20.0)
-    return {"policy/kl_start": float(np.mean(np.expm1(log_ratio) - log_ratio))}
+    log_ratio = np.clip(reference - now, -20.0, 20.0)
+    return {"policy/kl_ref": float(np.mean(np.expm1(log_ratio) - log_ratio))}

@@ -1,4 +1,4 @@
-"""Thought health that needs extra forward passes: do thoughts depend on what the agent sees, and has it moved?
+"""Relevance: do thoughts depend on what the agent sees, and how far has it moved? It takes extra forward passes.
 
 Measured on a subsample of a rollout's turns; `gtr.metrics` holds the formulas.
 """
@@ -9,33 +9,34 @@ from typing import Any
 import numpy as np
 import torch
 
-from gtr.metrics import image_sensitivity, kl_to_start, relevance
+from gtr.metrics import image_sensitivity, kl_to_reference, relevance
 from gtr.policy.policy import Policy
 from gtr.policy.reference import ReferencePolicy
 from gtr.tasks.task import Task
-from gtr.types import Prompt, Rollout, Turn
+from gtr.types import Ending, Prompt, Rollout, Turn
 
 BATCH = 32
 """Thoughts scored at a time."""
 
 
-class Probe:
-    """Scores some of each rollout's thoughts under other prompts, other pictures and the agent of the start.
+class RelevanceMeter:
+    """Scores some of each rollout's thoughts under other prompts, other pictures and a reference policy.
 
-    Without a `start` the distance to it is not measured.
+    Without a `reference` the distance to it is not measured.
     """
 
-    def __init__(self, policy: Policy, start: ReferencePolicy | None, task: Task, turns: int) -> None:
-        self.start = start
+    def __init__(self, policy: Policy, reference: ReferencePolicy | None, task: Task, turns: int) -> None:
+        self.reference = reference
         self.last: Mapping[str, Any] | None = None
-        """What the latest measuring saw, as JSON values: each probed turn's place ``[env, episode, turn]``, its state,
+        """What the latest measuring saw, as JSON values: each scored turn's place ``[env, episode, turn]``, its state,
         and ``scores[i][j]``, the mean log-probability per token of thought i under prompt j; None where turned off."""
         self._policy, self._task, self._count = policy, task, turns
 
     def measure(self, rollout: Rollout, rng: np.random.Generator) -> dict[str, float]:
-        """Relevance, image sensitivity and KL to the start, by metric name; empty when turned off."""
+        """Relevance, image sensitivity and KL to the reference, by metric name; empty when turned off."""
         self.last = None
-        turns = [turn for turn in rollout.flat() if turn.parsed.action_span is not None]
+        whole = [turn for turn in rollout.flat() if turn.ending is not Ending.ABORTED]
+        turns = [turn for turn in whole if turn.parsed.action_span is not None]
         if self._count < 2 or len(turns) < 2:
             return {}
         rows = rng.permutation(len(turns))[: self._count]
@@ -62,14 +63,14 @@ class Probe:
         return image_sensitivity(right, self._thought_scores(swapped))
 
     def _drift(self, turns: Sequence[Turn]) -> dict[str, float]:
-        if self.start is None:
+        if self.reference is None:
             return {}
         now = np.concatenate([np.asarray(turn.reply.logprobs) for turn in turns])
-        with self.start.swapped(self._policy):
+        with self.reference.swapped(self._policy):
             scores = self._policy.score([t.prompt for t in turns], [t.reply.tokens for t in turns])
         then = scores.logprobs.cpu().numpy()
-        start = np.concatenate([then[i, : len(t.reply.tokens)] for i, t in enumerate(turns)])
-        return kl_to_start(now, start)
+        reference = np.concatenate([then[i, : len(t.reply.tokens)] for i, t in enumerate(turns)])
+        return kl_to_reference(now, reference)
 
     def _thought_scores(self, pairs: Sequence[tuple[Turn, Prompt]]) -> np.ndarray:
         """Mean log-probability per token of each turn's thought under a prompt."""

@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from gtr.metrics import image_sensitivity, kl_to_start, relevance
+from gtr.metrics import image_sensitivity, kl_to_reference, relevance
 
 
 def test_retrieval_and_mutual_information_by_hand() -> None:
@@ -68,10 +68,10 @@ def test_image_sensitivity_by_hand() -> None:
     assert image_sensitivity(np.zeros(0), np.zeros(0)) == {}
 
 
-def test_kl_to_start_against_the_exact_divergence() -> None:
+def test_kl_to_reference_against_the_exact_divergence() -> None:
     now, start = np.array([0.5, 0.3, 0.2]), np.array([0.25, 0.25, 0.5])
     drawn = np.random.default_rng(0).choice(3, 200_000, p=now)
     exact = float(np.sum(now * np.log(now / start)))
-    assert kl_to_start(np.log(now)[drawn], np.log(start)[drawn])["policy/kl_start"] == pytest.approx(exact, rel=0.02)
-    assert kl_to_start(np.log(now), np.log(now)) == {"policy/kl_start": 0.0}
-    assert kl_to_start(np.zeros(0), np.zeros(0)) == {}
+    assert kl_to_reference(np.log(now)[drawn], np.log(start)[drawn])["policy/kl_ref"] == pytest.approx(exact, rel=0.02)
+    assert kl_to_reference(np.log(now), np.log(now)) == {"policy/kl_ref": 0.0}
+    assert kl_to_reference(np.zeros(0), np.zeros(0)) == {}

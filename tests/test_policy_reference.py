@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from gtr.policy.policy import Policy
-from gtr.probe import Origin
+from gtr.policy.reference import ReferencePolicy
 from gtr.types import Prompt
 
 MakePolicy = Callable[..., Policy]
@@ -25,7 +25,7 @@ def shaken(policy: Policy) -> Policy:
 def test_the_agent_of_the_start_comes_and_goes(finetune: str, make_policy: MakePolicy, prompts: list[Prompt]) -> None:
     chosen = {"policy.finetune": finetune, "policy.lora_rank": 4, "policy.freeze_vision": True}
     kept, policy = make_policy(**chosen), make_policy(**chosen)
-    origin = Origin(policy)
+    reference = ReferencePolicy(policy)
     shaken(policy)
     now = {name: value.clone() for name, value in policy.network.state_dict().items()}
     replies = [[50, 60, 70]] * len(prompts)
@@ -33,7 +33,7 @@ def test_the_agent_of_the_start_comes_and_goes(finetune: str, make_policy: MakeP
         one.network.eval()
     with torch.no_grad():
         wanted, moved = kept.score(prompts, replies).logprobs, policy.score(prompts, replies).logprobs
-        with origin.instead(policy):
+        with reference.swapped(policy):
             assert torch.equal(policy.score(prompts, replies).logprobs, wanted)
     assert not torch.allclose(moved, wanted, atol=1e-3)
     assert all(torch.equal(value, now[name]) for name, value in policy.network.state_dict().items())
@@ -41,8 +41,8 @@ def test_the_agent_of_the_start_comes_and_goes(finetune: str, make_policy: MakeP
 
 def test_the_agent_of_now_comes_back_after_an_error(make_policy: MakePolicy) -> None:
     policy = make_policy()
-    origin = Origin(policy)
+    reference = ReferencePolicy(policy)
     before = [p.clone() for p in shaken(policy).network.parameters()]
-    with pytest.raises(KeyboardInterrupt), origin.instead(policy):
+    with pytest.raises(KeyboardInterrupt), reference.swapped(policy):
         raise KeyboardInterrupt
     assert all(torch.equal(a, b) for a, b in zip(before, policy.network.parameters(), strict=True))

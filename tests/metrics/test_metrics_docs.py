@@ -8,7 +8,7 @@ from gtr.metrics.alarm import WATCHED
 from gtr.metrics.docs import page
 from gtr.metrics.table import METRICS, describe
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 
 
 def test_the_page_is_up_to_date() -> None:

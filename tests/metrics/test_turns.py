@@ -15,6 +15,7 @@ from gtr.metrics.thought import RECONSIDERING
 from gtr.tasks.task import Task
 from gtr.types import (
     Ending,
+    Expert,
     Image,
     Judgement,
     Observation,
@@ -57,6 +58,14 @@ class Digits(Task):
         return {"perception": parsed.fields["seen"] == digit, "plan": parsed.fields["plan"] == f"go {digit + 1}"}
 
 
+class Finite(Digits):
+    """The same game where nothing can be planned from digit 9."""
+
+    def expert(self, truth: Truth, target: str | None = None) -> Expert | None:
+        digit = truth.state["digit"]
+        return None if digit == 9 else Expert({"seen": digit, "plan": f"go {digit + 1}"}, "up")
+
+
 class Mute(Digits):
     """The same game by a task that cannot judge thoughts."""
 
@@ -74,6 +83,7 @@ def turn(
     action: str = "up",
     *,
     index: int = 0,
+    episode: int = 0,
     status: ReplyStatus = ReplyStatus.COMPLETE,
     ending: Ending = Ending.RUNNING,
     success: bool = False,
@@ -88,7 +98,7 @@ def turn(
     parsed = Parsed(status, {"seen": seen, "plan": plan}, action, (0, 1)) if whole else Parsed(status)
     return Turn(
         env=0,
-        episode=0,
+        episode=episode,
         index=index,
         prompt=PROMPT,
         truth=Truth({"digit": digit}),
@@ -115,7 +125,8 @@ def test_episodes() -> None:
         turn(index=1, ending=Ending.STOPPED, reward=-1.0),
         turn(index=0, ending=Ending.TRUNCATED),
         turn(index=0, ending=Ending.TERMINATED, reward=-1.0),
-        turn(index=0, ending=Ending.ABORTED, reward=-99.0),
+        turn(index=0, reward=50.0, episode=1),  # an episode that broke: what it had gathered counts for nothing
+        turn(index=1, ending=Ending.ABORTED, reward=-99.0, episode=1),
         turn(index=0, reward=1.0),
     )
     assert found["episode/ended"] == 4.0
@@ -155,6 +166,24 @@ def test_actions() -> None:
     assert found["action/is/jump high"] == 1 / 4
     assert found["action/follows"] == 2 / 3
     assert found["action/follows_right"] == 1 / 2
+    assert (found["count/announced"], found["count/announced_right"]) == (3.0, 2.0)
+    assert (found["count/turns"], found["count/complete"]) == (5.0, 4.0)
+
+
+def test_case_and_spacing_make_no_other_action() -> None:
+    found = health(turn(action="Up", implied="up"), turn(action="go  UP", implied="Go up"), turn(action="up"))
+    assert found["action/follows"] == 1.0
+    assert found["action/is/up"] == 2 / 3
+    assert health(turn(action="u p", implied="up"))["action/follows"] == 0.0
+
+
+def test_a_broken_turn_counts_nowhere() -> None:
+    whole = [turn(implied="up"), turn(digit=2, ending=Ending.TERMINATED, success=True, reward=1.0)]
+    wrong = turn(seen=9, plan="wait", action="Jump", implied="down", ending=Ending.ABORTED, episode=1, legal=False)
+    with_it, without = health(*whole, wrong), health(*whole)
+    assert with_it.pop("episode/aborted") == 1.0
+    assert without.pop("episode/aborted") == 0.0
+    assert with_it == without
 
 
 def test_histogram_has_eight_lines_of_bounded_length_in_a_fixed_order() -> None:
@@ -196,6 +225,25 @@ def test_checks() -> None:
     assert found["thought/plan"] == 2 / 4
     assert found["thought/start_plan"] == 1 / 3
     assert found["thought/right"] == 1 / 4
+
+
+def test_thoughts_are_measured_where_a_right_one_exists() -> None:
+    turns = [
+        turn(digit=1, seen=1, plan="go 2"),  # right
+        turn(digit=2, seen=2, plan="go 2", index=1),  # bad plan
+        turn(digit=9, seen=1, plan="wait", index=2),  # nothing can be right here
+        turn(digit=9, seen=1, plan="wait", index=0),  # nor here, where a game begins
+        turn(digit=3, index=0, status=ReplyStatus.CUT),
+    ]
+    found = health(*turns, task=Finite(TaskConfig()))
+    assert found["thought/solvable"] == 3 / 5
+    assert (found["thought/perception"], found["thought/plan"], found["thought/right"]) == (1.0, 1 / 2, 1 / 2)
+    assert found["thought/start_plan"] == 1 / 2
+    assert (found["count/judged"], found["count/thoughts"], found["count/starts"]) == (2.0, 2.0, 2.0)
+    assert (found["reflection/ratio"], found["thought/per_state"]) == (0.0, 1.0)
+    everywhere = health(*turns)
+    assert everywhere["thought/solvable"] == 1.0, "without an expert no state is known to be lost"
+    assert everywhere["count/judged"] == 4.0
 
 
 def test_a_task_that_cannot_judge_leaves_the_checks_out() -> None:
@@ -284,12 +332,13 @@ def test_every_logged_name_has_one_definition() -> None:
         assert describe(name) is not None, f"{name} is logged but not defined in gtr/metrics/table.py"
     assert describe("thought/colour") == next(m for m in METRICS if m.name == "thought/<check>")
     assert describe("nonsense/x") is None
+    assert {metric.n for metric in METRICS if metric.n} <= set(names)
 
 
 def test_every_definition_without_extra_forwards_is_computed() -> None:
     verdict = Verdict(Judgement.INCORRECT, {"thoughts": "another"})
     turns = [turn(implied="up", verdict=verdict), turn(plan="wait", ending=Ending.TERMINATED, progress=0.5), turn()]
     turns.append(turn(verdict=Verdict(Judgement.SCORED, score=0.5)))
-    elsewhere = ("corrector/", "panel/", "relevance/", "loss/", "update/", "alarm/", "policy/kl")
+    elsewhere = ("corrector/", "panel/", "sft/", "relevance/", "loss/", "update/", "alarm/", "policy/kl")
     expected = {m.name for m in METRICS if "<" not in m.name and not m.name.startswith(elsewhere)}
     assert expected - set(health(*turns)) == {"thought/step"}  # this task does not ask about steps

@@ -5,9 +5,10 @@ import json
 import numpy as np
 import pytest
 
-from gtr.metrics.alarm import IDEAS, PATIENCE, WATCHED, Alarm, Alert
+from gtr.metrics.alarm import DEFAULT, WATCHED, Alarm, Alert, Sensitivity
 
 Series = list[dict[str, float]]
+PATIENCE, IDEAS = DEFAULT.patience, DEFAULT.ideas
 
 START = {
     "episode/success": 0.3,
@@ -132,6 +133,41 @@ def test_it_rings_exactly_when_two_ideas_have_lasted() -> None:
     assert [fall.since for fall in alerts[-1].fallen] == [2, 2]
     assert alerts[-1].metrics() == {"alarm/ringing": 1.0, "alarm/fallen": 2.0}
     assert alerts[0].sentence() == ""
+
+
+def test_a_collapse_within_the_first_update_is_seen() -> None:
+    """The first rollout is measured before anything is learnt: all that follows is held against it."""
+    alerts = watch([START, *[bad("thought/perception", "reply/complete")] * PATIENCE])
+    assert [alert.ringing for alert in alerts] == [False] * PATIENCE + [True]
+    assert [fall.baseline for fall in alerts[-1].fallen] == [START["reply/complete"], START["thought/perception"]]
+
+
+def test_episodes_that_outlast_the_first_rollout_ring_nothing() -> None:
+    cut, whole = START | {"episode/length": 4.0}, START | {"episode/length": 9.0}
+    assert watch([cut, *[whole] * 6])[-1].fallen == ()
+    assert watch([cut, whole, *[START | {"episode/length": 16.0}] * 6])[-1].fallen[0].baseline == 9.0
+
+
+def test_how_readily_it_rings_can_be_set() -> None:
+    def rings(sensitivity: Sensitivity, series: Series) -> list[int]:
+        alerts = watch(series, Alarm(sensitivity))
+        return [i for i, alert in enumerate(alerts) if alert.ringing]
+
+    both = [START, *[bad("thought/perception", "reply/complete")] * 4]
+    assert rings(Sensitivity(patience=1), both) == [1, 2, 3, 4]
+    assert rings(Sensitivity(patience=4), both) == [4]
+    assert rings(Sensitivity(ideas=3), both) == []
+    mild = [START, *[START | {"thought/perception": 0.7, "reply/complete": 0.7}] * 3]
+    assert rings(Sensitivity(), mild) == [3]
+    assert rings(Sensitivity(scale=2.0), mild) == [], "below .75 squared, and by .2"
+    assert rings(Sensitivity(scale=2.0), both) == [3, 4]
+
+
+def test_a_run_begun_with_two_measurements_as_baseline_goes_on() -> None:
+    alarm = Alarm()
+    alarm.restore({"baseline": {"thought/perception": [1.0, 0.8]}, "since": {}, "last": {"thought/perception": 0.8}})
+    alert = [alarm.observe(i, {"thought/perception": 0.6}) for i in range(3, 6)][-1]
+    assert [fall.baseline for fall in alert.fallen] == [0.9]
 
 
 def test_a_good_update_breaks_the_series() -> None:

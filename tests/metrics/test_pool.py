@@ -16,6 +16,8 @@ OURS = {
     "corrector/usd": 0.25,
     "corrector/seconds_p95": 3.0,
     "thought/perception": 0.5,
+    "thought/right": 0.25,
+    "count/judged": 30.0,
 }
 THEIRS = {
     "episode/ended": 1.0,
@@ -28,6 +30,8 @@ THEIRS = {
     "seconds/learn": 1.0,
     "corrector/usd": 0.5,
     "corrector/seconds_p95": 1.0,
+    "thought/right": 0.75,
+    "count/judged": 10.0,
 }
 
 
@@ -45,6 +49,8 @@ def test_one_figure_from_two_processes() -> None:
         "corrector/usd": 0.75,
         "corrector/seconds_p95": 3.0,
         "thought/perception": 0.5,
+        "thought/right": 0.375,
+        "count/judged": 40.0,
     }
 
 
