@@ -26,8 +26,7 @@ from accelerate.utils import (
 )
 from rich.console import Console
 
-from gtr import checkpoint, tasks
-from gtr.algo.ppo import PPO
+from gtr import algo, checkpoint, tasks
 from gtr.config import Config
 from gtr.config.checks import check_resume
 from gtr.config.io import own_code
@@ -68,12 +67,13 @@ class Run:
         self.task = tasks.load(config.task)
         self.policy = load_policy(model, config.policy, config.seed)
         few = sum(p.numel() for p in self.policy.network.model.parameters() if p.requires_grad) <= COPIED
-        needed = config.ppo.kl_weight > 0
-        reference = ReferencePolicy(self.policy) if needed or (few and config.report.probe_turns) else None
+        rank, ranks = accelerator.process_index, accelerator.num_processes
+        self.algorithm = algo.find(config.algo.name)(config, self.task, self.policy, gather_object)
+        measured = few and config.report.probe_turns
+        reference = ReferencePolicy(self.policy) if measured or self.algorithm.needs_reference else None
+        self.algorithm.reference = reference
         self.policy.scorer = accelerator.prepare(self.policy.network)
         self.optimizer = make_optimizer(self.policy, config.train)
-        rank, ranks = accelerator.process_index, accelerator.num_processes
-        self.algorithm = PPO(config, self.task, self.policy, gather_object, reference)
         self.corrector = self.algorithm.corrector(folder.path, rank, ranks)
         self.collector = Collector(self.task, self.policy, self.corrector, config, rank, self.algorithm.rollout)
         self.relevance = RelevanceMeter(self.policy, reference, self.task, config.report.probe_turns)

@@ -88,12 +88,12 @@ def test_a_run_that_has_begun_is_gone_on_with(tmp_path: Path) -> None:
 
 
 def test_a_folder_holds_one_comparison_that_may_grow(tmp_path: Path) -> None:
-    clip = ("--ppo.clip", "0.1")
+    clip = ("--algo.clip", "0.1")
     first = Comparison({"gtr": build("gtr")}, (1,), tmp_path, "ezpoints", "tiny", clip)
     claim(first)
     claim(replace(first, configs={"gtr": build("gtr"), "rl4vlm": build("rl4vlm")}, seeds=(1, 2)))
     with pytest.raises(RunError, match=r"--ppo\.clip 0\.1, not --task ezpoints --scale tiny --ppo\.clip 0\.2"):
-        claim(replace(first, settings=("--ppo.clip", "0.2")))
+        claim(replace(first, settings=("--algo.clip", "0.2")))
     for other in (replace(first, task="points24"), replace(first, file={"seed": 3})):
         with pytest.raises(RunError, match="choose another folder with --out"):
             claim(other)

@@ -93,8 +93,8 @@ def test_runs_are_grouped_by_method_and_seed(tmp_path: Path) -> None:
 def test_one_preset_with_two_settings_is_two_methods(tmp_path: Path) -> None:
     runs = [new_run(tmp_path, "gtr", 1), new_run(tmp_path, "gtr", 1, ppo={"clip": 0.3}), new_run(tmp_path, "gtr", 2)]
     methods = [one.method for one in read_existing(runs)]
-    clip = build("gtr", "ezpoints").ppo.clip
-    assert methods == [f"gtr (ppo.clip {clip})", f"gtr (ppo.clip {clip})", "gtr (ppo.clip 0.3)"]
+    clip = build("gtr", "ezpoints").algo.clip
+    assert methods == [f"gtr (algo.clip {clip})", f"gtr (algo.clip {clip})", "gtr (algo.clip 0.3)"]
 
 
 def test_a_comparisons_folder_stands_for_its_runs_and_each_counts_once(tmp_path: Path) -> None:
@@ -169,7 +169,7 @@ def test_the_command_trains_nothing_and_writes_everything(tmp_path: Path, capsys
     [
         ("compare --from", "write the run folders after --from"),
         ("compare gtr --from x", "leave out gtr"),
-        ("compare --from x --seeds 1 --ppo.clip 0.1", "leave out --seeds --ppo.clip 0.1"),
+        ("compare --from x --seeds 1 --algo.clip 0.1", "leave out --seeds --algo.clip 0.1"),
         ("compare --from nowhere", "not a run folder"),
     ],
 )

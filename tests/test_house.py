@@ -33,14 +33,14 @@ ORDER = (
     "aggregates",
     "report.files",
     "tasks",
-    "config.io",
-    "config.files",
-    "config.checks",
-    "config.presets",
     "policy",
     "guidance",
     "losses",
     "algo",
+    "config.io",
+    "config.files",
+    "config.checks",
+    "config.presets",
     "envs",
     "rollout",
     "learner",
@@ -173,7 +173,8 @@ def names_of_games(file: Path) -> list[str]:
     "file", [one for one in files() if "tasks" not in one.relative_to(PACKAGE).parts[:1]], ids=lambda file: file.name
 )
 def test_no_file_outside_the_tasks_names_a_game(file: Path) -> None:
-    told = {"table.py"} if file.parent.name == "metrics" else set()  # what the metrics say was seen on a game
+    # What the metrics say was seen on a game.
+    told = {"table.py", "agent_rows.py"} if file.parent.name == "metrics" else set()
     assert file.name in told or names_of_games(file) == []
 
 

@@ -133,7 +133,7 @@ WHOLE = {
     "train.lr": 1.0,
     "train.grad_norm": 1e9,
     "policy.freeze_vision": False,
-    "ppo.value_gradient": "flow",
+    "algo.value_gradient": "flow",
 }
 
 
@@ -157,7 +157,7 @@ def test_accumulation_equals_the_batch(
 ) -> None:
     """12 turns at once, 3 x 4 and 5 + 5 + 2: lessons are longer and shorter than turns, and counts differ by part."""
     bench = Bench(make_policy(kind, **{"policy.freeze_vision": False}), pictures)
-    chosen = {**WHOLE, "ppo.ratio": ratio, "ppo.thought_weight": 0.3, "ppo.entropy_weight": 0.1}
+    chosen = {**WHOLE, "algo.ratio": ratio, "algo.thought_weight": 0.3, "algo.entropy_weight": 0.1}
     whole_log, whole = bench.learn(settings(**chosen), descent)
     assert size({n: w - bench.start[n] for n, w in whole.items()}) > 0.1
     for minibatch, accumulation in ((4, 3), (5, 3)):
@@ -179,7 +179,7 @@ def test_accumulation_equals_the_batch_through_adam_and_clipping(bench: Bench, s
 
 def test_the_gradient_is_that_of_a_loss_written_out(bench: Bench, settings: Settings) -> None:
     """One step's gradient against autograd on the formulas, sample by sample, without padding or batching."""
-    config = settings(**{**WHOLE, "ppo.thought_weight": 0.3, "ppo.value_clip": 0.2})
+    config = settings(**{**WHOLE, "algo.thought_weight": 0.3, "algo.value_clip": 0.2})
     found = bench.gradient(config)
     policy, samples = bench.policy, PPO(config, None, bench.policy).samples(bench.rollout, 0)
     policy.network.load_state_dict(bench.start)
@@ -215,7 +215,7 @@ def after_permutation(count: int) -> np.random.Generator:
 
 def test_lessons_do_not_dilute_ppo(bench: Bench, settings: Settings) -> None:
     """The gradient with both is the sum of the gradients of each alone: neither is divided by the other's count."""
-    alone = {"ppo.policy_weight": 0.0, "ppo.value_weight": 0.0}
+    alone = {"algo.policy_weight": 0.0, "algo.value_weight": 0.0}
     both = bench.gradient(settings(**WHOLE))
     ppo = bench.gradient(settings(**WHOLE, **{"guidance.weight": 0.0}))
     cloning = bench.gradient(settings(**WHOLE, **alone))
@@ -227,7 +227,7 @@ def test_lessons_do_not_dilute_ppo(bench: Bench, settings: Settings) -> None:
 
 
 def test_the_masked_action_of_a_lesson_teaches_nothing(bench: Bench, settings: Settings) -> None:
-    config = settings(**WHOLE, **{"ppo.policy_weight": 0.0, "ppo.value_weight": 0.0})
+    config = settings(**WHOLE, **{"algo.policy_weight": 0.0, "algo.value_weight": 0.0})
     zero = [replace(one, weights={"cloning": (0.0,) * len(one.tokens)}) for one in bench.buffer.samples]
     bench.buffer.samples = zero
     assert size(bench.gradient(config)) == 0.0

@@ -142,7 +142,7 @@ def test_the_format_reward_is_for_complete_replies_alone(settings: Settings) -> 
     assert [t.parsed.status for t in row] == [
         ReplyStatus.COMPLETE, ReplyStatus.COMPLETE, ReplyStatus.MALFORMED, ReplyStatus.MISSING_KEY
     ]  # fmt: skip
-    algorithm = PPO(settings(**{"ppo.format_reward": 5.0}), CountTask(), None)
+    algorithm = PPO(settings(**{"algo.format_reward": 5.0}), CountTask(), None)
     assert algorithm.format_rewards(row).tolist() == [5.0, 5.0, 0.0, 0.0]
     assert row[0].reward == 1.0, "and stands beside the game's reward"
 
@@ -257,7 +257,7 @@ def test_an_end_state_is_not_stopped_again(settings: Settings) -> None:
 def test_a_stopped_turn_has_a_bootstrap_where_gae_asks_for_it(
     seen_as: str, bootstrap: float, settings: Settings
 ) -> None:
-    chosen = {"guidance.stop_early": True, "ppo.stopped_is": seen_as, "train.turns": 3}
+    chosen = {"guidance.stop_early": True, "algo.stopped_is": seen_as, "train.turns": 3}
     row = rows_of(collector(settings, lambda p, _: say("go"), OracleCorrector(CountTask()), **chosen).collect())[0]
     assert row[1].ending is Ending.STOPPED
     assert row[1].bootstrap == bootstrap

@@ -43,7 +43,7 @@ def lessons(policy: Policy, prompts: Sequence[Prompt]) -> list[Sample]:
         ("sft.seed", 5, False),
         ("seed", 9, True),
         ("train.lr", 1e-3, True),
-        ("ppo.clip", 0.3, True),
+        ("algo.clip", 0.3, True),
         ("guidance.corrector", "none", True),
         ("runs", "elsewhere", True),
     ],

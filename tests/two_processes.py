@@ -70,7 +70,7 @@ class Fixed(ThoughtBuffer):
 
 
 def gradient(out: Path, model: Path) -> None:
-    chosen = {**WHOLE, "ppo.thought_weight": 0.3, "policy.value_hidden": (16,), "train.minibatch": 2}
+    chosen = {**WHOLE, "algo.thought_weight": 0.3, "policy.value_hidden": (16,), "train.minibatch": 2}
     config = changed(presets.build("gtr", "numberline"), **chosen)
     policy = opinionated_head(load_policy(model, config.policy, 0))
     bench = Bench(policy, draw_pictures())

@@ -8,12 +8,12 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
 from gtr.algo.cloning import ThoughtCloning
-from gtr.config import Config
+from gtr.config import AlgoConfig, Config
 from gtr.guidance import make_corrector
 from gtr.guidance.corrector import Corrector
 from gtr.tasks.task import Task
@@ -40,6 +40,11 @@ class Term:
 class Algorithm(ABC):
     """Credit assignment and guidance of one method. Stateful: it lives as long as its run."""
 
+    Settings: ClassVar[type[AlgoConfig]] = AlgoConfig
+    """The flags --algo.*: a frozen dataclass whose field docstrings are the help."""
+    guided = False
+    """Whether its preset comes with a corrector; any algorithm may be given one by guidance.corrector."""
+
     def __init__(
         self,
         config: Config,
@@ -49,6 +54,7 @@ class Algorithm(ABC):
         reference: "ReferencePolicy | None" = None,
     ) -> None:
         self.config, self.task, self.policy, self.everyone, self.reference = config, task, policy, everyone, reference
+        self.settings: AlgoConfig = config.algo
         self.cloning = ThoughtCloning(config.guidance, task, policy)
         self.update = 0
         """Number of the update at hand, from 0."""
@@ -61,6 +67,11 @@ class Algorithm(ABC):
     def rollout(self) -> RolloutSpec:
         """What it needs of a rollout: pieces of a fixed length, or whole episodes in groups of one start state."""
         return RolloutSpec()
+
+    @property
+    def needs_reference(self) -> bool:
+        """Whether `reference` must be there: the agent as it was at the start."""
+        return False
 
     @property
     def value_gradient(self) -> bool:

@@ -7,28 +7,28 @@ from typing import Literal
 import numpy as np
 
 from gtr.algo.credit import PerRow, bilevel_gae
-from gtr.algo.ppo import PPO
-from gtr.config import PPOConfig
+from gtr.algo.ppo import PPO, PPOSettings
+from gtr.config.section import Clip, Share
 from gtr.types import Rollout, RolloutSpec, Sample, Trajectory
 
 
 @dataclass(frozen=True)
-class BilevelGAESettings(PPOConfig):
+class BilevelGAESettings(PPOSettings):
     """VAGEN's."""
 
-    thought_weight: float = 1.0
+    thought_weight: Share = 1.0
     """Weight of the thought's tokens beside the action's: the whole reply is the action."""
     action_tokens: Literal["value", "field"] = "field"
     """What counts as the action."""
     ratio: Literal["turn", "token", "turn_mean"] = "token"
     """One importance ratio per token, each with its own advantage."""
-    clip: float = 0.2
+    clip: Clip = 0.2
     """Clip range of the importance ratio."""
-    gamma_turn: float = 0.95
+    gamma_turn: Share = 0.95
     """Discount per turn."""
-    gamma: float = 1.0
+    gamma: Share = 1.0
     """Discount per token within a turn."""
-    gae_lambda: float = 1.0
+    gae_lambda: Share = 1.0
     """Lambda of both levels."""
 
 

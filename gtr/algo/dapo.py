@@ -3,12 +3,15 @@ averages over tokens, and marks down replies that grow too long."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Annotated
 
 import numpy as np
+from annotated_types import Ge, Le
 
 from gtr.algo.credit import PerTurn
 from gtr.algo.filters import informative, only
 from gtr.algo.grpo import GRPO, GRPOSettings
+from gtr.config.section import Clip, Share
 from gtr.types import Rollout, RolloutSpec, Trajectory
 
 
@@ -16,11 +19,11 @@ from gtr.types import Rollout, RolloutSpec, Trajectory
 class DAPOSettings(GRPOSettings):
     """DAPO's."""
 
-    clip_high: float | None = 0.28
+    clip_high: Clip | None = 0.28
     """Clip range of the importance ratio above 1."""
-    most_rollouts: int = 10
+    most_rollouts: Annotated[int, Ge(1), Le(10_000)] = 10
     """Rollouts' worth of turns after which an update learns from what it has (verl-agent: 10)."""
-    overlong_tokens: float = 0.2
+    overlong_tokens: Share = 0.2
     """Share of policy.max_new_tokens at a reply's end over which its reward falls linearly by 1 (the paper's soft
     punishment: 4,096 of 20,480 tokens); 0 turns it off."""
 

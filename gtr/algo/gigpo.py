@@ -7,6 +7,7 @@ import numpy as np
 
 from gtr.algo.credit import PerTurn, Scale, grouped, returns_to_go
 from gtr.algo.grpo import GRPO, GRPOSettings
+from gtr.config.section import Share, Weight
 from gtr.policy.pictures import image_hash
 from gtr.types import Rollout, Trajectory, Turn
 
@@ -15,15 +16,15 @@ from gtr.types import Rollout, Trajectory, Turn
 class GiGPOSettings(GRPOSettings):
     """GiGPO's, as its code has them for visual tasks."""
 
-    gamma: float = 0.95
+    gamma: Share = 0.95
     """Discount per turn of what a turn earned later."""
     scale: Scale = "none"
     """What differences are divided by: nothing (visual tasks), or the group's deviation, std (ALFWorld)."""
-    episode_weight: float = 1.0
+    episode_weight: Weight = 1.0
     """Weight of the advantage among whole episodes."""
-    step_weight: float = 1.0
+    step_weight: Weight = 1.0
     """Weight of the advantage among turns that met the same state."""
-    kl_weight: float = 0.01
+    kl_weight: Weight = 0.01
     """Weight of the KL divergence to the starting agent (K3)."""
 
 

@@ -5,13 +5,14 @@ second_best`), and the turn-level form of verl-agent (`moments turns`).
 """
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Annotated, Literal
 
 import numpy as np
+from annotated_types import Ge, Le
 
 from gtr.algo.credit import Baseline, PerTurn, Scale, grouped, returns_to_go
-from gtr.algo.policy_gradient import PolicyGradient
-from gtr.config import PolicySettings
+from gtr.algo.policy_gradient import PolicyGradient, PolicySettings
+from gtr.config.section import Clip, Group, Share
 from gtr.types import Rollout, RolloutSpec, Trajectory
 
 
@@ -19,15 +20,15 @@ from gtr.types import Rollout, RolloutSpec, Trajectory
 class GroupSettings(PolicySettings):
     """Of algorithms that compare episodes dealt the same start state."""
 
-    thought_weight: float = 1.0
+    thought_weight: Share = 1.0
     """Weight of the thought's tokens beside the action's: the whole reply is the action."""
     action_tokens: Literal["value", "field"] = "field"
     """What counts as the action: its value alone, or everything from its key to the end of the reply."""
     ratio: Literal["turn", "token", "turn_mean"] = "token"
     """One importance ratio per turn, per token (GRPO), or per turn the geometric mean of its tokens' (GSPO)."""
-    clip: float = 0.2
+    clip: Clip = 0.2
     """Clip range of the importance ratio (GRPO: 0.2)."""
-    group: int = 8
+    group: Group = 8
     """Environments dealt the same start state (GiGPO: 8); train.envs must be a multiple of it."""
 
 
@@ -37,7 +38,7 @@ class GRPOSettings(GroupSettings):
 
     level: Literal["trajectory", "turn"] = "trajectory"
     """Compare whole episodes, or what each turn and those after it earned with the group's turns of the same number."""
-    gamma: float = 1.0
+    gamma: Share = 1.0
     """Discount per turn of what is earned later (turn level only)."""
     moments: Literal["trajectories", "turns"] = "trajectories"
     """Mean and deviation over a group's episodes, or over all its turns, so that long episodes weigh more
@@ -47,7 +48,7 @@ class GRPOSettings(GroupSettings):
     episode moves, by its lead (pass@k)."""
     scale: Scale = "std"
     """What is divided by: the group's deviation (GRPO), its mean (MaxRL), or nothing (Dr.GRPO)."""
-    eps: float = 1e-6
+    eps: Annotated[float, Ge(0), Le(1)] = 1e-6
     """Added to the deviation (verl: 1e-6, TRL: 1e-4)."""
 
 

@@ -1,9 +1,13 @@
 """HGPO (arXiv 2602.22817): GiGPO whose groups of turns also share the last states before, the longer the weightier."""
 
 from dataclasses import dataclass
+from typing import Annotated
+
+from annotated_types import Ge, Le
 
 from gtr.algo.credit import PerTurn, anchored
 from gtr.algo.gigpo import GiGPO, GiGPOSettings, state_of
+from gtr.config.section import Weight
 from gtr.types import Rollout
 
 
@@ -11,11 +15,11 @@ from gtr.types import Rollout
 class HGPOSettings(GiGPOSettings):
     """HGPO's."""
 
-    history: int = 2
+    history: Annotated[int, Ge(0), Le(1000)] = 2
     """States before a turn that its narrowest group shares."""
-    alpha: float = 1.0
+    alpha: Annotated[float, Ge(0), Le(100)] = 1.0
     """A group of the last k states weighs (k + 1) ** alpha."""
-    episode_weight: float = 0.0
+    episode_weight: Weight = 0.0
     """Weight of the advantage among whole episodes."""
 
 

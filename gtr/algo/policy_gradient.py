@@ -7,15 +7,17 @@ thought at a weight of lambda (RL4VLM and GTR's code), one ratio per turn or one
 
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import numpy as np
+from annotated_types import Ge, Le
 
 from gtr.algo.base import Algorithm, Term
 from gtr.algo.cloning import CLONING
 from gtr.algo.credit import PerTurn
-from gtr.config import PolicySettings
+from gtr.config import AlgoConfig
+from gtr.config.section import Clip, Reward, Share, Weight
 from gtr.policy.tokens import touching
 from gtr.types import ReplyStatus, Rollout, Sample, Span, Trajectory, Turn
 
@@ -23,13 +25,49 @@ if TYPE_CHECKING:
     from gtr.policy.policy import Policy
 
 
+@dataclass(frozen=True)
+class PolicySettings(AlgoConfig):
+    """What every policy-gradient algorithm can be told; each has its own `Settings` with the defaults of its source."""
+
+    policy_weight: Weight = 1.0
+    """Weight of the clipped policy loss; 0 with value_weight 0 is SFT-only."""
+    thought_weight: Share = 0.0
+    """lambda: weight of the thought's log-prob in the ratio. 0 is PPO on action tokens (paper); 0.5 on cards, 0.2 on
+    household tasks (code)."""
+    action_tokens: Literal["value", "field"] = "value"
+    """What counts as the action: its value alone, or everything from its key to the end of the reply (code). With
+    "field", every negative advantage also pushes down the JSON around the action."""
+    ratio: Literal["turn", "token", "turn_mean"] = "turn"
+    """One importance ratio per turn (code), one per token (VL-DAC), or per turn the geometric mean of its tokens'
+    (GSPO, ReMA)."""
+    clip: Clip = 0.1
+    """Clip range of the importance ratio (code: 0.1)."""
+    clip_high: Clip | None = None
+    """Clip range above 1 (DAPO, StarPO-S: 0.28); None takes `clip`."""
+    dual_clip: Annotated[float, Ge(1), Le(1e6)] | None = None
+    """Bounds the loss of negative advantages to so many times their size (verl, ReMA: 3); None does not."""
+    ratio_cap: Annotated[float, Ge(1), Le(1e6)] | None = None
+    """Ratio above which the clipped one is taken whatever the advantage's sign (VL-DAC's code: 10); None has none."""
+    entropy_weight: Weight = 0.0
+    """Weight of the entropy bonus (code: parsed, 0.01, and never used)."""
+    kl_weight: Weight = 0.0
+    """Weight of the KL divergence to the starting agent over all reply tokens (K3; VL-DAC: 0.04)."""
+    format_reward: Annotated[float, Ge(0), Le(1e6)] = 0.0
+    """Bonus for a reply with all required keys (code: 5)."""
+    format_reward_in: Literal["reward", "return"] = "reward"
+    """Add the bonus to the reward, or to the return after GAE (code)."""
+    length_reward: Reward = 0.0
+    """Reward of a turn whose thought has `length_words` words; shorter ones earn their share (paper's ablation, which
+    fails)."""
+    length_words: Annotated[int, Ge(1), Le(100_000)] = 50
+    """Words of a thought that earn the whole length reward."""
+
+
 class PolicyGradient(Algorithm):
     """Turns become samples; a subclass gives their advantages."""
 
-    @property
-    def settings(self) -> PolicySettings:
-        settings: PolicySettings = self.config.ppo
-        return settings
+    Settings = PolicySettings
+    settings: PolicySettings
 
     @abstractmethod
     def advantages(self, rollout: Rollout) -> list[PerTurn]:
@@ -107,6 +145,10 @@ class PolicyGradient(Algorithm):
         assert self.reference is not None, "the run keeps the starting agent where kl_weight is above 0"
         found = self.reference.logprobs(self.policy, samples)
         return [replace(sample, reference=row) for sample, row in zip(samples, found, strict=True)]
+
+    @property
+    def needs_reference(self) -> bool:
+        return self.settings.kl_weight > 0
 
     def losses(self) -> Mapping[str, Term]:
         settings = self.settings

@@ -1,22 +1,49 @@
 """PPO with a critic over turns (arXiv 1707.06347), as RL4VLM (arXiv 2405.10292) and GTR train their agents."""
 
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from typing import Annotated, Literal
 
 import numpy as np
+from annotated_types import Ge, Le
 
 from gtr.algo.base import Term
 from gtr.algo.credit import PerTurn, gae, normalise
-from gtr.algo.policy_gradient import PolicyGradient
-from gtr.config import PPOConfig
+from gtr.algo.policy_gradient import PolicyGradient, PolicySettings
+from gtr.config.section import Share, Weight
 from gtr.types import Ending, Rollout, RolloutSpec, Sample, Trajectory
+
+
+@dataclass(frozen=True)
+class PPOSettings(PolicySettings):
+    """PPO's, as RL4VLM's and GTR's code have them."""
+
+    value_weight: Weight = 0.5
+    """Weight of the value loss (code: 0.5)."""
+    value_clip: Annotated[float, Ge(0), Le(1e6)] = 0.1
+    """Clip range of the value's change; 0 turns it off."""
+    value_gradient: Literal["flow", "stop"] = "flow"
+    """Whether the critic's loss also shapes the model below its head (code), or stops at the head (VL-DAC)."""
+    gamma: Share = 0.9
+    """Discount per turn (code: 0.9)."""
+    gae_lambda: Share = 0.95
+    """Lambda of generalised advantage estimation over turns (code: 0.95)."""
+    normalise: bool = True
+    """Normalise advantages over the rollout to mean 0 and standard deviation 1."""
+    normalise_floor: Annotated[float, Ge(1e-12), Le(1e6)] = 1e-5
+    """Smallest standard deviation of advantages, in the unit of the reward, that is scaled up to 1: where no episode
+    succeeded, normalising with a tiny floor turns noise into a gradient."""
+    stopped_is: Literal["termination", "truncation"] = "termination"
+    """How GAE sees an episode that the corrector stopped."""
+    value_updates: Annotated[int, Ge(0), Le(10_000_000)] = 0
+    """Updates at the start in which the critic alone is trained (VL-DAC: 2)."""
 
 
 class PPO(PolicyGradient):
     """Advantages by GAE over the turns of each trajectory, a turn being one step."""
 
-    Settings = PPOConfig
-    settings: PPOConfig
+    Settings = PPOSettings
+    settings: PPOSettings
 
     @property
     def rollout(self) -> RolloutSpec:

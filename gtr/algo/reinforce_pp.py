@@ -7,6 +7,7 @@ import numpy as np
 from gtr.algo.credit import PerTurn, grouped, whiten
 from gtr.algo.grpo import GroupSettings
 from gtr.algo.policy_gradient import PolicyGradient
+from gtr.config.section import Group
 from gtr.types import Rollout, RolloutSpec
 
 
@@ -14,7 +15,7 @@ from gtr.types import Rollout, RolloutSpec
 class ReinforcePPSettings(GroupSettings):
     """REINFORCE++'s."""
 
-    group: int = 1
+    group: Group = 1
     """Environments dealt the same start state; above 1 the group's mean return is subtracted before whitening (the
     baseline variant)."""
 

@@ -32,8 +32,8 @@ def peek(arguments: Sequence[str], flag: str) -> str | None:
 def split_options(arguments: Sequence[str], own: Collection[str]) -> tuple[list[str], list[str]]:
     """The words that belong to the flags in `own`, leading words included, and all others.
 
-    >>> split_options(["a", "b", "--seeds", "1", "2", "--ppo.clip", "-1"], ["--seeds"])
-    (['a', 'b', '--seeds', '1', '2'], ['--ppo.clip', '-1'])
+    >>> split_options(["a", "b", "--seeds", "1", "2", "--algo.clip", "-1"], ["--seeds"])
+    (['a', 'b', '--seeds', '1', '2'], ['--algo.clip', '-1'])
     """
     mine: list[str] = []
     others: list[str] = []

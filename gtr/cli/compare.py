@@ -15,7 +15,7 @@ from gtr.config import Config
 from gtr.config.files import read_file
 from gtr.config.io import CODE, check_code
 from gtr.config.presets import METHODS, setting_in
-from gtr.config.section import Seed
+from gtr.config.section import Seed, is_path
 from gtr.errors import ConfigError, nearest
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ class CompareOptions:
     """
 
     methods: Annotated[tuple[str, ...], tyro.conf.Positional, tyro.conf.arg(metavar="METHOD [METHOD ...]")] = ()
-    """Presets to compare (see `gtr train --help`)."""
+    """Presets to compare (see `gtr train --help`), or import paths of algorithms of yours."""
     task: str = tasks.DEFAULT
     """The game. With --from: the import path of a game of yours that the runs play, whose code is run to check
     thoughts."""
@@ -95,7 +95,8 @@ def parse_compare(arguments: Sequence[str]) -> "Comparison":
 
 def _config(method: str, options: CompareOptions, settings: Sequence[str]) -> Config:
     """The settings of one method's runs, as ``gtr train`` would have them."""
-    chosen = parse_train([method, "--task", options.task, "--scale", options.scale, *settings])
+    named = ["--algo", method] if is_path(method) else [method]
+    chosen = parse_train([*named, "--task", options.task, "--scale", options.scale, *settings])
     check_begin(chosen)
     return chosen.config
 

@@ -10,12 +10,13 @@ import tyro
 from gtr import tasks
 from gtr.cli.argv import Scale, check_folder, is_flag, named_code, parse, peek
 from gtr.config import Config
-from gtr.config.checks import check_model, check_resume, validate
+from gtr.config.checks import check_resume, validate
 from gtr.config.io import check_code, settings_of
 from gtr.config.presets import METHODS, preset
 from gtr.config.section import is_path
 from gtr.errors import ConfigError, nearest
 from gtr.guidance import corrector_class
+from gtr.policy.models import check_model
 from gtr.report.folder import read_config
 from gtr.report.trackers import require
 
@@ -25,11 +26,16 @@ class TrainOptions:
     """Train an agent: `gtr train PRESET`, or go on with a run: `gtr train --resume RUN_FOLDER`."""
 
     method: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="PRESET")] = "gtr"
-    """gtr, reference, rl4vlm, sft_only, no_dagger, clone_actions, annealed_cloning, judge_reward or no_thought; with
+    """An algorithm (gtr, rl4vlm, ppo, grpo, rloo, reinforce_pp, dapo, gigpo, hgpo, starpo_s, vl_dac, bilevel_gae,
+    turn_ppo), GTR as its code does it (reference), an ablation (sft_only, no_dagger, clone_actions, annealed_cloning,
+    stops_only, judge_reward, length_reward, no_thought), or any of them beside GTR's guidance, such as grpo+gtr; with
     --config, by default the file's."""
     task: str = tasks.DEFAULT
     """The game, which chooses the preset's defaults and the flags --task.*: one of `gtr tasks`, or the import path of a
     Task of yours (package.module:Class, file.py:Class)."""
+    algo: str | None = None
+    """An algorithm in place of the preset's, which brings the flags --algo.*: a name, or the import path of an
+    Algorithm of yours (package.module:Class, file.py:Class)."""
     scale: Scale = "tiny"
     """A tiny agent on CPU cores, or the paper's settings on a large GPU."""
     file: Annotated[Path | None, tyro.conf.arg(name="config", metavar="FILE")] = None
@@ -69,6 +75,8 @@ def parse_train(arguments: Sequence[str], command: str = "train") -> TrainOption
     config = options.config
     if config.task.name != default.task:
         raise ConfigError(f"--task.name {config.task.name}: choose the game by --task, which brings its settings along")
+    if config.algo.name != default.config.algo.name:
+        raise ConfigError(f"--algo.name {config.algo.name}: choose it by --algo, which brings its settings along")
     if options.resume is not None:
         check_resume(default.config, config)
     validate(config)
@@ -93,13 +101,14 @@ def _new(arguments: Sequence[str], command: str) -> TrainOptions:
     path = peek(arguments, "--config")
     file = None if path is None else Path(path)
     method = arguments[0] if arguments and not is_flag(arguments[0]) else None
-    if method is None and file is None and not {"-h", "--help"} & set(arguments):
+    algo = peek(arguments, "--algo")
+    if method is None and file is None and algo is None and not {"-h", "--help"} & set(arguments):
         raise ConfigError(f"write the preset first: gtr {command} PRESET ... . {nearest('', METHODS)}")
     length = peek(arguments, "--train.updates") or ""
     known = {"train.updates": int(length)} if length.isdecimal() and len(length) < 9 else {}
     task, scale = peek(arguments, "--task"), peek(arguments, "--scale") or "tiny"
-    base = preset(method, task, scale, file, named_code(arguments), **known)
-    return TrainOptions(base.preset, base.task.name, "tiny", file, None, base)
+    base = preset(method, task, scale, file, named_code(arguments), algo, **known)
+    return TrainOptions(base.preset, base.task.name, algo, "tiny", file, None, base)
 
 
 def _begun(arguments: Sequence[str], folder: Path) -> TrainOptions:
@@ -109,8 +118,8 @@ def _begun(arguments: Sequence[str], folder: Path) -> TrainOptions:
     check_code(settings_of(base), named, folder)
     if not is_flag(arguments[0]):
         raise ConfigError(f"--resume goes on with the preset of {folder} ({base.preset}): leave out {arguments[0]!r}")
-    for flag in ("--task", "--scale", "--config"):
+    for flag, own in {"--task": base.task.name, "--algo": base.algo.name, "--scale": "", "--config": ""}.items():
         word = peek(arguments, flag)
-        if word is not None and not (flag == "--task" and is_path(word) and word == base.task.name):
+        if word is not None and not (is_path(word) and word == own):
             raise ConfigError(f"--resume goes on with the settings of {folder}: leave out {flag}")
-    return TrainOptions(base.preset, base.task.name, "tiny", None, folder, base)
+    return TrainOptions(base.preset, base.task.name, peek(arguments, "--algo"), "tiny", None, folder, base)

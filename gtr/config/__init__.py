@@ -5,15 +5,16 @@ Importing this package imports neither torch nor transformers. "paper" means arX
 
 from dataclasses import dataclass, field
 
+from gtr.config.algo import AlgoConfig
 from gtr.config.guidance import CorrectorConfig, GuidanceConfig
 from gtr.config.policy import PolicyConfig, SftConfig
 from gtr.config.section import Section, Seed, Text
 from gtr.config.task import TaskConfig
-from gtr.config.training import PolicySettings, PPOConfig, ReportConfig, TrainConfig
+from gtr.config.training import ReportConfig, TrainConfig
 
 __all__ = (
-    "Config", "CorrectorConfig", "GuidanceConfig", "PPOConfig", "PolicyConfig", "PolicySettings", "ReportConfig",
-    "SftConfig", "TaskConfig", "TrainConfig",
+    "AlgoConfig", "Config", "CorrectorConfig", "GuidanceConfig", "PolicyConfig", "ReportConfig", "SftConfig",
+    "TaskConfig", "TrainConfig",
 )  # fmt: skip
 
 
@@ -34,6 +35,6 @@ class Config(Section):
     sft: SftConfig = field(default_factory=SftConfig)
     guidance: GuidanceConfig = field(default_factory=GuidanceConfig)
     corrector: CorrectorConfig = field(default_factory=CorrectorConfig)
-    ppo: PPOConfig = field(default_factory=PPOConfig)
+    algo: AlgoConfig = field(default_factory=AlgoConfig)
     train: TrainConfig = field(default_factory=TrainConfig)
     report: ReportConfig = field(default_factory=ReportConfig)

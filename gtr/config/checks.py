@@ -6,15 +6,12 @@ What a setting may be by itself stands at its field; `gtr.config.reading` holds 
 import re
 from collections.abc import Iterator
 from dataclasses import asdict, fields
-from pathlib import Path
 
 from gtr.config import Config, CorrectorConfig
 from gtr.config.io import changed_keys, settings_of
 from gtr.config.reading import read
 from gtr.config.section import Section, is_path
-from gtr.errors import ConfigError, PolicyError, nearest
-
-BUILT_IN_MODELS = ("tiny-llava", "tiny-llava-next", "tiny-qwen2.5-vl")
+from gtr.errors import ConfigError
 
 LIMITS = (
     "device",
@@ -59,14 +56,6 @@ def check_resume(begun: Config, asked: Config) -> None:
         raise ConfigError(f"{', '.join(frozen)} cannot change in a run that has begun: start a new run instead")
 
 
-def check_model(model: str) -> None:
-    """PolicyError for what can be no model: asking a hub for a mistyped folder costs a minute without a network."""
-    known = model in BUILT_IN_MODELS or Path(model).is_dir() or re.fullmatch(r"\w[\w.-]*/[\w.-]+", model)
-    if not known:
-        hint = nearest(model, BUILT_IN_MODELS)
-        raise PolicyError(f"policy.model: '{model}' is no folder here and no hub id (owner/name). {hint}")
-
-
 def _problems(config: Config) -> Iterator[str]:
     yield from _name(config.name)
     yield from _corrector(config.corrector)
@@ -93,7 +82,7 @@ def _corrector(corrector: CorrectorConfig) -> Iterator[str]:
 
 def _together(config: Config) -> Iterator[str]:
     """Settings that are right alone and wrong together."""
-    train, ppo, guidance = config.train, config.ppo, config.guidance
+    train, guidance = config.train, config.guidance
     turns = train.envs * train.turns
     if train.minibatch > turns:
         yield (
@@ -126,10 +115,17 @@ def _together(config: Config) -> Iterator[str]:
                 f"corrector.{key} is {asked}, which takes a server, but guidance.corrector is local: "
                 f"set corrector.{key} to {' or '.join(known)}"
             )
-    learns_by_ppo = ppo.policy_weight > 0 or ppo.value_weight > 0 or ppo.entropy_weight > 0
-    if not learns_by_ppo and not (guided and guidance.weight > 0 and guidance.judge == "off"):
+    flat = settings_of(config)
+    learns = flat.get("algo.policy_weight", 1) or flat.get("algo.value_weight") or flat.get("algo.entropy_weight")
+    if not learns and not (guided and guidance.weight > 0 and guidance.judge == "off"):
         yield (
-            "ppo.policy_weight, ppo.value_weight and ppo.entropy_weight are 0 and nothing is cloned "
+            "algo.policy_weight, algo.value_weight and algo.entropy_weight are 0 and nothing is cloned "
             f"(guidance.corrector {guidance.corrector}, guidance.weight {guidance.weight}): nothing would be learnt; "
-            "set ppo.policy_weight 1 or guidance.corrector oracle with guidance.weight 1"
+            "set algo.policy_weight 1 or guidance.corrector oracle with guidance.weight 1"
+        )
+    group = flat.get("algo.group", 1)
+    if train.envs % group:
+        yield (
+            f"train.envs is {train.envs}, but algo.group {group} deals each start state to so many environments: give "
+            f"a multiple of {group}"
         )

@@ -11,8 +11,8 @@ from dataclasses import asdict, fields, make_dataclass, replace
 from functools import cache
 from typing import Any, NamedTuple
 
-from gtr import tasks
-from gtr.config import Config, TaskConfig
+from gtr import algo, tasks
+from gtr.config import AlgoConfig, Config, TaskConfig
 from gtr.config.migrate import migrated
 from gtr.config.reading import read
 from gtr.config.section import Kept, Section, is_path
@@ -28,9 +28,12 @@ class Chosen(NamedTuple):
     """The class of a name, imported if it must be; None for a name that nobody knows."""
 
 
-CHOSEN: Mapping[str, Chosen] = {"task": Chosen(TaskConfig, tasks.settings_class)}
+CHOSEN: Mapping[str, Chosen] = {
+    "task": Chosen(TaskConfig, tasks.settings_class),
+    "algo": Chosen(AlgoConfig, algo.settings_class),
+}
 
-CODE = {"task.name": "--task", "guidance.corrector": "--guidance.corrector"}
+CODE = {"task.name": "--task", "algo.name": "--algo", "guidance.corrector": "--guidance.corrector"}
 """Settings that may name a class of the user's own, and the flag by which the user names it."""
 
 

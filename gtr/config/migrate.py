@@ -51,5 +51,19 @@ def _typed(annotation: Any, text: Any) -> Any:
     return text
 
 
-STEPS = (_typed_tasks,)
+LEARNT_BY = {"rl4vlm": "rl4vlm", "judge_reward": "rl4vlm", "no_thought": "ppo"}
+"""By preset, the algorithm that today's settings name; all others were GTR."""
+
+
+def _typed_algorithms(values: Mapping[str, Any], find: Find) -> Mapping[str, Any]:
+    """0.1: the algorithm was PPO, its settings the section ``ppo``."""
+    old = values.get("ppo")
+    if not isinstance(old, Mapping):
+        return values
+    now = values.get("algo", {"name": LEARNT_BY.get(str(values.get("preset")), "gtr")})
+    rest = {key: value for key, value in values.items() if key not in ("ppo", "algo")}
+    return {**rest, "algo": {**now, **old}} if isinstance(now, Mapping) else values
+
+
+STEPS = (_typed_tasks, _typed_algorithms)
 """Oldest first."""

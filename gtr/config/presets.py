@@ -1,19 +1,22 @@
-"""Algorithms as settings: a method changes a few settings of a scale. Importing this file imports no torch.
+"""Presets: an algorithm with its settings, on a game, at a scale. Importing this file imports no torch.
 
     build("rl4vlm", task="ezpoints", scale="tiny")   ->   Config
 
-`SCALES` say what agent is trained on what machine, `METHODS` how it learns; what a game needs, it says itself
-(`gtr.tasks.defaults`). Sources: "paper" is arXiv 2503.08525,
+`SCALES` say what agent is trained on what machine, `METHODS` by which algorithm and with which of its settings
+changed; what a game needs, it says itself (`gtr.tasks.defaults`). Any preset may be followed by ``+gtr``: the same
+beside GTR's guidance. Sources: "paper" is arXiv 2503.08525,
 "code" its public code, "RL4VLM" arXiv 2405.10292.
 """
 
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, fields, is_dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from gtr import tasks
-from gtr.config import Config, GuidanceConfig, PolicyConfig, PPOConfig, SftConfig, TrainConfig
+from gtr import algo, tasks
+from gtr.algo.policy_gradient import PolicySettings
+from gtr.algo.ppo import PPOSettings
+from gtr.config import AlgoConfig, Config, GuidanceConfig, PolicyConfig, SftConfig, TrainConfig
 from gtr.config.checks import validate
 from gtr.config.files import over, read_file
 from gtr.config.io import CODE, check_code
@@ -39,7 +42,6 @@ def scale_7b(task: str) -> Config:
         ),
         sft=SftConfig(lr=2e-4),
         guidance=GuidanceConfig(stop_early=game.published.stop_early),
-        ppo=PPOConfig(clip=0.1, value_clip=0.1),
         train=TrainConfig(
             updates=paper.updates,
             envs=paper.turns_per_update // 32,
@@ -68,8 +70,6 @@ def scale_tiny(task: str) -> Config:
         ),
         sft=SftConfig(enabled=True, target=tiny.sft_target, check_episodes=tiny.check_episodes),
         guidance=GuidanceConfig(stop_early=game.published.stop_early),
-        # The critic trains its head alone, and fast: returns of up to 10 would otherwise drown the other gradients.
-        ppo=PPOConfig(clip=0.2, value_clip=0.0, value_gradient="stop", normalise_floor=1.0),
         train=TrainConfig(
             updates=tiny.updates,
             envs=32,
@@ -86,6 +86,22 @@ def scale_tiny(task: str) -> Config:
 
 
 SCALES: Mapping[str, Callable[[str], Config]] = {"tiny": scale_tiny, "7b": scale_7b}
+ALGO_AT: Mapping[str, Mapping[str, Any]] = {
+    # The critic trains its head alone, and fast: returns of up to 10 would otherwise drown the other gradients.
+    "tiny": {"clip": 0.2, "value_clip": 0.0, "value_gradient": "stop", "normalise_floor": 1.0},
+    "7b": {"clip": 0.1, "value_clip": 0.1},
+}
+"""By scale, settings of policy-gradient algorithms."""
+
+
+def algorithm_at(name: str, scale: str) -> AlgoConfig:
+    """An algorithm's settings at a scale; the scale's hold where the algorithm has no default of its own."""
+    kind = algo.find(name).Settings
+    shared = (AlgoConfig, PolicySettings, PPOSettings)
+    classes = [one for one in kind.__mro__ if is_dataclass(one) and one not in shared]
+    own = {key for one in classes for key in vars(one).get("__annotations__", {})}
+    open_ones = {one.name for one in fields(kind)} - own
+    return kind(name=name, **{key: value for key, value in ALGO_AT[scale].items() if key in open_ones})
 
 
 # -- methods ------------------------------------------------------------------------------------------------------
@@ -96,9 +112,13 @@ def published(config: Config) -> Published:
     return tasks.find(config.task.name).published
 
 
-def gtr(config: Config) -> Config:
-    """Guided thought reinforcement: PPO on action tokens, cloning of corrected thoughts with DAgger (paper)."""
-    return config
+def _algo(config: Config, **values: Any) -> AlgoConfig:
+    """The algorithm's settings with some changed, which it must have."""
+    known = {one.name for one in fields(config.algo)}
+    for key in values:
+        if key not in known:
+            raise ConfigError(f"the preset sets algo.{key}, which {config.algo.name} does not have: choose another")
+    return replace(config.algo, **values)
 
 
 def reference(config: Config) -> Config:
@@ -109,8 +129,8 @@ def reference(config: Config) -> Config:
         task=replace(config.task, illegal="random", **code.reference),
         policy=replace(config.policy, repetition_penalty=1.2),
         guidance=replace(config.guidance, correct_malformed=False, forget_target=True),
-        ppo=replace(
-            config.ppo,
+        algo=_algo(
+            config,
             thought_weight=code.thought_weight,
             action_tokens="field",
             value_gradient="flow",
@@ -121,17 +141,13 @@ def reference(config: Config) -> Config:
 
 
 def rl4vlm(config: Config) -> Config:
-    """Plain PPO on thought and action, guided by the outcome alone (RL4VLM)."""
-    return replace(
-        config,
-        guidance=replace(config.guidance, corrector="none"),
-        ppo=replace(config.ppo, thought_weight=published(config).thought_weight, action_tokens="field"),
-    )
+    """Plain PPO on thought and action, guided by the outcome alone, with the game's lambda (RL4VLM)."""
+    return replace(config, algo=_algo(config, thought_weight=published(config).thought_weight))
 
 
 def sft_only(config: Config) -> Config:
     """Thought cloning without RL (paper's ablation)."""
-    return replace(config, ppo=replace(config.ppo, policy_weight=0.0, value_weight=0.0))
+    return replace(config, algo=_algo(config, policy_weight=0.0, value_weight=0.0))
 
 
 def no_dagger(config: Config) -> Config:
@@ -151,30 +167,50 @@ def annealed_cloning(config: Config) -> Config:
 
 def judge_reward(config: Config) -> Config:
     """PPO on thought and action with a judge's score of each thought as a further reward (paper's ablation: fails)."""
-    return replace(rl4vlm(config), guidance=replace(config.guidance, judge="score", stop_early=False))
+    guidance = replace(config.guidance, corrector="oracle", judge="score", stop_early=False)
+    return replace(rl4vlm(config), guidance=guidance)
+
+
+def length_reward(config: Config) -> Config:
+    """PPO on thought and action with a reward for long thoughts (paper's ablation: fails)."""
+    return replace(rl4vlm(config), algo=_algo(rl4vlm(config), length_reward=1.0))
+
+
+def stops_only(config: Config) -> Config:
+    """GTR whose corrector ends episodes and teaches nothing: the control that tells its stops from its corrections."""
+    return replace(config, guidance=replace(config.guidance, weight=0.0))
 
 
 def no_thought(config: Config) -> Config:
     """PPO on an agent that answers with the action alone (arXiv 2503.16188)."""
-    return replace(
-        config,
-        task=replace(config.task, thought=False),
-        guidance=replace(config.guidance, corrector="none"),
-        ppo=replace(config.ppo, thought_weight=0.0),
-    )
+    return replace(config, task=replace(config.task, thought=False))
 
 
-METHODS: Mapping[str, Callable[[Config], Config]] = {
-    "gtr": gtr,
-    "reference": reference,
-    "rl4vlm": rl4vlm,
-    "sft_only": sft_only,
-    "no_dagger": no_dagger,
-    "clone_actions": clone_actions,
-    "annealed_cloning": annealed_cloning,
-    "judge_reward": judge_reward,
-    "no_thought": no_thought,
+@dataclass(frozen=True)
+class Preset:
+    """A row of `METHODS`."""
+
+    algo: str
+    """Its algorithm."""
+    change: Callable[[Config], Config] = lambda config: config
+    """What it changes in that algorithm's settings."""
+
+
+METHODS: Mapping[str, Preset] = {
+    **{name: Preset(name) for name in algo.ALGORITHMS},
+    "rl4vlm": Preset("rl4vlm", rl4vlm),
+    "reference": Preset("gtr", reference),
+    "sft_only": Preset("gtr", sft_only),
+    "no_dagger": Preset("gtr", no_dagger),
+    "clone_actions": Preset("gtr", clone_actions),
+    "annealed_cloning": Preset("gtr", annealed_cloning),
+    "stops_only": Preset("gtr", stops_only),
+    "judge_reward": Preset("rl4vlm", judge_reward),
+    "length_reward": Preset("rl4vlm", length_reward),
+    "no_thought": Preset("ppo", no_thought),
 }
+GUIDED = "+gtr"
+"""After a preset's name: beside the guidance of GTR."""
 
 
 def build(method: str, task: str = tasks.DEFAULT, scale: str = "tiny", updates: int | None = None) -> Config:
@@ -191,17 +227,23 @@ def build(method: str, task: str = tasks.DEFAULT, scale: str = "tiny", updates: 
     return config
 
 
-def _built(method: str, task: str, scale: str, updates: int | None) -> Config:
-    if method not in METHODS:
-        raise ConfigError(f"unknown preset {method!r}: {nearest(method, METHODS)}")
+def _built(method: str, task: str, scale: str, updates: int | None, algorithm: str | None = None) -> Config:
+    base = method.removesuffix(GUIDED)
+    if base not in METHODS and algorithm is None:
+        raise ConfigError(f"unknown preset {method!r}: {nearest(base, METHODS)}; {GUIDED} after it guides its thoughts")
     if scale not in SCALES:
         raise ConfigError(f"unknown scale {scale!r}: {nearest(scale, SCALES)}")
     if task not in tasks.TASKS and not is_path(task):
         raise ConfigError(f"unknown task {task!r}: {tasks.hint(task)}")
+    row = METHODS.get(base, Preset(algorithm or base))
+    name = algorithm or row.algo
     config = SCALES[scale](task)
     if updates is not None:
         config = replace(config, train=replace(config.train, updates=updates))
-    return replace(METHODS[method](config), preset=method)
+    guided = algo.find(row.algo).guided or method != base
+    guidance = replace(config.guidance, corrector="oracle" if guided else "none")
+    config = row.change(replace(config, algo=algorithm_at(name, scale), guidance=guidance))
+    return replace(config, preset=method)
 
 
 def preset(
@@ -210,11 +252,12 @@ def preset(
     scale: str = "tiny",
     file: Path | str | None = None,
     code: Collection[str] = (),
+    algo: str | None = None,
     **settings: Any,
 ) -> Config:
     """A preset, over it the settings of a file, over that those given by dotted keys.
 
-        preset("gtr", "ezpoints", **{"train.updates": 3, "ppo.clip": 0.2})
+        preset("gtr", "ezpoints", **{"train.updates": 3, "algo.clip": 0.2})
         preset(file="runs/gtr-ezpoints-1/config.json", seed=2)
 
     Args:
@@ -222,6 +265,7 @@ def preset(
         task: by default the file's, else `gtr.tasks.DEFAULT`.
         scale: a key of `SCALES`.
         file: TOML, YAML or JSON, whole or in part; a run's ``config.json`` too.
+        algo: an algorithm in place of the preset's: a built-in name, or the import path of your own.
         code: import paths of classes of the user's own that the file names: it is data, and runs none by itself. Those
             that are named here, as `task` or among the settings, need no such leave.
 
@@ -231,15 +275,16 @@ def preset(
     """
     values = {} if file is None else read_file(Path(file))
     given = _tables(settings)
-    named = [*code, *(str(one) for one in (task, *settings.values()) if isinstance(one, str))]
+    named = [*code, *(str(one) for one in (task, algo, *settings.values()) if isinstance(one, str))]
     check_code({key: setting_in(values, key) for key in CODE}, named, file)
-    method = str(method or setting_in(values, "preset") or "gtr")
+    other = algo or setting_in(values, "algo.name")
+    method = str(method or setting_in(values, "preset") or (_label(algo) if algo else "gtr"))
     task = str(task or setting_in(values, "task.name") or tasks.DEFAULT)
     lengths = [setting_in(one, "train.updates") for one in (given, values)]
-    config = _built(method, task, scale, next((one for one in lengths if isinstance(one, int)), None))
+    config = _built(method, task, scale, next((one for one in lengths if isinstance(one, int)), None), other)
     if file is not None:
         try:
-            config = over(config, {**_named(values, task), "preset": method}, named)
+            config = over(config, {**_named(values, "task", task), "preset": method}, named)
         except ConfigError as error:
             raise ConfigError(f"{file}: {error}") from error
     config = over(config, given, named)
@@ -247,10 +292,15 @@ def preset(
     return config
 
 
-def _named(values: Mapping[str, Any], task: str) -> Mapping[str, Any]:
-    """The file's tables, those of the game under the name that was chosen."""
-    own = values.get("task", {})
-    return {**values, "task": {**own, "name": task}} if isinstance(own, Mapping) else values
+def _named(values: Mapping[str, Any], section: str, name: str) -> Mapping[str, Any]:
+    """The file's tables, those of a section under the name that was chosen."""
+    own = values.get(section, {})
+    return {**values, section: {**own, "name": name}} if isinstance(own, Mapping) else values
+
+
+def _label(algorithm: str) -> str:
+    """An algorithm's name as a preset's: of an import path the class."""
+    return algorithm.rpartition(":")[2].lower()
 
 
 def _tables(settings: Mapping[str, Any]) -> dict[str, Any]:

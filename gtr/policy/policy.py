@@ -24,9 +24,9 @@ from transformers import (
 from transformers.utils import logging as transformers_logging
 
 from gtr.config import PolicyConfig
-from gtr.config.checks import BUILT_IN_MODELS, check_model
 from gtr.errors import PolicyError
 from gtr.policy.families import GridProcessor, check_usable, family_of, forbidden_ids, vision_modules
+from gtr.policy.models import BUILT_IN_MODELS, check_model
 from gtr.policy.network import Network, Scores, ValueHead
 from gtr.policy.prompts import PromptEncoder
 from gtr.policy.seeded import seeded

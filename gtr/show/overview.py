@@ -49,7 +49,7 @@ def _run(index: int, history: History) -> dict[str, Any]:
         "guided": run.guided,
         "task": run.setting("task.name", "?"),
         "turns_per_update": run.turns_per_update,
-        "clip": run.setting("ppo.clip"),
+        "clip": run.setting("algo.clip"),
         "done": done,
         "total": run.setting("train.updates", 0),
         "goes_on": run.goes_on(done),

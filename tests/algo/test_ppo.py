@@ -78,8 +78,8 @@ def by_hand(row: Sequence[Turn], gamma: float, lam: float, stopped: str, bonus: 
 @pytest.mark.parametrize("stopped", ["termination", "truncation"])
 @pytest.mark.parametrize("where", ["reward", "return"])
 def test_advantages_of_turns_are_those_of_a_hand_computation(stopped: str, where: str, settings: Settings) -> None:
-    chosen = {"ppo.gamma": 0.9, "ppo.gae_lambda": 0.7, "ppo.stopped_is": stopped, "ppo.format_reward": 5.0}
-    config = settings(**chosen, **{"ppo.format_reward_in": where, "ppo.normalise": False})
+    chosen = {"algo.gamma": 0.9, "algo.gae_lambda": 0.7, "algo.stopped_is": stopped, "algo.format_reward": 5.0}
+    config = settings(**chosen, **{"algo.format_reward_in": where, "algo.normalise": False})
     for row, (advantages, targets) in zip(ROWS, learnt_rows(ROWS, config), strict=True):
         wanted = by_hand(row, 0.9, 0.7, stopped, bonus=where == "reward")
         late = [bonus_of(t) if where == "return" else 0.0 for t in row]
@@ -94,15 +94,15 @@ def test_numbers_worked_on_paper(settings: Settings) -> None:
         [plain_turn(3.0, 0.0), plain_turn(4.0, 0.0, "terminated")],
         [plain_turn(1.0, 0.0, "truncated", 6.0), plain_turn(2.0, 1.0, "terminated")],
     ]
-    found = learnt_rows(rows, settings(**{"ppo.gamma": 0.5, "ppo.gae_lambda": 1.0, "ppo.normalise": False}))
+    found = learnt_rows(rows, settings(**{"algo.gamma": 0.5, "algo.gae_lambda": 1.0, "algo.normalise": False}))
     assert found == [([5.0, 4.0], [5.0, 4.0]), ([4.0, 1.0], [4.0, 2.0])]
 
 
 @pytest.mark.parametrize("normalise", [True, False])
 def test_samples_lie_turn_by_turn(normalise: bool, settings: Settings, make_policy: MakePolicy) -> None:
-    config = settings(**{"ppo.normalise": normalise, "ppo.normalise_floor": 1e-5})
+    config = settings(**{"algo.normalise": normalise, "algo.normalise_floor": 1e-5})
     samples = PPO(config, None, make_policy()).samples(cut(ROWS), 0)
-    raw = [x for advantages, _ in learnt_rows(ROWS, changed(config, **{"ppo.normalise": False})) for x in advantages]
+    raw = [x for advantages, _ in learnt_rows(ROWS, changed(config, **{"algo.normalise": False})) for x in advantages]
     wanted = (np.array(raw) - np.mean(raw)) / np.std(raw) if normalise else np.array(raw)
     assert [s.advantage for s in samples] == pytest.approx(wanted.tolist(), rel=1e-5)
     turns = [t for row in ROWS for t in row]
@@ -115,7 +115,7 @@ def test_samples_lie_turn_by_turn(normalise: bool, settings: Settings, make_poli
 def counted(policy: Policy, turn: Turn, weight: float, config: Config) -> str:
     """The characters whose tokens have a weight."""
     spans = policy.offsets(turn.reply.tokens)
-    weights = token_weights(turn, policy, config.ppo)
+    weights = token_weights(turn, policy, config.algo)
     assert len(weights) == len(turn.reply.tokens)
     return "".join(turn.reply.text[a:b] for (a, b), w in zip(spans, weights, strict=True) if w == weight)
 
@@ -127,24 +127,24 @@ TEXT = '{"target": 4, "current": 1, "thoughts": "next +", "action": "+"}'
 def test_ppo_sees_the_action_and_lambda_times_the_thought(
     share: float, settings: Settings, make_policy: MakePolicy
 ) -> None:
-    policy, config = make_policy(), settings(**{"ppo.thought_weight": share})
+    policy, config = make_policy(), settings(**{"algo.thought_weight": share})
     turn = spoken(policy, TEXT)
     assert counted(policy, turn, 1.0, config) in ('+"', '+"}'), "the value and the sign that closes it"
     before = TEXT[: TEXT.rindex('+"')]
     rest = counted(policy, turn, share, config)
     assert rest.startswith(before) if share == 0.0 else rest == before
-    assert token_weights(turn, policy, config.ppo)[-1] == 0.0, "the end token is neither"
+    assert token_weights(turn, policy, config.algo)[-1] == 0.0, "the end token is neither"
 
 
 def test_the_whole_action_field_counts_where_the_settings_say_so(settings: Settings, make_policy: MakePolicy) -> None:
     policy = make_policy()
-    config = settings(**{"ppo.thought_weight": 0.5, "ppo.action_tokens": "field"})
+    config = settings(**{"algo.thought_weight": 0.5, "algo.action_tokens": "field"})
     turn = spoken(policy, TEXT)
     field = counted(policy, turn, 1.0, config)
     assert field.endswith('"action": "+"}')
     assert len(field) <= len('", "action": "+"}'), "at most the token that holds the key's first sign begins earlier"
     assert counted(policy, turn, 0.5, config) + field == TEXT
-    assert token_weights(turn, policy, config.ppo)[-1] == 1.0, "everything to the end of the reply (code)"
+    assert token_weights(turn, policy, config.algo)[-1] == 1.0, "everything to the end of the reply (code)"
 
 
 def test_a_key_named_action_inside_the_thought_is_not_the_action(settings: Settings, make_policy: MakePolicy) -> None:
@@ -152,7 +152,7 @@ def test_a_key_named_action_inside_the_thought_is_not_the_action(settings: Setti
     turn = spoken(policy, say("-", 'my \\"action\\": + or "'.replace("\\", "")))
     assert turn.parsed.action == "-"
     for what in ("value", "field"):
-        config = settings(**{"ppo.action_tokens": what})
+        config = settings(**{"algo.action_tokens": what})
         chosen = counted(policy, turn, 1.0, config)
         assert "-" in chosen
         assert "my" not in chosen
@@ -163,8 +163,8 @@ def test_a_key_named_action_inside_the_thought_is_not_the_action(settings: Setti
 def test_a_reply_without_an_action_is_all_thought(text: str, settings: Settings, make_policy: MakePolicy) -> None:
     policy = make_policy()
     turn = spoken(policy, text)
-    assert counted(policy, turn, 0.5, settings(**{"ppo.thought_weight": 0.5})) == text
-    assert not any(token_weights(turn, policy, settings(**{"ppo.thought_weight": 0.0}).ppo))
+    assert counted(policy, turn, 0.5, settings(**{"algo.thought_weight": 0.5})) == text
+    assert not any(token_weights(turn, policy, settings(**{"algo.thought_weight": 0.0}).algo))
 
 
 def test_an_unreadable_reply_with_a_visible_action_answers_for_it(settings: Settings, make_policy: MakePolicy) -> None:

@@ -46,7 +46,7 @@ ROLLOUT = Rollout([trajectory(**one) for one in TRAJECTORIES.values()])
 
 def advantages(kind: type[PolicyGradient], **settings: Any) -> dict[str, float]:
     """By trajectory and turn, ``a0`` to ``c2``."""
-    algorithm = kind(Config(ppo=kind.Settings(**settings)), None, None)
+    algorithm = kind(Config(algo=kind.Settings(**settings)), None, None)
     found = algorithm.advantages(ROLLOUT)
     return {f"{n}{t}": float(x) for n, row in zip(TRAJECTORIES, found, strict=True) for t, x in enumerate(row)}
 

@@ -47,13 +47,13 @@ DOTS = f"{Path(__file__).parents[2] / 'examples' / 'dots.py'}:DotsTask"
 
 
 def test_train_takes_the_presets_defaults_and_the_users_words() -> None:
-    words = "rl4vlm --task ezpoints --scale 7b --ppo.clip 0.3 --task.hands 24 --train.adam_betas .8 .9 --seed 7"
+    words = "rl4vlm --task ezpoints --scale 7b --algo.clip 0.3 --task.hands 24 --train.adam_betas .8 .9 --seed 7"
     config = parse_train(words.split()).config
     paper = build("rl4vlm", "ezpoints", "7b")
     assert config == replace(
         paper,
         seed=7,
-        ppo=replace(paper.ppo, clip=0.3),
+        algo=replace(paper.algo, clip=0.3),
         task=replace(paper.task, hands=24),
         train=replace(paper.train, adam_betas=(0.8, 0.9)),
     )
@@ -135,7 +135,7 @@ def test_compare_hands_every_other_key_to_all_runs() -> None:
         ("train gtrr", "did you mean 'gtr'"),
         ("train gtr --task point24", "did you mean 'points24'"),
         ("train gtr --train.minibatch 0", "train.minibatch is 0: give a whole number from 1 to 1000000"),
-        ("train gtr --ppo.gamma 2", "ppo.gamma is 2.0: give a number from 0 to 1"),
+        ("train gtr --algo.gamma 2", "algo.gamma is 2.0: give a number from 0 to 1"),
         ("train --resume nowhere", "nowhere is not a run folder"),
         ("train gtr --task no.py:Such", "task file 'no.py' does not exist"),
         ("train gtr --task.name ezpoints", "choose the game by --task"),
@@ -171,7 +171,7 @@ def test_compare_hands_every_other_key_to_all_runs() -> None:
         ("compare gtr --seeds 1 1", "repeat themselves"),
         ("compare gtr --jobs 0", "--jobs 0"),
         ("compare gtr --seed 3", "--seed is set by the comparison itself"),
-        ("compare gtr --ppo.clip 0", "ppo.clip is 0.0: give a number from 1e-06 to 1000"),
+        ("compare gtr --algo.clip 0", "algo.clip is 0.0: give a number from 1e-06 to 1000"),
     ],
 )
 def test_mistakes_get_one_plain_message(words: str, message: str, capsys: pytest.CaptureFixture[str]) -> None:
@@ -186,12 +186,12 @@ def test_mistakes_get_one_plain_message(words: str, message: str, capsys: pytest
 @pytest.mark.parametrize(
     ("words", "hints"),
     [
-        ("train gtr --ppo.clpi 0.1", ["--ppo.clpi", "--ppo.clip"]),
+        ("train gtr --algo.clpi 0.1", ["--algo.clpi", "--algo.clip"]),
         ("train gtr --train.minibach 4", ["--train.minibach", "--train.minibatch"]),
-        ("train gtr --ppo.clip much", ["--ppo.clip", "much"]),
+        ("train gtr --algo.clip much", ["--algo.clip", "much"]),
         ("train gtr --task.deck marble", ["--task.deck", "marble", "classic"]),
         ("train gtr --scale 8b", ["8b"]),
-        ("compare gtr --ppo.clpi 1", ["--ppo.clpi", "--ppo.clip"]),
+        ("compare gtr --algo.clpi 1", ["--algo.clpi", "--algo.clip"]),
         ("tasks all", ["all"]),
     ],
 )
@@ -211,7 +211,7 @@ def test_wrong_keys_and_values_name_the_right_ones(
 def test_resume_refuses_what_would_change_what_was_learnt(tmp_path: Path) -> None:
     path = str(new_run(tmp_path))
     for words, message in [
-        (["--resume", path, "--ppo.clip", "0.3"], r"ppo\.clip cannot change"),
+        (["--resume", path, "--algo.clip", "0.3"], r"algo\.clip cannot change"),
         (["--resume", path, "--task", "ezpoints"], "leave out --task"),
         (["gtr", "--resume", path], "leave out 'gtr'"),
         (["--resume", path, "--train.updates", "0"], r"train\.updates is 0"),

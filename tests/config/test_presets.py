@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from gtr.algo import ALGORITHMS
 from gtr.config.checks import validate
 from gtr.config.io import changed, changed_keys, config_from_dict, config_to_dict
 from gtr.config.presets import METHODS, SCALES, build, preset
@@ -34,41 +35,63 @@ def test_paper_scale_has_the_published_amounts() -> None:
     assert points.train.updates * 1024 == blackjack.train.updates * 512 == 15_360
     assert points.train.minibatch * points.train.accumulation == 128
     assert (points.policy.lora_rank, points.policy.lora_alpha) == (128, 256)
-    assert (points.train.lr, points.ppo.gamma, points.ppo.gae_lambda, points.ppo.clip) == (1e-5, 0.9, 0.95, 0.1)
+    assert (points.train.lr, points.algo.gamma, points.algo.gae_lambda, points.algo.clip) == (1e-5, 0.9, 0.95, 0.1)
 
 
-def test_methods_differ_from_gtr_only_in_what_they_name() -> None:
-    paper = build("gtr")
+def test_presets_differ_from_their_algorithm_only_in_what_they_name() -> None:
     expected = {
-        "gtr": [],
-        "rl4vlm": ["guidance.corrector", "ppo.thought_weight", "ppo.action_tokens"],
-        "sft_only": ["ppo.policy_weight", "ppo.value_weight"],
+        "rl4vlm": [],
+        "sft_only": ["algo.policy_weight", "algo.value_weight"],
         "no_dagger": ["guidance.memory"],
         "clone_actions": ["guidance.clone"],
         "annealed_cloning": ["guidance.anneal_updates"],
-        "judge_reward": [
-            "guidance.judge",
-            "guidance.stop_early",
-            "ppo.thought_weight",
-            "ppo.action_tokens",
-        ],
-        "no_thought": ["task.thought", "guidance.corrector"],
+        "stops_only": ["guidance.weight"],
+        "judge_reward": ["guidance.corrector", "guidance.judge", "guidance.stop_early"],
+        "length_reward": ["algo.length_reward"],
+        "no_thought": ["task.thought"],
         "reference": [
             "task.illegal",
             "task.loopholes",
             "policy.repetition_penalty",
             "guidance.correct_malformed",
             "guidance.forget_target",
-            "ppo.thought_weight",
-            "ppo.action_tokens",
-            "ppo.value_gradient",
-            "ppo.format_reward",
-            "ppo.format_reward_in",
+            "algo.thought_weight",
+            "algo.action_tokens",
+            "algo.format_reward",
+            "algo.format_reward_in",
+            "algo.value_gradient",
         ],
     }
-    assert expected.keys() == METHODS.keys()
+    assert {*expected, *ALGORITHMS} == set(METHODS)
     for method, keys in expected.items():
-        assert changed_keys(paper, replace(build(method), preset="gtr")) == keys, method
+        algorithm = build(METHODS[method].algo)
+        assert changed_keys(algorithm, replace(build(method), preset=algorithm.preset)) == keys, method
+
+
+def test_algorithms_learn_from_outcomes_alone_unless_guided() -> None:
+    assert build("gtr").guidance.corrector == "oracle"
+    for name in ALGORITHMS:
+        assert name == "gtr" or build(name).guidance.corrector == "none"
+        beside = build(f"{name}+gtr")
+        assert beside.guidance == build("gtr").guidance
+        assert (beside.algo, beside.preset) == (build(name).algo, f"{name}+gtr")
+
+
+def test_the_published_defaults_of_an_algorithm_stand_above_the_scale() -> None:
+    """VL-DAC says nothing of the clip range, which the tiny scale widens; GRPO says .2, at any scale."""
+    for scale, clip in (("tiny", 0.2), ("7b", 0.1)):
+        assert [build(name, scale=scale).algo.clip for name in ("gtr", "vl_dac", "grpo")] == [clip, clip, 0.2]
+        assert build("vl_dac", scale=scale).algo.value_gradient == "stop"
+    assert build("gtr", scale="7b").algo.value_gradient == "flow"
+
+
+def test_another_algorithm_takes_the_presets_place() -> None:
+    swapped = preset("sft_only", "ezpoints", algo="vl_dac")
+    assert (swapped.preset, swapped.algo.name, swapped.algo.policy_weight) == ("sft_only", "vl_dac", 0.0)
+    with pytest.raises(ConfigError, match=r"the preset sets algo\.value_weight, which grpo does not have"):
+        preset("sft_only", "ezpoints", algo="grpo")
+    with pytest.raises(ConfigError, match=r"unknown algorithm 'grppo': did you mean 'grpo'"):
+        preset("gtr", algo="grppo")
 
 
 def test_a_users_own_task_is_taken_by_import_path() -> None:
@@ -94,7 +117,7 @@ def test_unknown_names_name_the_nearest(arguments: tuple[str, ...], words: list[
 
 
 def test_settings_that_are_wrong_together() -> None:
-    with pytest.raises(ConfigError, match=r"nothing would be learnt.*set ppo\.policy_weight 1"):
+    with pytest.raises(ConfigError, match=r"nothing would be learnt.*set algo\.policy_weight 1"):
         validate(changed(build("sft_only"), {"guidance.corrector": "none"}))
     with pytest.raises(ConfigError, match=r"set guidance\.corrector none"):
         validate(changed(build("gtr"), {"task.thought": False}))
@@ -117,7 +140,7 @@ def test_the_games_say_what_is_special_about_them() -> None:
         "alfworld": (16, 0.25, 2e-4),
     }
     paper = {name: build("rl4vlm", name, "7b") for name in TASKS}
-    assert {name: one.ppo.thought_weight for name, one in paper.items() if one.ppo.thought_weight != 0.5} == {
+    assert {name: one.algo.thought_weight for name, one in paper.items() if one.algo.thought_weight != 0.5} == {
         "alfworld": 0.2
     }
     assert [name for name, one in paper.items() if not one.guidance.stop_early] == ["alfworld"]

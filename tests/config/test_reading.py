@@ -11,7 +11,9 @@ from annotated_types import Ge, Le, Lt
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gtr import tasks
+from gtr import algo, tasks
+from gtr.algo.ppo import PPOSettings
+from gtr.algo.rl4vlm import RL4VLM
 from gtr.cli.train import parse_train
 from gtr.config import Config
 from gtr.config.checks import validate
@@ -20,6 +22,9 @@ from gtr.config.presets import build
 from gtr.config.reading import keys, leaves, read
 from gtr.config.section import Kept
 from gtr.errors import ConfigError
+
+Where = tuple[str, str]
+"""A preset and a game."""
 
 
 def numbers(annotation: Any) -> Iterator[tuple[type, list[Any]]]:
@@ -33,16 +38,17 @@ def numbers(annotation: Any) -> Iterator[tuple[type, list[Any]]]:
             yield from numbers(inner) if not isinstance(inner, str) else ()
 
 
-def numeric() -> list[tuple[str, str, Any, type, list[Any]]]:
-    """Every numeric setting of every game: game, dotted key, annotation, type, marks."""
+def numeric() -> list[tuple[Where, str, Any, type, list[Any]]]:
+    """Every numeric setting of every game and algorithm: preset and game, dotted key, annotation, type, marks."""
     found = {}
-    for name in tasks.TASKS:
-        sections = [((), Config), (("task",), tasks.find(name).Settings)]
-        for prefix, kind in sections:
-            for path, annotation in leaves(kind):
+    games = [(("gtr", name), "task", tasks.find(name).Settings) for name in tasks.TASKS]
+    methods = [((name, "numberline"), "algo", algo.find(name).Settings) for name in algo.ALGORITHMS]
+    for where, section, kind in (*games, *methods):
+        for prefix, one in (((), Config), ((section,), kind)):
+            for path, annotation in leaves(one):
                 key = ".".join((*prefix, *path))
                 for number, marks in numbers(annotation):
-                    found.setdefault(key, (name, key, annotation, number, marks))
+                    found.setdefault(key, (where, key, annotation, number, marks))
     return list(found.values())
 
 
@@ -50,7 +56,7 @@ NUMERIC = numeric()
 
 
 def test_every_number_has_two_ends_at_its_field() -> None:
-    assert len(NUMERIC) > 75
+    assert len(NUMERIC) > 90
     for _, key, _, _, marks in NUMERIC:
         assert sum(isinstance(one, Ge) for one in marks) == 1, key
         assert sum(isinstance(one, Le | Lt) for one in marks) == 1, key
@@ -72,25 +78,27 @@ def put(value: Any, annotation: Any) -> Any:
     return (value,) if Ellipsis in get_args(inner) else (value, 0.5)
 
 
-@pytest.mark.parametrize(("task", "key", "annotation", "number", "marks"), NUMERIC, ids=[one[1] for one in NUMERIC])
-def test_numbers_that_cannot_be_are_named(task: str, key: str, annotation: Any, number: type, marks: list[Any]) -> None:
+@pytest.mark.parametrize(("where", "key", "annotation", "number", "marks"), NUMERIC, ids=[one[1] for one in NUMERIC])
+def test_numbers_that_cannot_be_are_named(
+    where: Where, key: str, annotation: Any, number: type, marks: list[Any]
+) -> None:
     for bad in bad_values(number, marks):
         with pytest.raises(ConfigError) as error:
-            validate(changed(build("gtr", task), {key: put(bad, annotation)}))
+            validate(changed(build(*where), {key: put(bad, annotation)}))
         assert str(error.value).startswith(f"{key} "), (bad, str(error.value))
         assert "give" in str(error.value)
         assert "\n" not in str(error.value)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("task", "key", "annotation", "number", "marks"), NUMERIC, ids=[one[1] for one in NUMERIC])
+@pytest.mark.parametrize(("where", "key", "annotation", "number", "marks"), NUMERIC, ids=[one[1] for one in NUMERIC])
 def test_numbers_that_cannot_be_are_named_on_the_command_line(
-    task: str, key: str, annotation: Any, number: type, marks: list[Any], capsys: pytest.CaptureFixture[str]
+    where: Where, key: str, annotation: Any, number: type, marks: list[Any], capsys: pytest.CaptureFixture[str]
 ) -> None:
     for bad in [*bad_values(number, marks)[:7], "many", "9" * 5000]:
         value = " ".join(map(str, put(bad, annotation))) if isinstance(put(bad, annotation), tuple) else str(bad)
         with pytest.raises((ConfigError, SystemExit)) as stopped:
-            parse_train(["gtr", "--task", task, f"--{key}", *value.split()])
+            parse_train([where[0], "--task", where[1], f"--{key}", *value.split()])
         said = capsys.readouterr().err if isinstance(stopped.value, SystemExit) else str(stopped.value)
         assert key in said, (bad, said)
 
@@ -116,7 +124,7 @@ def test_numbers_that_cannot_be_are_named_on_the_command_line(
         ({"task": {"name": "ezpoints", "hand": 3}}, ["unknown setting task.hand", "'hands'"]),
         ({"task": {"name": "own.py:Game", "import": 3}}, ["'import'"]),
         ({"task": {"name": "own.py:Game", "__class__": 3}}, ["'__class__'"]),
-        ({"ppo": {"ratio": "tokens"}}, ["ppo.ratio is 'tokens'", "'token'"]),
+        ({"ppo": {"ratio": "tokens"}}, ["algo.ratio is 'tokens'", "'token'"]),
         ({"policy": {"value_hidden": 5}}, ["policy.value_hidden is 5", "list"]),
         ({"policy": {"value_hidden": [5] * 17}}, ["policy.value_hidden", "list"]),
         ({"policy": {"model": ""}}, ["policy.model is empty"]),
@@ -151,20 +159,23 @@ def test_names_that_are_no_folders_are_refused() -> None:
 
 
 def test_keys_left_out_take_defaults_and_whole_numbers_serve_as_floats() -> None:
-    config = config_from_dict({"ppo": {"clip": 1}})
-    assert config == changed(Config(), {"ppo.clip": 1.0})
-    assert isinstance(config.ppo.clip, float)
+    config = config_from_dict({"algo": {"name": "gtr", "clip": 1}})
+    assert config.algo == PPOSettings(name="gtr", clip=1.0)
+    assert isinstance(config.algo.clip, float)
+    assert config_from_dict({"preset": "rl4vlm", "ppo": {"clip": 1}}).algo == RL4VLM.Settings(name="rl4vlm", clip=1.0)
 
 
 def test_keys_are_complete() -> None:
     known = keys(Config)
     assert len(known) == len(set(known))
-    assert {"preset", "seed", "task.name", "ppo.clip", "report.stop_on_alarm"} <= set(known)
+    assert {"preset", "seed", "task.name", "algo.name", "report.stop_on_alarm"} <= set(known)
     assert "task" not in known
     assert list(settings_of(build("gtr"))) == [
         *known[: known.index("task.name")],
         *(f"task.{key}" for key in keys(tasks.find("points24").Settings)),
-        *known[known.index("policy.model") :],
+        *known[known.index("policy.model") : known.index("algo.name")],
+        *(f"algo.{key}" for key in keys(algo.find("gtr").Settings)),
+        *known[known.index("train.updates") :],
     ]
 
 
@@ -175,7 +186,7 @@ def test_keys_are_complete() -> None:
     name=st.text(min_size=1).filter(str.strip),
 )
 def test_round_trip_is_exact(clip: float, hands: int | None, widths: list[int], name: str) -> None:
-    settings = {"ppo.clip": clip, "task.hands": hands, "policy.value_hidden": tuple(widths), "name": name}
+    settings = {"algo.clip": clip, "task.hands": hands, "policy.value_hidden": tuple(widths), "name": name}
     config = changed(build("gtr"), settings)
     assert config_from_dict(json.loads(json.dumps(config_to_dict(config)))) == config
 
@@ -183,13 +194,14 @@ def test_round_trip_is_exact(clip: float, hands: int | None, widths: list[int], 
 def test_a_game_of_somebodys_own_is_read_without_running_its_code(tmp_path: Any) -> None:
     file = tmp_path / "game.py"
     file.write_text("raise SystemExit('the code was run')\n")
-    values = {"task": {"name": f"{file}:Game", "image_size": 64, "length": 9, "kinds": ["a"]}}
+    task = {"name": f"{file}:Game", "image_size": 64, "length": 9, "kinds": ["a"]}
+    values = {"task": task, "algo": {"name": "ppo"}}
     config = config_from_dict(values)
     assert isinstance(config.task, Kept)
     assert (config.task.image_size, asdict(config.task)["length"]) == (64, 9)
     assert settings_of(config)["task.kinds"] == ["a"]
     assert config_from_dict(json.loads(json.dumps(config_to_dict(config)))) == config
-    assert changed_keys(config, config_from_dict({"task": {**values["task"], "length": 8}})) == ["task.length"]
+    assert changed_keys(config, config_from_dict({**values, "task": {**task, "length": 8}})) == ["task.length"]
     with pytest.raises(tasks.TaskError, match=r"run only where you name it: --task .*game\.py:Game"):
         tasks.load(config.task)
     with pytest.raises(SystemExit):

@@ -65,7 +65,7 @@ def test_the_splits_change_looks_or_rules_alone() -> None:
         {"hands": 16},
         {"faces": "rank"},
         {"deck": "sketch"},
-        {"options": {"order": "sorted"}},
+        {"order": "sorted"},
     ],
 )
 def test_other_rules_make_another_panel(setting: dict[str, Any]) -> None:
@@ -94,7 +94,7 @@ def test_a_household_is_measured_without_reading_actions_off_any_text() -> None:
     loose = replace(config, match="substring", workers=True, hidden=True)
     ours, theirs = tasks.load(config), tasks.load(tasks.load(loose).strict())
     assert isinstance(theirs, ALFWorldTask)
-    assert not theirs.substring
+    assert theirs.config.match == "exact"
     assert ours.rules() == theirs.rules()
     assert ours.rules() != tasks.load(loose).rules()
 

@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 
 from gtr import metrics, tasks
-from gtr.config import TaskConfig
 from gtr.tasks.reply import parse, write
 from gtr.tasks.task import Task
 from gtr.types import Ending, Expert, Parsed, Prompt, Reply, Rollout, Trajectory, Truth, Turn
@@ -50,7 +49,7 @@ def _turn(
 
 
 def measured(name: str, skill: float, **settings: Any) -> dict[str, float]:
-    task = tasks.load(TaskConfig(name=name, prompt="compact", **settings))
+    task = tasks.load(tasks.settings(name, prompt="compact", **settings))
     return metrics.health(Rollout([Trajectory(played(task, skill))]), task, 0)
 
 
@@ -80,7 +79,7 @@ def test_worse_actions_do_not_make_thoughts_worse(name: str, settings: dict[str,
 
 
 def expectation(words: str, action: str) -> dict[str, float]:
-    task = tasks.load(TaskConfig(name="blackjack", prompt="compact"))
+    task = tasks.load(tasks.settings("blackjack", prompt="compact"))
     image, info = task.make_env().reset(seed=1)
     observation = task.observe(np.asarray(image), info)
     thought = {"dealer": 1, "player": [1], "thoughts": words}
@@ -106,4 +105,4 @@ def same_actions() -> Iterator[tuple[str, str, str, bool]]:
 
 @pytest.mark.parametrize(("name", "one", "other", "same"), same_actions())
 def test_which_texts_are_one_action(name: str, one: str, other: str, same: bool) -> None:
-    assert tasks.load(TaskConfig(name=name)).same_action(one, other) is same
+    assert tasks.load(tasks.settings(name)).same_action(one, other) is same
