@@ -36,7 +36,7 @@ def load_class(path: str, base: type[T], what: str, error: type[GtrError]) -> ty
         raise error(f"{place} has no {name!r}: " + (nearest(name, own) if own else f"it defines no {base.__name__}"))
     if not (isinstance(found, type) and issubclass(found, base)):
         wanted = f"{base.__module__}.{base.__name__}"
-        raise error(f"{path} is not a {base.__name__}: derive the class from {wanted}")
+        raise error(f"{path} is no {base.__name__}: derive the class from {wanted}")
     return found
 
 

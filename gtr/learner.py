@@ -89,6 +89,7 @@ def learn(
         **_critic(samples),
         "update/learning_rate": rate,
         "update/logprob_mismatch": learner.mismatch,
+        "count/gradient_tokens": float(learner.tokens),
         "seconds/learn": time.perf_counter() - started,
     }
     return Learnt(metrics, [row.tolist() for row in learner.logprobs[: len(samples)]])
@@ -130,6 +131,8 @@ class _Learner:
         self.mismatch = 0.0
         """Largest difference between sampled and scored log-probabilities before the first step, in nats."""
         self.logprobs = [torch.zeros(len(sample.tokens)) for sample in samples]
+        self.tokens = 0
+        """Reply tokens that a gradient has gone through, in all passes."""
         self._steps, self._sums = 0, dict.fromkeys((f"loss/{name}" for name in self.terms), 0.0)
 
     def means(self) -> dict[str, float]:
@@ -172,9 +175,11 @@ class _Learner:
             self.algorithm.value_gradient,
             any("value" in sample.weights for sample in samples),
         )
+        self.tokens += sum(len(sample.tokens) for sample in samples)
         self._note(part, scores)
         losses = {name: self._loss(name, term, samples, scores, norms[name]) for name, term in self.terms.items()}
-        self.accelerator.backward(sum(losses.values(), torch.zeros((), device=scores.logprobs.device)))
+        whole = sum(losses.values(), torch.zeros((), device=scores.logprobs.device))
+        self.accelerator.backward(whole if self.accelerator.num_processes == 1 else whole + _nothing_of(scores))
 
     def _note(self, part: Order, scores: Scores) -> None:
         """Keeps each sample's log-probabilities and, before the first step, how far they are from the sampled ones."""
@@ -222,6 +227,12 @@ class _Learner:
         self.optimizer.step()
         self._add("update/grad_norm", norms[0])
         self._steps += 1
+
+
+def _nothing_of(scores: Scores) -> Tensor:
+    """0, with every output behind it: DDP waits for the gradient of all, also where no loss asks for one."""
+    outputs = (scores.logprobs, scores.entropy, scores.values, scores.token_values)
+    return sum((0.0 * torch.nan_to_num(one).sum() for one in outputs), torch.zeros((), device=scores.logprobs.device))
 
 
 def _sees(name: str, sample: Sample) -> bool:

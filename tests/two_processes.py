@@ -1,6 +1,7 @@
 """What each process does in test_processes.py, by itself or beside another one (torchrun --nproc-per-node 2):
 
     two_processes.py train OUT              two small updates
+    two_processes.py episodes OUT           one update of GRPO on whole episodes
     two_processes.py gradient OUT MODEL     one step of plain descent on this process's share of a fixed rollout
 
 Every process writes its weights, and what it saw, to OUT.
@@ -57,6 +58,35 @@ def train(out: Path, resume: Path | None = None) -> None:
     write(out, runs[0].accelerator, runs[0].policy, seen)
 
 
+def episodes(out: Path) -> None:
+    config = changed(
+        presets.build("grpo", "numberline"),
+        **{
+            **{"runs": str(out / "runs"), "sft.enabled": False, "policy.max_new_tokens": 12, "task.illegal": "random"},
+            **{"train.updates": 1, "train.envs": 4, "train.turns": 3, "train.minibatch": 4, "algo.group": 4},
+            **{"train.eval_episodes": 2, "report.probe_turns": 0, "report.trackers": (), "policy.value_hidden": (16,)},
+        },
+    )
+    runs: list[Run] = []
+    build, seen = street._open, {}
+
+    def keep(*arguments: Any) -> Run:
+        runs.append(build(*arguments))
+        samples = runs[0].algorithm.samples
+
+        def counted(*given: Any) -> Any:
+            made = samples(*given)
+            seen["samples"] = len(made)
+            return made
+
+        runs[0].algorithm.samples = counted
+        return runs[0]
+
+    street._open = keep
+    street.train(config)
+    write(out, runs[0].accelerator, runs[0].policy, seen)
+
+
 class Fixed(ThoughtBuffer):
     """Draws the same lessons whatever is asked."""
 
@@ -93,4 +123,4 @@ def gradient(out: Path, model: Path) -> None:
 
 
 if __name__ == "__main__":
-    {"train": train, "gradient": gradient}[sys.argv[1]](*(Path(word) for word in sys.argv[2:]))
+    {"train": train, "episodes": episodes, "gradient": gradient}[sys.argv[1]](*(Path(word) for word in sys.argv[2:]))

@@ -7,6 +7,7 @@ from typing import Literal
 import numpy as np
 
 from gtr.algo.credit import PerRow, bilevel_gae
+from gtr.algo.filters import unbroken
 from gtr.algo.ppo import PPO, PPOSettings
 from gtr.config.section import Clip, Share
 from gtr.types import Rollout, RolloutSpec, Sample, Trajectory
@@ -41,6 +42,9 @@ class BilevelGAE(PPO):
     @property
     def rollout(self) -> RolloutSpec:
         return RolloutSpec(critic=False, episodes=True)
+
+    def chosen(self, rollout: Rollout) -> Rollout:
+        return unbroken(rollout)
 
     def made(self, rollout: Rollout) -> list[Sample]:
         turns = rollout.flat()

@@ -42,7 +42,8 @@ class DAPO(GRPO):
         return self.chosen(Rollout(trajectories)).trajectories
 
     def chosen(self, rollout: Rollout) -> Rollout:
-        return only(rollout, informative(self.returns(rollout.trajectories)))
+        whole = super().chosen(rollout)
+        return only(whole, informative(self.returns(whole.trajectories)))
 
     def rewards(self, trajectory: Trajectory) -> PerTurn:
         limit = self.config.policy.max_new_tokens

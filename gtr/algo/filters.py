@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from gtr.types import Rollout
+from gtr.types import Ending, Rollout
 
 Returns = Mapping[int, Sequence[float]]
 """By group, the returns of its episodes."""
@@ -47,6 +47,12 @@ def informative(returns: Returns) -> list[int]:
     [1]
     """
     return [group for group, rows in returns.items() if len(set(rows)) > 1]
+
+
+def unbroken(rollout: Rollout) -> Rollout:
+    """The episodes that ended by themselves: one whose environment broke cannot be compared with others."""
+    whole = [one for one in rollout.trajectories if one.turns[-1].ending is not Ending.ABORTED]
+    return Rollout(whole, rollout.seconds)
 
 
 def only(rollout: Rollout, groups: Sequence[int]) -> Rollout:

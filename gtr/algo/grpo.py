@@ -11,6 +11,7 @@ import numpy as np
 from annotated_types import Ge, Le
 
 from gtr.algo.credit import Baseline, PerTurn, Scale, grouped, returns_to_go
+from gtr.algo.filters import unbroken
 from gtr.algo.policy_gradient import PolicyGradient, PolicySettings
 from gtr.config.section import Clip, Group, Share
 from gtr.types import Rollout, RolloutSpec, Trajectory
@@ -61,6 +62,9 @@ class GRPO(PolicyGradient):
     @property
     def rollout(self) -> RolloutSpec:
         return RolloutSpec(critic=False, episodes=True, group=self.settings.group)
+
+    def chosen(self, rollout: Rollout) -> Rollout:
+        return unbroken(rollout)
 
     def advantages(self, rollout: Rollout) -> list[PerTurn]:
         settings, trajectories = self.settings, rollout.trajectories

@@ -19,7 +19,7 @@ from gtr.algo.credit import PerTurn
 from gtr.config import AlgoConfig
 from gtr.config.section import Clip, Reward, Share, Weight
 from gtr.policy.tokens import touching
-from gtr.types import ReplyStatus, Rollout, Sample, Span, Trajectory, Turn
+from gtr.types import Ending, ReplyStatus, Rollout, Sample, Span, Trajectory, Turn
 
 if TYPE_CHECKING:
     from gtr.policy.policy import Policy
@@ -81,19 +81,20 @@ class PolicyGradient(Algorithm):
         self.update = update
         self.cloning.add(rollout.flat())
         kept = self.chosen(rollout)
-        if not kept.trajectories:
+        made = self.made(kept) if kept.trajectories else []
+        if not made:
             # Other processes may have something to learn from, and all must step together.
             return [replace(self.sample(rollout.flat()[0], 0.0), weights={}, old=())]
-        made = self.made(kept)
         return self._with_reference(made) if self.settings.kl_weight > 0 else made
 
     def made(self, rollout: Rollout) -> list[Sample]:
-        """The samples of a rollout that is learnt from, one per turn."""
+        """The samples of a rollout that is learnt from, one per turn but for those in which the environment broke."""
         rows = zip(rollout.trajectories, self.advantages(rollout), strict=True)
         return [
             self.sample(turn, advantage)
             for trajectory, advantages in rows
             for turn, advantage in zip(trajectory.turns, advantages.tolist(), strict=True)
+            if turn.ending is not Ending.ABORTED
         ]
 
     def sample(self, turn: Turn, advantage: float | tuple[float, ...]) -> Sample:

@@ -66,6 +66,8 @@ class PPO(PolicyGradient):
     def made(self, rollout: Rollout) -> list[Sample]:
         """With the critic's targets, advantages plus values, and advantages normalised."""
         made = super().made(rollout)
+        if not made:
+            return []
         advantages = np.array([sample.advantage for sample in made])
         targets = advantages + [sample.value for sample in made]
         rows = zip(made, self.scaled(advantages).tolist(), targets.tolist(), strict=True)

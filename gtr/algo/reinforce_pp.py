@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from gtr.algo.credit import PerTurn, grouped, whiten
+from gtr.algo.filters import unbroken
 from gtr.algo.grpo import GroupSettings
 from gtr.algo.policy_gradient import PolicyGradient
 from gtr.config.section import Group
@@ -29,6 +30,9 @@ class ReinforcePP(PolicyGradient):
     @property
     def rollout(self) -> RolloutSpec:
         return RolloutSpec(critic=False, episodes=True, group=self.settings.group)
+
+    def chosen(self, rollout: Rollout) -> Rollout:
+        return unbroken(rollout)
 
     def advantages(self, rollout: Rollout) -> list[PerTurn]:
         trajectories = rollout.trajectories

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from gtr.algo.filters import most_signal, most_uncertain, only
+from gtr.algo.filters import most_signal, most_uncertain, only, unbroken
 from gtr.algo.ppo import PPO, PPOSettings
 from gtr.config.section import Clip, Group, Share, Weight
 from gtr.types import Rollout, RolloutSpec
@@ -48,5 +48,6 @@ class StarPOS(PPO):
         return replace(super().rollout, episodes=True, group=self.settings.group)
 
     def chosen(self, rollout: Rollout) -> Rollout:
+        rollout = unbroken(rollout)
         keep = most_uncertain if self.settings.filter == "uncertain" else most_signal
         return only(rollout, keep(self.returns(rollout.trajectories), self.settings.kept))

@@ -108,6 +108,7 @@ METRICS = (
     Metric("loss/value", "the clipped squared error of the critic times its weight", "As above.", "down", PPO),
     Metric("loss/entropy", "- entropy per weighted token times its weight", "As above; 0 without a bonus.", "-"),
     Metric("loss/cloning", "- log p of the lessons' tokens times its weight, nats per token", "As above.", "down", GTR),
+    Metric("loss/kl", "KL(now || start) of reply tokens times its weight, nats (K3)", "With algo.kl_weight.", "small"),
     Metric("update/clip_frac", "ratios outside 1 +- clip / ratios", "How much of the update is cut.", "below .3", PPO),
     Metric(
         "update/kl",
@@ -131,6 +132,8 @@ METRICS = (
         "How much the critic knows.",
         "up towards 1",
     ),
+    Metric("count/tokens", "tokens of all replies of the rollout", "What sampling took.", "-"),
+    Metric("count/gradient_tokens", "reply tokens that gradients went through, all passes", "What learning took.", "-"),
     # -- the starting agent ---------------------------------------------------------------------------------------
     Metric(
         "sft/success_sampled",

@@ -32,6 +32,7 @@ def health(rollout: Rollout, task: Task, seed: int) -> dict[str, float]:
     thoughts = read(solvable, task)
     found: dict[str, float | None] = {"episode/aborted": float(len(rollout.flat()) - len(turns))}
     found |= {"thought/solvable": len(solvable) / len(turns) if turns else None, "count/turns": float(len(turns))}
+    found["count/tokens"] = float(sum(len(turn.reply.tokens) for turn in turns))
     found |= _episodes(rollout) | _replies(turns) | _actions(turns, task) | _guidance(turns)
     found |= _checks(solvable, thoughts, task) | _texts(thoughts, task, seed)
     return {name: value for name, value in found.items() if value is not None}

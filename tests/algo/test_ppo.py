@@ -45,10 +45,15 @@ class Silent:
         return [(0, 0)] * len(tokens)
 
 
+def kept(row: Sequence[Turn]) -> list[Turn]:
+    """A turn in which the environment broke teaches nothing."""
+    return [turn for turn in row if turn.ending is not Ending.ABORTED]
+
+
 def learnt_rows(rows: Sequence[Sequence[Turn]], config: Config) -> list[tuple[list[float], list[float]]]:
     """Advantages and targets of the samples that PPO makes, by row."""
     samples = iter(PPO(config, None, Silent()).samples(cut(rows), 0))
-    taken = [[next(samples) for _ in row] for row in rows]
+    taken = [[next(samples) for _ in kept(row)] for row in rows]
     return [([s.advantage for s in row], [s.target for s in row]) for row in taken]
 
 
@@ -83,8 +88,9 @@ def test_advantages_of_turns_are_those_of_a_hand_computation(stopped: str, where
     for row, (advantages, targets) in zip(ROWS, learnt_rows(ROWS, config), strict=True):
         wanted = by_hand(row, 0.9, 0.7, stopped, bonus=where == "reward")
         late = [bonus_of(t) if where == "return" else 0.0 for t in row]
-        assert advantages == pytest.approx([a + x for a, x in zip(wanted, late, strict=True)])
-        values = [t.reply.value for t in row]
+        rows = zip(row, wanted, late, strict=True)
+        assert advantages == pytest.approx([a + x for t, a, x in rows if t.ending is not Ending.ABORTED])
+        values = [t.reply.value for t in kept(row)]
         assert [b - a for a, b in zip(advantages, targets, strict=True)] == pytest.approx(values)
 
 
@@ -105,7 +111,7 @@ def test_samples_lie_turn_by_turn(normalise: bool, settings: Settings, make_poli
     raw = [x for advantages, _ in learnt_rows(ROWS, changed(config, **{"algo.normalise": False})) for x in advantages]
     wanted = (np.array(raw) - np.mean(raw)) / np.std(raw) if normalise else np.array(raw)
     assert [s.advantage for s in samples] == pytest.approx(wanted.tolist(), rel=1e-5)
-    turns = [t for row in ROWS for t in row]
+    turns = [t for row in ROWS for t in kept(row)]
     assert [s.value for s in samples] == [t.reply.value for t in turns]
     assert [s.old for s in samples] == [t.reply.logprobs for t in turns]
     assert [s.prompt for s in samples] == [t.prompt for t in turns]
