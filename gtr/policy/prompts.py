@@ -54,7 +54,8 @@ class PromptEncoder:
             text = self._processor.apply_chat_template(
                 [{"role": "user", "content": content}], add_generation_prompt=True, tokenize=False
             )
-        except (ValueError, AttributeError) as error:
+        except Exception as error:
+            # A template is a program of whoever made the model, in a sandbox: it can fail in any way.
             raise PolicyError(
                 f"policy.model has no usable chat template ({error}); save one with its processor (chat_template.jinja)"
             ) from error

@@ -1,10 +1,14 @@
-"""Files that a crash cannot spoil: whole files appear at once, JSON lines are complete or dropped."""
+"""Files that neither a crash nor a power cut spoils: whole files appear at once, JSON lines are complete or dropped.
+
+What a function here has written is on the disk when it returns: the file's bytes and its name in its folder.
+"""
 
 import contextlib
 import json
 import logging
 import math
 import os
+import shutil
 from collections.abc import Mapping
 from enum import Enum
 from fractions import Fraction
@@ -14,10 +18,12 @@ from typing import Any
 import numpy as np
 
 from gtr.errors import RunError
+from gtr.report.inside import Unreadable, parsed, read_named
 
 log = logging.getLogger("gtr")
 
-
+PART = ".part"
+"""Ends the names of files and folders that are being written; they begin with a dot."""
 MAX_DEPTH = 40
 """Nesting below which a value is shortened: a reply may nest brackets deeper than Python can walk."""
 
@@ -46,13 +52,6 @@ def plain(value: Any, depth: int = MAX_DEPTH) -> Any:
     return f"{value.numerator}/{value.denominator}" if isinstance(value, Fraction) else str(value)
 
 
-def number(value: Any) -> Any:
-    """The inverse of `plain` for the values of a metrics line."""
-    if value is None:
-        return math.nan
-    return float(value) if value in ("Infinity", "-Infinity") else value
-
-
 def encode(value: Any, indent: int | None = None) -> bytes:
     """UTF-8 JSON of `plain(value)`, ending in a newline; half of a surrogate pair in a reply does not break it."""
     return (json.dumps(plain(value), allow_nan=False, indent=indent) + "\n").encode()
@@ -60,8 +59,8 @@ def encode(value: Any, indent: int | None = None) -> bytes:
 
 def write_whole(path: Path, data: bytes) -> None:
     """Writes a file, and the folders it lies in; other processes see it either not at all, or old, or complete."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    beside = path.with_name(f".{path.name}.{os.getpid()}.part")
+    make_folder(path.parent)
+    beside = path.with_name(f".{path.name}.{os.getpid()}{PART}")
     try:
         with beside.open("wb") as file:
             file.write(data)
@@ -71,10 +70,55 @@ def write_whole(path: Path, data: bytes) -> None:
     except BaseException:
         beside.unlink(missing_ok=True)
         raise
+    sync(path.parent)
+
+
+def make_folder(path: Path) -> None:
+    """Makes a folder, and those it lies in, where there is none."""
+    if not path.is_dir():
+        make_folder(path.parent)
+        path.mkdir(exist_ok=True)
+        sync(path.parent)
+
+
+def sync(path: Path) -> None:
+    """Brings a file's bytes, or the names in a folder, to the disk."""
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def move_whole(beside: Path, path: Path) -> Path:
+    """Gives a folder written by others its name, when all that lies in it is on the disk. Raises `OSError` as
+    `Path.rename` does."""
+    for folder, _, names in os.walk(beside):
+        for name in names:
+            sync(Path(folder) / name)
+        sync(Path(folder))
+    beside.rename(path)
+    sync(path.parent)
+    return path
+
+
+def remove_parts(folder: Path) -> None:
+    """Removes what processes that were killed in mid-write have left in a folder that no other process writes."""
+    for place, folders, names in os.walk(folder):
+        for name in [one for one in names if _is_part(one)]:
+            (Path(place) / name).unlink(missing_ok=True)
+        for name in [one for one in folders if _is_part(one)]:
+            folders.remove(name)
+            shutil.rmtree(Path(place) / name, ignore_errors=True)
+
+
+def _is_part(name: str) -> bool:
+    return name.startswith(".") and name.endswith(PART)
 
 
 def append_line(path: Path, record: Mapping[str, Any]) -> None:
     """Adds one JSON line that is on the disk when this returns; a failed write leaves the file as it was."""
+    new = not path.exists()
     with path.open("ab", buffering=0) as file:
         size = file.seek(0, os.SEEK_END)
         try:
@@ -86,6 +130,8 @@ def append_line(path: Path, record: Mapping[str, Any]) -> None:
             with contextlib.suppress(OSError):
                 file.truncate(size)
             raise
+    if new:
+        sync(path.parent)
 
 
 def read_lines(path: Path) -> list[dict[str, Any]]:
@@ -95,7 +141,10 @@ def read_lines(path: Path) -> list[dict[str, Any]]:
     """
     if not path.exists():
         return []
-    lines = path.read_bytes().split(b"\n")[:-1]
+    try:
+        lines = read_named(path).split(b"\n")[:-1]
+    except Unreadable as error:
+        raise RunError(f"{path} {error}") from error
     return [_record(path, index, line) for index, line in enumerate(lines, start=1)]
 
 
@@ -112,9 +161,9 @@ def drop_torn_line(path: Path) -> None:
 
 def _record(path: Path, index: int, line: bytes) -> dict[str, Any]:
     try:
-        record = json.loads(line)
-    except ValueError as error:
-        raise RunError(f"{path}, line {index} is damaged ({error}): remove that line, or the run") from error
+        record = parsed(line, exact=True)
+    except Unreadable as error:
+        raise RunError(f"{path}, line {index} is damaged: it {error}; remove that line, or the run") from error
     if not isinstance(record, dict):
         raise RunError(f"{path}, line {index} is not a record: remove that line, or the run")
     return record

@@ -3,7 +3,6 @@
 import gzip
 import hashlib
 import io
-import json
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -29,12 +28,9 @@ class ImageStore:
         """Stores a picture (height, width, 3) and returns its file name, ``<20 hex digits>.png``."""
         name = hashlib.sha256(repr(image.shape).encode() + image.tobytes()).hexdigest()[:20] + ".png"
         if name not in self._known:
-            self.path.mkdir(exist_ok=True)
             data = io.BytesIO()
             Pictures.fromarray(image).save(data, format="png", compress_level=3)
-            beside = self.path / f".{name}.{os.getpid()}.part"
-            beside.write_bytes(data.getvalue())
-            beside.replace(self.path / name)
+            write_whole(self.path / name, data.getvalue())
             self._known.add(name)
         return name
 
@@ -74,12 +70,6 @@ def write_transcript(
         for turn, weight, trace in zip(turns, weights, traced, strict=True)
     )
     write_whole(path, gzip.compress(lines, compresslevel=6, mtime=0))
-
-
-def read_transcript(path: Path) -> list[dict[str, Any]]:
-    """The records that `write_transcript` wrote."""
-    with gzip.open(path, "rt", encoding="utf-8") as file:
-        return [json.loads(line) for line in file]
 
 
 def turn_record(turn: Turn, image: str, advantage: float | None, trace: Trace | None = None) -> dict[str, Any]:

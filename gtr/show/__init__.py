@@ -9,13 +9,14 @@ def show(options: ShowOptions) -> None:
 
     Raises `RunError` where there is no run, the viewer's packages are missing, or the port or file cannot be used.
     """
-    from gtr.show.run import find_runs
+    from gtr.report.found import find_runs
+    from gtr.show.study import read_study
 
-    runs = find_runs(options.runs, options.task)
+    runs, study = find_runs(options.runs, options.task), read_study(options.runs)
     if options.export is not None:
         from gtr.show.export import export
 
-        done = export(runs, options.export, options.turns)
+        done = export(runs, options.export, options.turns, study)
         size = done["bytes"] / 1e6
         print(f"{options.export}  {size:.1f} MB, with {done['taken']:,} of {done['all']:,} training turns")
         return
@@ -23,4 +24,4 @@ def show(options: ShowOptions) -> None:
         from gtr.show.server import serve
     except ImportError as error:
         raise RunError(f"the viewer's packages are not installed ({error.name}): pip install 'gtr[show]'") from error
-    serve(runs, options.host, options.port, not options.no_browser)
+    serve(runs, study, options.host, options.port, not options.no_browser)

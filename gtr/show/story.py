@@ -7,7 +7,7 @@ from statistics import fmean
 from typing import Any, Literal
 
 from gtr.metrics.alarm import BASELINE
-from gtr.show.history import History
+from gtr.report.history import History
 
 Fate = Literal["collapsed", "decayed", "healthy", "unknown"]
 
@@ -88,7 +88,7 @@ def _method(name: str, histories: Sequence[History]) -> Method:
         name,
         histories[0].run.guided,
         len(histories),
-        [one.alarm.update for one in histories if one.alarm is not None],
+        [one.collapse.update for one in histories if one.collapse is not None],
         _change(histories, SEEING, panel),
         _change(histories, PLANNING, panel),
         _change(histories, "episode/success", panel),

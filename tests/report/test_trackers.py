@@ -20,7 +20,7 @@ from gtr.errors import ConfigError
 from gtr.parsing import parse_train
 from gtr.presets import build
 from gtr.report import RunFolder, trackers
-from gtr.report.trackers.sent import Sent, public_settings
+from gtr.report.trackers import Sent, public_settings
 from gtr.types import Ending, Judgement, Parsed, Prompt, Reply, ReplyStatus, Truth, Turn, Verdict
 
 SECRET = "sk-0123456789abcdef0123456789abcdef01234567"
@@ -208,17 +208,14 @@ def test_wandb_offline_gets_curves_pictures_and_thoughts_once(tmp_path: Path, mo
     ]
     last = told[1][4]
     assert "gap" not in last
-    assert last["example/image"]["_type"] == "image-file"
+    assert last["example/image"]["_type"] == "images/separated"
     assert last["example/thoughts"]["_type"] == "table-file"
     folder = files[1].parent / "files"
     table = json.loads((folder / last["example/thoughts"]["path"]).read_text())
-    assert table["columns"][:4] == ["picture", "turn", "prompt", "reply"]
-    assert table["data"][0][3] == r"thought 4 \x1b[31m"
-    manifests = [one.artifact.manifest for one in records(files[1]) if one.WhichOneof("record_type") == "artifact"]
-    (names,) = [[content.path for content in manifest.contents] for manifest in manifests]
-    assert names[0] == "example/thoughts.table.json"
-    assert names[1].startswith("media/images/"), "the table's picture"
-    assert (folder / last["example/image"]["path"]).exists()
+    assert table["columns"][:3] == ["turn", "prompt", "reply"]
+    assert table["data"][0][2] == r"thought 4 \x1b[31m"
+    (picture,) = last["example/image"]["filenames"]
+    assert (folder / picture).exists()
     leaked = [file for file in path.rglob("*") if file.is_file() and SECRET[-40:].encode() in file.read_bytes()]
     assert leaked == []
 
@@ -247,7 +244,7 @@ ASK = """
 import json, sys
 from trackio.sqlite_storage import SQLiteStorage
 (name,) = SQLiteStorage.get_runs("gtr")
-print(json.dumps([name, SQLiteStorage.get_logs("gtr", name), SQLiteStorage.get_traces("gtr", name)], default=str))
+print(json.dumps([name, SQLiteStorage.get_logs("gtr", name)], default=str))
 """
 
 
@@ -264,12 +261,11 @@ def test_trackio_gets_curves_pictures_and_traces_once(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     assert done.stdout == f"{tmp_path / 'run'}\n", "standard output is the command's own"
     asked = subprocess.run([sys.executable, "-c", ASK], env=env, capture_output=True, text=True, check=True)
-    name, logs, traces = json.loads(asked.stdout.splitlines()[-1])
+    name, logs = json.loads(asked.stdout.splitlines()[-1])
     assert name == f"run-{Sent(tmp_path / 'run' / 'trackers' / 'trackio.json').id}"
     assert [(one["step"], one["success"]) for one in logs if "success" in one] == [(i, i / 10) for i in range(1, 5)]
     assert [one["step"] for one in logs if "example/image" in one] == [1, 2, 3, 4]
-    assert len(traces) == 4
-    text = json.dumps(traces)
+    text = json.dumps(logs)
     assert r"thought 4 \\x1b[31m" in text
     assert "trackio.image" in text
     kept = [file for file in (tmp_path / "kept").rglob("*") if file.is_file()]

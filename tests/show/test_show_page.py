@@ -12,7 +12,7 @@ import show_cases
 from show_cases import ANSI, HOSTILE, gtr, served, write_run
 
 from gtr.config import Config
-from gtr.report import RunFolder
+from gtr.report import Run, RunFolder
 from gtr.train import train
 
 playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed: pip install 'gtr[dev]'")
@@ -92,7 +92,7 @@ def test_a_real_run_is_opened_walked_and_exported(
 ) -> None:
     chosen = {"policy.model": str(speaker("tiny-llava")), "policy.max_new_tokens": 16}
     run = train(settings("gtr", "numberline", "tiny-llava", **chosen))
-    first = RunFolder.open(run, main=False).read_turns(1)[0]
+    first = Run(run).turns(1)[0]
     file = tmp_path / "report.html"
     done = subprocess.run(gtr("show", run, "--export", file), capture_output=True, text=True)
     assert done.returncode == 0, done.stderr

@@ -20,11 +20,11 @@ from PIL import Image as Pictures
 from rich.console import Console
 
 from gtr.compare import study_of, write
-from gtr.compare.board import Board
+from gtr.compare.figures import curve
 from gtr.compare.formats import COLUMNS, cells, comma_separated, markdown, number
-from gtr.compare.picture import curve
 from gtr.compare.plan import Job, claim, plan
-from gtr.compare.results import Collapse, RunResult, find_collapse, read_result
+from gtr.compare.progress import Progress
+from gtr.compare.results import RunResult, read_result
 from gtr.compare.runner import State, last_lines, run_all
 from gtr.compare.samples import sample
 from gtr.compare.table import rows_of
@@ -33,7 +33,8 @@ from gtr.errors import RunError
 from gtr.options import CompareOptions
 from gtr.parsing import parse_compare
 from gtr.presets import build
-from gtr.report import RunFolder
+from gtr.report import Run, RunFolder
+from gtr.report.history import Collapse, find_collapse
 from gtr.stats import pooled, wilson
 from gtr.tasks import load
 
@@ -80,7 +81,7 @@ from dataclasses import replace
 from pathlib import Path
 from gtr.config import ReportConfig
 from gtr.presets import build
-from gtr.report import RunFolder
+from gtr.report import Run, RunFolder
 
 words = sys.argv[1:]
 here = Path(__file__).parent
@@ -92,7 +93,7 @@ else:
     config = replace(build("gtr"), runs=words[1], name=words[2], report=ReportConfig(trackers=()))
     folder = RunFolder.create(config)
 with folder:
-    while (done := len(folder.read_metrics())) < 6:
+    while (done := len(Run(folder.path).metrics())) < 6:
         if "bad" in folder.path.name and done == 2 and not (here / "mended").exists():
             print("Error: this run cannot go on")
             sys.exit(2)
@@ -112,7 +113,7 @@ def stand_in(folder: Path, names: Sequence[str]) -> tuple[list[Job], list[str]]:
 
 def updates(job: Job) -> list[int]:
     assert job.folder is not None
-    return [line["update"] for line in RunFolder.open(job.folder, main=False).read_metrics()]
+    return [line["update"] for line in Run(job.folder).metrics()]
 
 
 def test_all_runs_are_finished_and_a_failed_one_is_kept_as_failed(tmp_path: Path) -> None:
@@ -182,7 +183,7 @@ def test_the_board_shows_every_run(tmp_path: Path) -> None:
     jobs, program = stand_in(tmp_path, ["one", "bad"])
     for terminal in (True, False):
         out = io.StringIO()
-        with Board(jobs, Console(file=out, width=120, force_terminal=terminal)) as board:
+        with Progress(jobs, Console(file=out, width=120, force_terminal=terminal)) as board:
             run_all(jobs, 2, board.show, program)
         text = out.getvalue()
         assert "6/6" in text or not terminal
@@ -316,8 +317,8 @@ def test_reading_a_run(tmp_path: Path) -> None:
     assert (read.turns, read.panel) == ([384, 768], {0: 0.07, 768: 0.09})
     assert read.series["episode/success"] == [0.25, 0.5]
     assert math.isnan(read.series["rare"][0])
-    assert read.start == evaluation(7)
-    assert read.end == evaluation(9)
+    assert read.start == {**evaluation(7), "update": 0, "interval": None}
+    assert read.end == {**evaluation(9), "update": 2, "interval": None}
     missing = read_result(replace(job, folder=tmp_path / "none", out=tmp_path), State.FAILED)
     assert (missing.state, missing.start) == (State.FAILED, None)
 

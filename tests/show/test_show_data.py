@@ -22,11 +22,12 @@ from gtr.errors import ConfigError, RunError
 from gtr.metrics.table import describe
 from gtr.parsing import parse_show
 from gtr.report import RunFolder
+from gtr.report.found import find_runs
+from gtr.report.history import read_history
+from gtr.report.records import TURN, fitted
 from gtr.show.episodes import COLUMNS, parts
-from gtr.show.history import read_history
 from gtr.show.page import bundle, names, own
 from gtr.show.pair import thought_pair
-from gtr.show.run import find_runs
 from gtr.show.source import Source
 from gtr.show.story import Change, Method, headline, story
 
@@ -133,8 +134,8 @@ def test_parts_of_episodes_add_up(run: Path) -> None:
 
 
 def test_the_kind_of_a_household_task_is_kept() -> None:
-    truth = {"kind": "heat", "Formula": []}
-    assert parts([{"env": 0, "episode": 0, "truth": truth}])["kind"] == ["heat"]
+    turn, _ = fitted({"env": 0, "episode": 0, "truth": {"kind": "heat", "Formula": []}}, TURN)
+    assert parts([turn])["kind"] == ["heat"]
 
 
 def test_turns_bring_the_tasks_own_answers_and_the_experts_thought(run: Path) -> None:
@@ -178,7 +179,8 @@ def test_a_line_being_written_is_no_problem_and_a_damaged_one_is_named(run: Path
     assert problems(run) == []
     lines = (run / "metrics.jsonl").read_text().splitlines()
     (run / "metrics.jsonl").write_text("\n".join([lines[0], '{"upd', *lines[2:3]]) + "\n")
-    assert problems(run) == ["metrics.jsonl: line 2 cannot be read and is left out"]
+    (told,) = problems(run)
+    assert re.fullmatch(r"metrics\.jsonl, line 2: is not JSON \(.*\); it is left out", told)
     assert read_history(find_runs([run])[0]).updates == [1, 3]
 
 
@@ -213,7 +215,13 @@ def test_a_spoilt_transcript_does_not_stop_the_page(run: Path, damage: str) -> N
     file.write_bytes(spoilt[damage])
     found = Source(find_runs([run])).parts(0, -1)
     assert [part["update"] for part in found["parts"]] == [1, 2, 3]
-    assert bool(found["problems"]) == (damage != "list")
+    about = {
+        "zeros": "is damaged",
+        "text": "line 1: is not JSON",
+        "list": "line 2: has no usable reward, fields, verdict",
+    }
+    (told,) = found["problems"]
+    assert about[damage] in told
 
 
 def test_whatever_is_missing_the_rest_is_shown(run: Path) -> None:
@@ -224,7 +232,7 @@ def test_whatever_is_missing_the_rest_is_shown(run: Path) -> None:
         found = source.overview()["runs"][0]
         assert len(source.parts(0, -1)["parts"]) == 3
         assert source.turns(0, 1, 0, 0)[0]["reply"]
-        assert ("config.json is missing" in found["problems"]) is True
+        assert "config.json: is missing; the run is read without its settings" in found["problems"]
     assert found["updates"] == []
     assert source.overview()["story"]["headline"].startswith("Too early to tell")
     assert source.probe(0, 1)["scores"] == []
@@ -234,7 +242,7 @@ def test_missing_pictures_are_counted(run: Path) -> None:
     pictures = sorted((run / "images").iterdir())
     for picture in pictures[:2]:
         picture.unlink()
-    assert problems(run) == ["2 of the pictures that its turns name are missing from images"]
+    assert problems(run) == ["images: 2 of the pictures that its turns name are missing; the others are shown"]
 
 
 def test_a_run_that_goes_on_is_read_on(run: Path) -> None:
