@@ -1,0 +1,187 @@
+"""Every file of a run folder, spoilt in every way: whoever reads it goes on, and says what is wrong."""
+
+import base64
+import gzip
+import json
+import re
+import resource
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from foreign import DAMAGES, files_of
+from show_cases import write_run
+
+from gtr.compare.comparability import doubts
+from gtr.compare.from_runs import read_existing
+from gtr.compare.samples import markdown as samples
+from gtr.compare.study import shown, study_of
+from gtr.errors import GtrError
+from gtr.report import Run, RunFolder
+from gtr.report.files import encode
+from gtr.report.found import find_runs
+from gtr.show import page
+from gtr.show.export import export
+from gtr.show.source import Source
+
+FORM = re.compile(r"[\w./-]+(, line \d+)?: .+; .+", re.DOTALL)
+"""FILE, line N: what is wrong; what that means."""
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A small run with a file of every kind."""
+    run = write_run(tmp_path_factory.mktemp("whole"))
+    with RunFolder.open(run) as folder:
+        folder.write_fingerprint(device="cpu")
+    return run
+
+
+def ask_everything(run: Path) -> list[str]:
+    """All that the page may ask; returns the problems that it is told."""
+    (found,) = find_runs([run])
+    source = Source([found], patience=float("inf"))
+    overview = source.overview()
+    answers: list[Any] = [overview, source.version()]
+    for part in (parts := source.parts(0, -1))["parts"]:
+        columns = part["columns"]
+        for env, episode in list(zip(columns["env"], columns["episode"], strict=True))[:3]:
+            answers.append(source.turns(0, part["update"], env, episode))
+    for one in overview["runs"][0]["panel"]:
+        episodes = source.panel(0, one["update"])
+        answers += [episodes, *(source.play(0, one["update"], each["episode"]) for each in episodes[:3])]
+    answers += [source.probe(0, update) for update in overview["runs"][0]["probed"]]
+    json.loads(encode([*answers, parts]), parse_constant=pytest.fail)
+    return found.problems
+
+
+def compare(run: Path) -> list[str]:
+    """A comparison of the run alone, all texts of it written out; returns what it doubts."""
+    results = read_existing([run])
+    study = study_of(results, "t", ["gtr"])
+    encode(shown(study))
+    samples(study.states).encode()
+    return doubts(results)
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_no_damage_stops_who_reads(whole: Path, tmp_path: Path, damage: str, pages: Callable[[Path], str]) -> None:
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    told = 0
+    for number, file in enumerate(files_of(whole)):
+        run = Path(shutil.copytree(whole, tmp_path / str(number)))
+        DAMAGES[damage](run / file.relative_to(whole))
+        problems = ask_everything(run)
+        assert [one for one in problems if not FORM.fullmatch(one)] == []
+        told += bool(problems)
+        pages(run)
+        try:
+            compare(run)
+        except GtrError as error:
+            assert file.name == "config.json", error
+        try:
+            RunFolder.open(run).close()
+        except GtrError as error:
+            assert str(run) in str(error)
+        shutil.rmtree(run)
+    assert told > 0 or damage in HARMLESS, "something must have been said"
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 1 << 20, "kilobytes"
+
+
+HARMLESS = {"all but one", "rather deep"}
+"""A line without its end is one still being written."""
+
+
+@pytest.fixture
+def pages(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[Path], str]:
+    """Exports a run as one page, without the chart library, which takes time to pack."""
+    monkeypatch.setattr(page, "chart_library", lambda: "")
+
+    def make(run: Path) -> str:
+        export(find_runs([run]), tmp_path / "page.html", 50)
+        return (tmp_path / "page.html").read_text()
+
+    return make
+
+
+def data_of(page: str) -> str:
+    packed = re.search(r'id="packed-data">([^<]*)<', page)
+    assert packed is not None
+    return gzip.decompress(base64.b64decode(packed[1])).decode()
+
+
+# -- nothing outside the folder ---------------------------------------------------------------------------------------
+SECRET = "c2VjcmV0IHdvcmRz"
+
+
+@pytest.mark.parametrize("way", ["name", "up", "link", "folder", "run"])
+def test_nothing_outside_the_folder_is_read(
+    whole: Path, tmp_path: Path, way: str, pages: Callable[[Path], str]
+) -> None:
+    picture = sorted((whole / "images").iterdir())[0].read_bytes()
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    secret = outside / f"{'0' * 20}.png"
+    secret.write_bytes(picture + SECRET.encode())
+    run = Path(shutil.copytree(whole, tmp_path / "run"))
+    names = {"name": str(secret), "up": f"../../outside/{secret.name}", "link": secret.name, "folder": secret.name}
+    for file in (*(run / "turns").iterdir(), *(run / "evaluations").glob("*.gz")):
+        lines = [json.loads(line) for line in gzip.decompress(file.read_bytes()).splitlines()]
+        lines = [{**line, "image": names.get(way, line["image"])} for line in lines]
+        file.write_bytes(gzip.compress("".join(json.dumps(line) + "\n" for line in lines).encode()))
+    if way == "link":
+        (run / "images" / secret.name).symlink_to(secret)
+    if way == "folder":
+        shutil.rmtree(run / "images")
+        (run / "images").symlink_to(outside)
+    if way == "run":
+        (tmp_path / "many").mkdir()
+        (tmp_path / "many" / "own").symlink_to(run)
+        with pytest.raises(GtrError, match="holds none"):
+            find_runs([tmp_path / "many"])
+        return
+    (found,) = find_runs([run])
+    assert found.picture(secret.name) is None
+    assert found.picture(str(secret)) is None
+    text = data_of(pages(run))
+    assert SECRET not in text
+    assert base64.b64encode(picture)[:200].decode() not in text
+    assert str(outside) not in text
+    (state, *_) = study_of(read_existing([run]), "t", []).states
+    assert (state.image, state.picture) == ("", b"")
+
+
+@pytest.mark.parametrize("name", ["metrics.jsonl", "config.json", "fingerprint.json", "turns", "evaluations", "probes"])
+def test_a_link_is_never_followed(whole: Path, tmp_path: Path, name: str) -> None:
+    run = Path(shutil.copytree(whole, tmp_path / "run"))
+    (run / name).rename(tmp_path / "elsewhere")
+    (run / name).symlink_to(tmp_path / "elsewhere")
+    read = Run(run)
+    for update in read.updates_with_turns() + read.evaluated_updates() + read.probed_updates():
+        assert update < 0, "behind a link there is nothing"
+    found = {"metrics.jsonl": read.metrics(), "config.json": read.config, "fingerprint.json": read.starts()}
+    assert not found.get(name)
+    if "." in name:
+        assert any(problem.startswith(f"{name}: is a link") for problem in read.problems)
+    with pytest.raises(GtrError, match=r"is a link"):
+        RunFolder.open(run)
+
+
+def test_a_folder_may_be_named_through_a_link(whole: Path, tmp_path: Path) -> None:
+    (tmp_path / "link").symlink_to(whole)
+    (found,) = find_runs([tmp_path / "link"])
+    assert len(found.metrics()) == 3
+
+
+@pytest.mark.parametrize("update", [0, 1, 3])
+def test_a_hostile_name_of_a_metric_or_task_is_text(whole: Path, tmp_path: Path, update: int) -> None:
+    run = Path(shutil.copytree(whole, tmp_path / "run"))
+    config = json.loads((run / "config.json").read_text())
+    config["preset"], config["task"]["name"] = "[/bold]{x}\x1b[31m|=1+1\n", "\u202e</script><script>"
+    (run / "config.json").write_text(json.dumps(config))
+    line = {"update": update, "</script>": 1, "\ud800": 2, "__proto__": 3}
+    (run / "metrics.jsonl").write_text(json.dumps(line) + "\n")
+    ask_everything(run)
+    compare(run)
