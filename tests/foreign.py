@@ -70,18 +70,39 @@ def with_values(value: Any, every: bool) -> Damage:
     """Puts a value in the place of each value, or of one after the other, in all records of a file."""
 
     def damage(file: Path) -> None:
-        lines = []
-        for number, line in enumerate(text_of(file).splitlines()):
-            try:
-                record = json.loads(line)
-            except ValueError:
-                record = json.loads(text_of(file))
-            lines.append(json.dumps(_changed(record, value, every, number)).encode())
-            if not line.endswith((b"}", b"]")):
-                break
-        put(file, b"\n".join(lines) + b"\n")
+        made = [_changed(one, value, every, number) for number, one in enumerate(records_of(file))]
+        put(file, b"".join(json.dumps(one).encode() + b"\n" for one in made))
 
     return damage
+
+
+def with_leaves(value: Any, seed: int = 0, share: float = 1.0) -> Damage:
+    """Puts a value, or a random one where it is None, in the place of a share of all that lies in a file's tables."""
+    random = Random(seed)
+
+    def spoilt(one: Any) -> Any:
+        if random.random() < share and not (isinstance(one, dict | list) and random.random() < 0.9):
+            return random.choice(ODD) if value is None else value
+        if isinstance(one, dict):
+            return {key: spoilt(inner) for key, inner in one.items()}
+        return [spoilt(inner) for inner in one] if isinstance(one, list) else one
+
+    def damage(file: Path) -> None:
+        made = [spoilt(one) for one in records_of(file)]
+        put(file, b"".join(json.dumps(one).encode() + b"\n" for one in made))
+
+    return damage
+
+
+def records_of(file: Path) -> list[Any]:
+    """The JSON values of a file: one a line, or one in all; none in pictures and locks."""
+    if file.suffix == ".png" or file.name == ".lock":
+        return []
+    data = text_of(file)
+    try:
+        return [json.loads(data)] if data.strip() else []
+    except ValueError:
+        return [json.loads(line) for line in data.splitlines()]
 
 
 def _changed(record: Any, value: Any, every: bool, number: int) -> Any:
@@ -94,15 +115,8 @@ def _changed(record: Any, value: Any, every: bool, number: int) -> Any:
 
 def without_keys(file: Path) -> None:
     """Leaves every second key of every record out."""
-    lines = []
-    for line in text_of(file).splitlines():
-        try:
-            record = json.loads(line)
-        except ValueError:
-            return
-        half = isinstance(record, dict)
-        lines.append(json.dumps({k: v for k, v in list(record.items())[::2]} if half else [record]).encode())
-    put(file, b"\n".join(lines) + b"\n")
+    made = [dict(list(one.items())[::2]) if isinstance(one, dict) else [] for one in records_of(file)]
+    put(file, b"".join(json.dumps(one).encode() + b"\n" for one in made))
 
 
 def twice(data: bytes) -> bytes:
@@ -165,6 +179,8 @@ DAMAGES: dict[str, Damage] = {
     "a link to itself": replaced(lambda file: file.symlink_to(file)),
     "a bomb": bomb,
     "three sparse gigabytes": sparse,
+    **{f"leaves {value!r}": with_leaves(value) for value in ("x", -1, 10**30, [], {})},
+    **{f"a share of leaves, {seed}": with_leaves(None, seed, 0.02) for seed in range(10)},
     **{f"every value {value!r}": with_values(value, True) for value in ODD},
     **{f"one value {value!r}": with_values(value, False) for value in ODD},
 }

@@ -24,6 +24,7 @@ log = logging.getLogger("gtr")
 
 PART = ".part"
 """Ends the names of files and folders that are being written; they begin with a dot."""
+CHUNK = 1 << 20
 MAX_DEPTH = 40
 """Nesting below which a value is shortened: a reply may nest brackets deeper than Python can walk."""
 
@@ -149,14 +150,32 @@ def read_lines(path: Path) -> list[dict[str, Any]]:
 
 
 def drop_torn_line(path: Path) -> None:
-    """Cuts off, with a note, what a crash left after the last complete line, so that appending goes on cleanly."""
+    """Cuts off, with a note, what a crash left after the last complete line, so that appending goes on cleanly.
+
+    Raises `RunError` where something else than a file lies there.
+    """
     if not path.exists():
         return
-    data = path.read_bytes()
-    whole = data.rfind(b"\n") + 1
-    if whole < len(data):
+    if not path.is_file():
+        raise RunError(f"{path} is not a regular file: remove it, or the run")
+    size, whole = path.stat().st_size, _end_of_lines(path)
+    if whole < size:
         log.warning("%s: its last line was cut off in mid-write and is dropped", path)
         os.truncate(path, whole)
+
+
+def _end_of_lines(path: Path) -> int:
+    """Where the last complete line of a file ends, found from behind."""
+    with path.open("rb") as file:
+        end = file.seek(0, os.SEEK_END)
+        while end > 0:
+            start = max(0, end - CHUNK)
+            file.seek(start)
+            found = file.read(end - start).rfind(b"\n")
+            if found >= 0:
+                return start + found + 1
+            end = start
+    return 0
 
 
 def _record(path: Path, index: int, line: bytes) -> dict[str, Any]:

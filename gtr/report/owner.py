@@ -3,6 +3,7 @@
 import fcntl
 import os
 import socket
+import stat
 from itertools import count
 from pathlib import Path
 
@@ -19,6 +20,9 @@ def lock(path: Path) -> int:
         handle = os.open(path / ".lock", os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK, 0o666)
     except OSError as error:
         raise RunError(f"{path} cannot be written ({error.strerror}): its .lock cannot be opened") from error
+    if not stat.S_ISREG(os.fstat(handle).st_mode):
+        os.close(handle)
+        raise RunError(f"{path} cannot be written: its .lock is not a regular file; remove it")
     try:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError as error:

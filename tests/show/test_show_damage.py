@@ -159,10 +159,16 @@ def test_a_link_is_never_followed(whole: Path, tmp_path: Path, name: str) -> Non
     (run / name).rename(tmp_path / "elsewhere")
     (run / name).symlink_to(tmp_path / "elsewhere")
     read = Run(run)
-    for update in read.updates_with_turns() + read.evaluated_updates() + read.probed_updates():
-        assert update < 0, "behind a link there is nothing"
-    found = {"metrics.jsonl": read.metrics(), "config.json": read.config, "fingerprint.json": read.starts()}
-    assert not found.get(name)
+    found = {
+        "metrics.jsonl": read.metrics(),
+        "config.json": read.config,
+        "fingerprint.json": read.starts(),
+        "turns": read.updates_with_turns(),
+        "evaluations": read.evaluated_updates(),
+        "probes": read.probed_updates(),
+    }
+    assert not found.pop(name)
+    assert all(found.values())
     if "." in name:
         assert any(problem.startswith(f"{name}: is a link") for problem in read.problems)
     with pytest.raises(GtrError, match=r"is a link"):

@@ -5,7 +5,7 @@ export async function tableView(app) {
   const study = app.overview.study ? await app.data.get("study") : null;
   if (!study) return [h("p", { class: "note" }, "These runs come without a table: gtr compare makes one, of runs that exist too (--from).")];
   return [
-    h("section", {}, h("h2", {}, plain(study.title)), h("ul", {}, study.answers.map((answer) => h("li", {}, plain(answer)))), doubts(study)),
+    h("section", {}, h("h2", {}, plain(study.title)), h("ul", { class: "told" }, study.answers.map((answer) => h("li", {}, plain(answer)))), doubts(study)),
     wide("table of agents", rows(study.columns, study.rows)),
     h("p", { class: "quiet" }, plain(study.footnote)),
     study.figure ? h("figure", { class: "card drawn" }, h("img", { src: study.figure, alt: "Curves over training, one line per method" }), h("figcaption", { class: "quiet" }, "Lines are means over seeds, bands reach from the worst to the best seed. Success is measured on the fixed panel, the rest over the turns of training. table.tex, table.csv and the figures as PDF lie beside this page.")) : null,
@@ -19,7 +19,7 @@ export async function tableView(app) {
 
 function doubts(study) {
   if (!study.doubts.length) return h("p", { class: "quiet" }, "All runs: the same game, panel, starting agent, number of turns, seeds and code.");
-  return h("div", { class: "note" }, h("strong", {}, "Not alike. "), "Read the table with this in mind:", h("ul", {}, study.doubts.map((doubt) => h("li", {}, plain(doubt)))));
+  return h("div", { class: "note" }, h("strong", {}, "Not alike. "), "Read the table with this in mind:", h("ul", { class: "told" }, study.doubts.map((doubt) => h("li", {}, plain(doubt)))));
 }
 
 function wide(label, table) {
