@@ -250,7 +250,8 @@ def test_only_the_page_itself_can_move() -> None:
 @pytest.mark.parametrize("depth", [40, 400, 900, 3_000, 30_000])
 def test_no_thought_is_too_deep(depth: int) -> None:
     pytest.importorskip("starlette", reason="pip install 'gtr[show]'")
-    nested = ("[" * depth, "[" * depth + "]" * depth, '{"a":' * depth + "1" + "}" * depth, "1" * depth, f"[{'9' * depth}]")
+    lists, tables = "[" * depth + "]" * depth, '{"a":' * depth + "1" + "}" * depth
+    nested = ("[" * depth, lists, tables, "1" * depth, f"[{'9' * depth}]")
     with served("ezpoints", "--episodes", "1") as address:
         for text in nested:
             fields = {"thought.cards": text, "thought.formula": text, "action": text}

@@ -9,6 +9,7 @@ import logging
 import math
 import os
 import shutil
+import stat
 from collections.abc import Mapping
 from enum import Enum
 from fractions import Fraction
@@ -93,14 +94,25 @@ def sync(path: Path) -> None:
 
 def move_whole(beside: Path, path: Path) -> Path:
     """Gives a folder written by others its name, when all that lies in it is on the disk. Raises `OSError` as
-    `Path.rename` does."""
+    `Path.rename` does. Its files are as readable as the user's others; some libraries make them private."""
+    mode = _usual_mode(beside)
     for folder, _, names in os.walk(beside):
         for name in names:
+            (Path(folder) / name).chmod(mode)
             sync(Path(folder) / name)
         sync(Path(folder))
     beside.rename(path)
     sync(path.parent)
     return path
+
+
+def _usual_mode(folder: Path) -> int:
+    """What the user's umask leaves of a new file's permissions, asked without changing it for other threads."""
+    new = folder / f".mode{PART}"
+    new.touch()
+    mode = stat.S_IMODE(new.stat().st_mode)
+    new.unlink()
+    return mode
 
 
 def remove_parts(folder: Path) -> None:

@@ -1,18 +1,22 @@
 """What the viewer reads and says: whole folders, half written and damaged ones, and the story it tells of them."""
 
+import asyncio
 import gzip
 import json
 import math
 import re
 import shutil
+import socket
 import subprocess
 import sys
 import urllib.error
 import urllib.request
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from random import Random
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 import show_cases
@@ -28,6 +32,7 @@ from gtr.report.records import TURN, fitted
 from gtr.show.episodes import COLUMNS, parts
 from gtr.show.page import bundle, names, own
 from gtr.show.pair import thought_pair
+from gtr.show.server import make_app
 from gtr.show.source import Source
 from gtr.show.story import Change, Method, headline, story
 
@@ -322,30 +327,106 @@ def test_the_pair_shows_the_same_state_before_and_after(comparison: Path) -> Non
 
 
 # -- the server ---------------------------------------------------------------------------------------------------
+@pytest.fixture(scope="module")
+def address(comparison: Path) -> Iterator[str]:
+    with served(comparison) as found:
+        yield found
+
+
 def fetch(address: str, **headers: str) -> tuple[int, dict[str, str], bytes]:
     try:
         with urllib.request.urlopen(urllib.request.Request(address, headers=headers)) as answer:
             return answer.status, {name.lower(): value for name, value in answer.headers.items()}, answer.read()
     except urllib.error.HTTPError as error:
-        return error.code, {}, b""
+        return error.code, {name.lower(): value for name, value in error.headers.items()}, b""
+
+
+PLACES = ("", "api/overview", "api/study", "api/version", "api/parts/0/-1", "charts.js", "page/main.js", "page/style.css")
 
 
 def test_the_server_guards_what_it_serves(comparison: Path) -> None:
     with served(comparison) as address:
-        status, headers, _ = fetch(address)
-        policy = headers["content-security-policy"]
-        assert status == 200
-        assert "default-src 'none'" in policy
-        assert "script-src 'self';" in policy
-        assert headers["x-content-type-options"] == "nosniff"
-        assert fetch(address, Host="evil.example")[0] == 400
-        assert fetch(f"{address}image/0/..%2f..%2fconfig.json")[0] == 404
-        assert fetch(f"{address}image/0/config.json")[0] == 404
-        assert fetch(f"{address}page/..%2f__init__.py")[0] == 404
+        for place in (*PLACES, "nowhere", "api/parts/0/abc", "api/panel/9/0"):
+            status, headers, _ = fetch(address + place)
+            policy = headers["content-security-policy"]
+            assert status == (200 if place in PLACES else 404), place
+            assert "default-src 'none'" in policy
+            assert "script-src 'self';" in policy
+            assert "frame-ancestors 'none'" in policy
+            assert headers["x-content-type-options"] == "nosniff"
         assert fetch(f"{address}api/turns/0/99/0/0")[2] == b"[]\n"
-        assert fetch(f"{address}api/panel/9/0")[0] == 404
         picture = next((comparison / "runs" / "gtr-seed1" / "images").iterdir())
         assert fetch(f"{address}image/0/{picture.name}")[2] == picture.read_bytes()
+
+
+WRONG = ("abc", "-2", "1.5", "9" * 5000, "1" * 10, "٣", "0x1", "%00", "..%2f..", "1e3", "+1", " 1")
+
+
+@pytest.mark.parametrize("place", ["parts/0/{}", "parts/{}/0", "turns/0/{}/0/0", "turns/0/1/{}/0", "turns/0/1/0/{}"])
+def test_places_that_are_none(address: str, place: str) -> None:
+    for wrong in WRONG:
+        assert fetch(f"{address}api/{place.format(quote(wrong, safe='%'))}")[0] == 404, wrong[:20]
+
+
+@pytest.mark.parametrize("place", ["panel/{}/0", "panel/0/{}", "play/0/0/{}", "play/{}/0/0", "probe/0/{}", "probe/{}/1"])
+def test_more_places_that_are_none(address: str, place: str) -> None:
+    for wrong in WRONG:
+        assert fetch(f"{address}api/{place.format(quote(wrong, safe='%'))}")[0] == 404, wrong[:20]
+
+
+def test_files_that_are_no_pictures(address: str) -> None:
+    for name in ("..%2f..%2fconfig.json", "config.json", "0" * 20 + ".png", "x" * 5000, "%2fetc%2fpasswd", "a%00.png"):
+        assert fetch(f"{address}image/0/{name}")[0] == 404, name[:30]
+        assert fetch(f"{address}page/{name}")[0] == 404, name[:30]
+
+
+@pytest.mark.parametrize(
+    ("headers", "status"),
+    [
+        ({"Host": "evil.example"}, 400),
+        ({"Host": "localhost.evil.example:80"}, 400),
+        ({"Host": ""}, 400),
+        ({"Host": "[::1"}, 400),
+        ({"Host": "localhost"}, 200),
+        ({"Host": "[::1]:8024"}, 200),
+        ({"Origin": "http://evil.example"}, 403),
+        ({"Origin": "null"}, 403),
+        ({"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "no-cors"}, 403),
+        ({"Sec-Fetch-Site": "same-site", "Sec-Fetch-Mode": "cors"}, 403),
+        ({"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "navigate"}, 200),
+        ({"Sec-Fetch-Site": "same-origin", "Sec-Fetch-Mode": "cors"}, 200),
+    ],
+)
+def test_who_is_answered(address: str, headers: dict[str, str], status: int) -> None:
+    for place in ("", "api/overview"):
+        assert fetch(address + place, **headers)[0] == status
+        assert fetch(address + place, **headers)[1]["content-security-policy"]
+
+
+def test_its_own_origin_is_answered(address: str) -> None:
+    assert fetch(f"{address}api/overview", Origin=address.rstrip("/"))[0] == 200
+
+
+def test_a_name_that_is_given_is_answered_and_no_other(comparison: Path) -> None:
+    """Served to others, the page goes by addresses of digits and the machine's own names, not by a stranger's."""
+    app = make_app(find_runs([comparison]), host="0.0.0.0")
+
+    def status(host: str) -> int:
+        sent: list[Any] = []
+
+        async def send(message: Any) -> None:
+            sent.append(message)
+
+        async def receive() -> Any:
+            return {"type": "http.request", "body": b""}
+
+        headers = [(b"host", host.encode())]
+        scope = {"type": "http", "method": "GET", "path": "/api/version", "query_string": b"", "headers": headers}
+        asyncio.run(app(scope, receive, send))
+        return int(sent[0]["status"])
+
+    assert [status(host) for host in ("192.168.1.7:80", "localhost", socket.gethostname())] == [200] * 3
+    assert [status(host) for host in ("evil.example", "192.168.1.7.evil.example")] == [400] * 2
 
 
 def test_the_bundle_holds_every_module_once() -> None:
