@@ -145,7 +145,7 @@ def test_no_power_cut_loses_what_was_written(tmp_path: Path, monkeypatch: pytest
 def cut_once(
     place: Path, random: Random, cut: int, monkeypatch: pytest.MonkeyPatch, undisturbed: dict[str, Any]
 ) -> int:
-    """A run that the power leaves before call `cut`, opened again and gone on with; returns where it was gone on from."""
+    """A run that loses power before call `cut`, is opened again and gone on with; returns from which update."""
     runs, done = place / "live", Promised()
     runs.mkdir(parents=True)
     created = False
@@ -191,7 +191,7 @@ def test_leftovers_of_kills_go_when_a_run_is_opened_to_be_written(tmp_path: Path
     RunFolder.open(path, main=False)
     assert partial.exists(), "who only reads removes nothing"
     RunFolder.open(path).close()
-    assert not [one for one in path.rglob(".*.part")]
+    assert not list(path.rglob(".*.part"))
     assert kept.read_text() == "the user's own"
     kept.unlink()
     assert whole(path) == before
