@@ -131,13 +131,19 @@ def test_a_hostile_chat_template_is_refused_in_words(model: Path, template: str)
         use(model)
 
 
+def read_back(folder: Path, name: str, optimizer: torch.optim.Optimizer) -> None:
+    if name == "state.json":
+        checkpoint.read_state(folder)
+    else:
+        checkpoint.restore_optimizer(folder, optimizer)
+
+
 @pytest.mark.parametrize("damage", [*SPOILT, "pickle"])
 @pytest.mark.parametrize("name", ["optimizer.safetensors", "state.json"])
 def test_damaged_checkpoints_are_refused_in_words(tmp_path: Path, name: str, damage: str) -> None:
     data = SPOILT.get(damage) or (b"" if damage == "empty" else pickled(tmp_path / "ran"))
     (tmp_path / name).write_bytes(data)
+    optimizer = torch.optim.Adam([torch.nn.Parameter(torch.ones(3))])
     with pytest.raises(RunError, match=r"remove .* and resume again"):
-        if name == "state.json":
-            checkpoint.read_state(tmp_path)
-        checkpoint.restore_optimizer(tmp_path, torch.optim.Adam([torch.nn.Parameter(torch.ones(3))]))
+        read_back(tmp_path, name, optimizer)
     assert not (tmp_path / "ran").exists()
