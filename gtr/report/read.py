@@ -7,7 +7,8 @@ from typing import Any
 from gtr.report.inside import SMALL, Missing, Unreadable, changed_inside, names_inside, parsed, read_inside
 from gtr.report.records import Record
 
-MOST_LINES = 1_000_000
+MOST_LINES = 100_000
+"""Of one file: updates of a run, turns of an update."""
 
 
 class Files:
@@ -73,7 +74,10 @@ class Files:
 
         With `torn`, whoever asks says what is wrong with the file as a whole.
         """
-        for number, line in enumerate((data or b"").split(b"\n", MOST_LINES)[:-1], start=1):
+        *found, rest = (data or b"").split(b"\n", MOST_LINES)
+        if b"\n" in rest:
+            self.note(name, f"{name}: holds more than {MOST_LINES:,} lines; the rest is left out")
+        for number, line in enumerate(found, start=1):
             try:
                 value = parsed(line)
                 if not isinstance(value, dict):

@@ -99,6 +99,11 @@ def metrics(value: Any) -> dict[str, float] | None:
     return {current_name(name): float(one) for name, one in ordered if number(one) is not None}
 
 
+def not_numbers(line: Mapping[str, Any]) -> list[str]:
+    """Names under which a line of metrics holds something else."""
+    return [name for name, one in line.items() if one not in NOT_FINITE and number(one) is None]
+
+
 def each(kinds: Mapping[str, Kind]) -> Kind:
     """A table whose keys, where they are there, are of their kinds."""
 

@@ -27,9 +27,9 @@ from gtr.report.read import Files
 from gtr.report.records import PICTURE, Record, fitted
 from gtr.tasks.task import Task
 
-KEPT_BYTES = 512 << 20
+KEPT_BYTES, TURN_BYTES = 512 << 20, 4 << 10
 KEPT = 24
-"""Transcripts held in memory, of so many bytes unpacked at most; one of 400 turns has two million."""
+"""Transcripts held in memory, of so many bytes at most; one of 400 turns has four million, some with every turn."""
 MOST_PIXELS = 1 << 24
 """Of a picture: what a viewer or a model shows has less than a hundredth of it."""
 GOING_SECONDS = 900.0
@@ -117,16 +117,15 @@ class Run:
         name, found = "metrics.jsonl", dict[float, dict[str, float]]()
         self.files.note(name, "")
         for number, line in self.files.lines(name, self.files.held(name, LARGEST)):
-            measured = records.metrics(line) or {}
-            update = records.update_of(line)
+            place, update = f"{name}, line {number}", records.update_of(line)
             if update is None:
-                self.files.note(name, f"{name}, line {number}: has no update; it is left out")
+                self.files.note(name, f"{place}: has no update; it is left out")
                 continue
             if update in found:
-                self.files.note(
-                    name, f"{name}, line {number}: update {update} stands there twice; the later line counts"
-                )
-            found[update] = {**measured, "update": update}
+                self.files.note(name, f"{place}: update {update} stands there twice; the later line counts")
+            if bad := records.not_numbers(line):
+                self.files.note(name, f"{place}: has no number for {', '.join(bad[:3])}; it counts as not measured")
+            found[update] = {**(records.metrics(line) or {}), "update": update}
         return [found[update] for update in sorted(found)]
 
     def evaluated_updates(self) -> list[int]:
@@ -224,7 +223,7 @@ class Run:
         if trouble:
             self.files.note(name, "")
             self.files.note(name, f"{name}: {trouble}; {len(turns)} turns of it can be read")
-        return len(data), turns
+        return len(data) + TURN_BYTES * len(turns), turns
 
     # -- its pictures ---------------------------------------------------------------------------------------------
     def pictures(self) -> set[str]:

@@ -20,9 +20,12 @@ from gtr.compare.from_runs import read_existing
 from gtr.compare.samples import markdown as samples
 from gtr.compare.study import shown, study_of
 from gtr.errors import GtrError
+from gtr.metrics.renamed import RENAMED
 from gtr.report import Run, RunFolder
 from gtr.report.files import encode
 from gtr.report.found import find_runs
+from gtr.report.history import MOST_VALUES, read_history
+from gtr.report.read import MOST_LINES
 from gtr.show import page
 from gtr.show.export import export
 from gtr.show.source import Source
@@ -199,3 +202,34 @@ def test_a_hostile_name_of_a_metric_or_task_is_text(whole: Path, tmp_path: Path,
     (run / "metrics.jsonl").write_text(json.dumps(line) + "\n")
     ask_everything(run)
     compare(run)
+
+
+def test_what_is_endless_is_cut_and_said(whole: Path, tmp_path: Path) -> None:
+    """Millions of tiny lines, and curves of which none is measured twice."""
+    run = Path(shutil.copytree(whole, tmp_path / "run"))
+    (run / "metrics.jsonl").write_bytes(b'{"update":1}\n' * 2_000_000)
+    (run / "turns" / "update_00001.jsonl.gz").write_bytes(gzip.compress(b"{}\n" * 2_000_000))
+    read = Run(run)
+    assert [line["update"] for line in read.metrics()] == [1]
+    assert len(read.turns(1)) == MOST_LINES
+    assert all("twice" in one or "more than 100,000 lines" in one for one in read.problems)
+    lines = [json.dumps({"update": i, **{f"{i}/{j}": 0.5 for j in range(10)}}) + "\n" for i in range(5_000)]
+    (run / "metrics.jsonl").write_text("".join(lines))
+    history = read_history(Run(run))
+    assert sum(map(len, history.series.values())) <= MOST_VALUES
+
+
+def test_old_names_of_metrics_are_read_by_their_new_ones(tmp_path: Path, whole: Path) -> None:
+    run = Path(shutil.copytree(whole, tmp_path / "run"))
+    new = list(RENAMED.values())
+    old = {"update": 1, **dict.fromkeys(RENAMED, 0.25), **{f"panel/{name}": 0.5 for name in RENAMED}}
+    both = {"update": 2, **dict.fromkeys(new, 1.0), **dict.fromkeys(RENAMED, 2.0)}
+    (run / "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in (old, both)))
+    first, second = Run(run).metrics()
+    assert first == {"update": 1, **dict.fromkeys(new, 0.25), **{f"panel/{name}": 0.5 for name in new}}
+    assert second == {"update": 2, **dict.fromkeys(new, 1.0)}, "where both are there, the new one counts"
+    assert {*new} <= {*Source([Run(run)]).overview()["runs"][0]["series"]}
+    record = json.loads((run / "evaluations" / "update_00000.json").read_text())
+    record["health"] = dict.fromkeys(RENAMED, 0.75)
+    (run / "evaluations" / "update_00000.json").write_text(json.dumps(record))
+    assert Run(run).evaluation(0)["health"] == dict.fromkeys(RENAMED.values(), 0.75)
