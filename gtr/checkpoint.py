@@ -27,7 +27,7 @@ from gtr.errors import RunError
 from gtr.policy.policy import Policy
 from gtr.report.files import encode, make_folder, move_whole, write_whole
 from gtr.report.inside import LARGEST, Unreadable, parsed, read_inside, unpacked
-from gtr.report.run import Run
+from gtr.report.run import Run, read_picture
 from gtr.report.transcript import ImageStore
 from gtr.types import Lesson, Prompt
 
@@ -61,7 +61,8 @@ def found(folder: Path) -> list[Path]:
     """All finished checkpoints, oldest first."""
     if not folder.is_dir():
         return []
-    return sorted(path for path in folder.iterdir() if NAME.fullmatch(path.name))
+    inside = (path for path in folder.iterdir() if NAME.fullmatch(path.name))
+    return sorted(path for path in inside if path.is_dir() and not path.is_symlink())
 
 
 def latest(folder: Path) -> Path | None:
@@ -160,7 +161,7 @@ def load_lessons(run: Path, update: int, buffer: ThoughtBuffer, rank: int = 0) -
         file = _lessons_file(run, number, rank)
         try:
             buffer.add([_lesson(run, line) for line in _lines(run, file)])
-        except (Unreadable, OSError, ValueError, LookupError, TypeError, Pillow.DecompressionBombError) as error:
+        except (Unreadable, OSError, ValueError, LookupError, TypeError) as error:
             raise RunError(
                 f"the lessons in {file}, or their pictures, cannot be read ({error}); put them back from a copy, or "
                 f"start a new run"
@@ -179,7 +180,7 @@ def _lines(run: Path, file: Path) -> Iterator[Any]:
 
 
 def _lesson(run: Path, record: Mapping[str, Any]) -> Lesson:
-    data = read_inside(run, f"images/{record['image']}")
+    data = read_picture(run, record["image"])
     image = np.asarray(Pillow.open(io.BytesIO(data), formats=("PNG",)).convert("RGB"))
     return Lesson(Prompt(image, record["prompt"]), tuple(record["tokens"]), tuple(record["weights"]))
 

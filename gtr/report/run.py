@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from gtr.report import judged, records
-from gtr.report.inside import LARGEST, Unreadable, unpacked
+from gtr.report.inside import LARGEST, Unreadable, read_inside, unpacked
 from gtr.report.layout import (
     EVALUATION_FILE,
     PROBE_FILE,
@@ -232,13 +232,10 @@ class Run:
 
     def picture(self, name: str) -> bytes | None:
         """A picture's file; None where it is missing, or nothing that may be shown."""
-        if PICTURE.fullmatch(name) is None:
-            return None
         try:
-            data = self.files.read(f"images/{name}")
+            return read_picture(self.path, name)
         except Unreadable:
             return None
-        return data if 0 < pixels(data) <= MOST_PIXELS else None
 
     # -- whether it goes on ---------------------------------------------------------------------------------------
     def version(self) -> str:
@@ -250,6 +247,16 @@ class Run:
         """Whether more is to be expected of a run that has done so many updates."""
         last = max(self.files.changed(name) for name in ("metrics.jsonl", "checkpoints", "turns"))
         return done < self.whole("train.updates") and time.time() - last < GOING_SECONDS
+
+
+def read_picture(run: Path, name: str) -> bytes:
+    """A picture's file in the run at `run`; raises `Unreadable` where there is none, or none that may be shown."""
+    if PICTURE.fullmatch(name) is None:
+        raise Unreadable("is not the name of a picture")
+    data = read_inside(run, f"images/{name}")
+    if not 0 < pixels(data) <= MOST_PIXELS:
+        raise Unreadable("is not a PNG picture, or too large a one")
+    return data
 
 
 def pixels(data: bytes) -> int:

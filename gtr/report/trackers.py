@@ -5,7 +5,6 @@ nothing twice. A tracker's library is imported when it is chosen and never other
 """
 
 import contextlib
-import json
 import math
 import re
 import sys
@@ -20,6 +19,8 @@ from gtr.config import Config
 from gtr.config_io import config_to_dict
 from gtr.errors import ConfigError, RunError
 from gtr.report.files import encode, write_whole
+from gtr.report.inside import Missing, Unreadable, parsed, read_inside
+from gtr.report.records import whole
 from gtr.report.text import visible
 from gtr.types import Image, Turn
 
@@ -133,7 +134,14 @@ class Sent:
 
     def __init__(self, file: Path) -> None:
         self._file = file
-        self._record: dict[str, Any] = json.loads(file.read_bytes()) if file.exists() else {"id": uuid.uuid4().hex[:8]}
+        try:
+            self._record: dict[str, Any] = {"id": uuid.uuid4().hex[:8], **parsed(read_inside(file.parent, file.name))}
+        except Missing:
+            self._record = {"id": uuid.uuid4().hex[:8]}
+        except (Unreadable, TypeError) as error:
+            raise RunError(
+                f"{file} is damaged ({error}): remove it, and the run begins anew at this tracker"
+            ) from error
 
     @property
     def id(self) -> str:
@@ -142,7 +150,8 @@ class Sent:
 
     def once(self, kind: str, update: int) -> bool:
         """Whether `kind` of `update` was not told yet; from now on it counts as told."""
-        if update <= self._record.get(kind, -1):
+        told = whole(self._record.get(kind))
+        if told is not None and update <= told:
             return False
         self._record[kind] = update
         write_whole(self._file, encode(self._record))

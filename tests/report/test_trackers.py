@@ -16,7 +16,7 @@ import pytest
 
 from gtr.cli import run
 from gtr.config import ReportConfig
-from gtr.errors import ConfigError
+from gtr.errors import ConfigError, RunError
 from gtr.parsing import parse_train
 from gtr.presets import build
 from gtr.report import RunFolder, trackers
@@ -126,6 +126,13 @@ def test_nothing_is_told_twice_whatever_process_tells_it(tmp_path: Path) -> None
     second = Sent(file)
     assert second.id == first.id
     assert [second.once("scalars", 2), second.once("examples", 2), second.once("scalars", 3)] == [False, True, True]
+
+
+@pytest.mark.parametrize("data", [b"", b"{", b"[]", b"3", b"\xff", b"[" * 100_000])
+def test_a_damaged_memory_of_what_was_told_is_named(tmp_path: Path, data: bytes) -> None:
+    (tmp_path / "wandb.json").write_bytes(data)
+    with pytest.raises(RunError, match=r"wandb\.json is damaged .* remove it"):
+        Sent(tmp_path / "wandb.json")
 
 
 def test_no_password_leaves_this_machine() -> None:
