@@ -148,6 +148,7 @@ def save_lessons(run: Path, update: int, lessons: Sequence[Lesson], rank: int = 
         )
         for lesson in lessons
     ]
+    images.sync()
     write_whole(_lessons_file(run, update, rank), gzip.compress(b"".join(lines), mtime=0))
 
 

@@ -59,8 +59,11 @@ def encode(value: Any, indent: int | None = None) -> bytes:
     return (json.dumps(plain(value), allow_nan=False, indent=indent) + "\n").encode()
 
 
-def write_whole(path: Path, data: bytes) -> None:
-    """Writes a file, and the folders it lies in; other processes see it either not at all, or old, or complete."""
+def write_whole(path: Path, data: bytes, named: bool = True) -> None:
+    """Writes a file, and the folders it lies in; other processes see it either not at all, or old, or complete.
+
+    Without `named` its name is not on the disk yet: `sync` the folder after the last of many.
+    """
     make_folder(path.parent)
     beside = path.with_name(f".{path.name}.{os.getpid()}{PART}")
     try:
@@ -72,7 +75,8 @@ def write_whole(path: Path, data: bytes) -> None:
     except BaseException:
         beside.unlink(missing_ok=True)
         raise
-    sync(path.parent)
+    if named:
+        sync(path.parent)
 
 
 def make_folder(path: Path) -> None:

@@ -89,8 +89,11 @@ class Tracker:
         return self._open
 
     def _opened(self) -> "GeneralTracker":
-        from accelerate import tracking
+        from accelerate import PartialState, tracking
+        from accelerate.utils import parse_flag_from_env
 
+        # Accelerate's trackers log through it; in training it is there already.
+        PartialState(cpu=parse_flag_from_env("ACCELERATE_USE_CPU"))
         about: dict[str, Any] = {"config": public_settings(self.config), "resume": "allow"}
         made: GeneralTracker
         if self._sent is None:

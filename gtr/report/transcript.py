@@ -13,7 +13,7 @@ from typing import Any
 
 from PIL import Image as Pictures
 
-from gtr.report.files import encode, plain, write_whole
+from gtr.report.files import encode, plain, sync, write_whole
 from gtr.types import Image, Turn, Verdict
 
 
@@ -23,6 +23,7 @@ class ImageStore:
     def __init__(self, path: Path) -> None:
         self.path = path
         self._known = set(os.listdir(path)) if path.exists() else set()
+        self._unnamed = False
 
     def add(self, image: Image) -> str:
         """Stores a picture (height, width, 3) and returns its file name, ``<20 hex digits>.png``."""
@@ -30,9 +31,16 @@ class ImageStore:
         if name not in self._known:
             data = io.BytesIO()
             Pictures.fromarray(image).save(data, format="png", compress_level=3)
-            write_whole(self.path / name, data.getvalue())
+            write_whole(self.path / name, data.getvalue(), named=False)
             self._known.add(name)
+            self._unnamed = True
         return name
+
+    def sync(self) -> None:
+        """Brings the names of all pictures to the disk: call it before a file that names them is written."""
+        if self._unnamed:
+            sync(self.path)
+            self._unnamed = False
 
 
 @dataclass(frozen=True)
@@ -69,6 +77,7 @@ def write_transcript(
         encode(turn_record(turn, images.add(turn.prompt.image), weight, trace))
         for turn, weight, trace in zip(turns, weights, traced, strict=True)
     )
+    images.sync()
     write_whole(path, gzip.compress(lines, compresslevel=6, mtime=0))
 
 
