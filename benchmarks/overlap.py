@@ -28,11 +28,12 @@ from chat_server import Server, pictures, pixels  # type: ignore[import-not-foun
 
 from gtr import tasks
 from gtr.config import Config, TaskConfig
+from gtr.envs import VecEnv
 from gtr.guidance import make_corrector
 from gtr.policy import tiny
 from gtr.policy.policy import load_policy
 from gtr.presets import build
-from gtr.rollout import Collector, Table
+from gtr.rollout import Collector
 from gtr.sft import expert_examples
 from gtr.types import Prompt, Reply
 
@@ -98,7 +99,7 @@ def tiny_agent(config: Config, folder: Path) -> Any:
 def timed(config: Config, make_agent: Callable[[], Any]) -> tuple[float, dict[str, float], int]:
     """Seconds of one rollout, of which by stage, and the number of turns with a verdict."""
     task, agent = tasks.load(config.task), make_agent()
-    Table._see = shown_to(agent)  # type: ignore[method-assign]
+    VecEnv._see = shown_to(agent)  # type: ignore[method-assign]
     corrector = make_corrector(config, task)
     collector = Collector(task, agent, corrector, config)
     started = time.perf_counter()
@@ -145,18 +146,18 @@ def main() -> None:
 
 SHOWN: list[Apart] = []
 """The server that sees every picture together with its truth."""
-SEE = Table._see
+SEE = VecEnv._see
 
 
 def shown_to(agent: Any) -> Any:
     """Lets the server, and an agent that plays by the solver, see every picture together with its truth."""
 
-    def seen(self: Table, seat: Any, image: Any, info: Any) -> None:
-        SEE(self, seat, image, info)
+    def seen(self: VecEnv, state: Any, image: Any, info: Any) -> None:
+        SEE(self, state, image, info)
         for server in SHOWN:
-            server.show(seat.prompt.image, seat.truth)
+            server.show(state.prompt.image, state.truth)
         if isinstance(agent, ScriptedPolicy):
-            agent.see(seat.prompt, seat.truth)
+            agent.see(state.prompt, state.truth)
 
     return seen
 

@@ -26,18 +26,17 @@ from rich.console import Console
 from rich.table import Table
 
 from gtr import tasks
-from gtr.buffer import ThoughtBuffer
-from gtr.config import Config
+from gtr.algo.ppo import PPO
+from gtr.config import Config, TrainConfig
 from gtr.guidance import make_corrector
-from gtr.guidance.lessons import lesson_of
+from gtr.learner import learn, make_optimizer
 from gtr.losses.cloning import cloning_loss
 from gtr.losses.ppo import ppo_loss, value_loss
 from gtr.policy.policy import Policy, load_policy
 from gtr.presets import build
 from gtr.rollout import Collector
 from gtr.sft import initialise
-from gtr.types import Lesson, Rollout
-from gtr.update import batch_of, learn, make_optimizer
+from gtr.types import Rollout, Sample
 
 ENVS = (1, 2, 4, 8, 16, 32, 64)
 REFERENCE_TURNS = 48
@@ -76,35 +75,37 @@ def reference_collect_rate(config: Config, policy: Policy) -> float:
     return REFERENCE_TURNS / (time.process_time() - started)
 
 
-def update_rate(config: Config, policy: Policy, rollout: Rollout, buffer: ThoughtBuffer) -> float:
+def update_rate(policy: Policy, algorithm: PPO, samples: Sequence[Sample], train: TrainConfig) -> float:
     """Turns per CPU second of one epoch of `learn`."""
-    config = replace(config, train=replace(config.train, epochs=1))
-    optimizer = make_optimizer(policy, config)
+    train, optimizer = replace(train, epochs=1), make_optimizer(policy, train)
     started = time.process_time()
-    learn(rollout, buffer, policy, optimizer, config, 0, Accelerator(), np.random.default_rng(0))
-    return len(rollout.flat()) / (time.process_time() - started)
+    learn(samples, algorithm, policy, optimizer, train, Accelerator(), np.random.default_rng(0))
+    return len(samples) / (time.process_time() - started)
 
 
-def reference_update_rate(config: Config, policy: Policy, rollout: Rollout, lessons: Sequence[Lesson]) -> float:
+def reference_update_rate(
+    policy: Policy, samples: Sequence[Sample], lessons: Sequence[Sample], train: TrainConfig
+) -> float:
     """Turns per CPU second with one padded turn per forward pass and another forward pass per lesson."""
-    batch = batch_of(rollout, policy, config)
-    optimizer = make_optimizer(policy, config)
+    optimizer = make_optimizer(policy, train)
     policy.network.train()
     limit = policy.config.max_new_tokens
+
+    def wide(values: Sequence[float]) -> torch.Tensor:
+        return torch.tensor([[*values, *[0.0] * (limit - len(values))]])
+
     started = time.process_time()
     for i in range(REFERENCE_TURNS):
-        turn, lesson = batch.turns[i], lessons[i % len(lessons)]
-        scores = policy.score([turn.prompt], [padded(policy, turn.reply.tokens)])
-        wide = [torch.nn.functional.pad(x[i : i + 1], (0, limit - x.shape[1])) for x in (batch.old, batch.weights)]
-        loss = ppo_loss(
-            scores.logprobs, *wide, batch.advantages[i : i + 1], clip=0.1, ratio="turn", normaliser=REFERENCE_TURNS
-        ).loss
-        loss = loss + value_loss(
-            scores.values, batch.values[i : i + 1], batch.returns[i : i + 1], clip=0.1, normaliser=REFERENCE_TURNS
-        ).loss
-        cloned = policy.score([lesson.prompt], [padded(policy, lesson.tokens)]).logprobs
-        weights = torch.tensor([[*lesson.weights, *[0.0] * (limit - len(lesson.weights))]])
-        (loss + cloning_loss(cloned, weights, normaliser=REFERENCE_TURNS * float(weights.sum()))).backward()
+        turn, lesson = samples[i], lessons[i % len(lessons)]
+        scores = policy.score([turn.prompt], [padded(policy, turn.tokens)])
+        old, weights, advantage = wide(turn.old), wide(turn.weights["policy"]), torch.tensor([turn.advantage])
+        chosen = {"clip": 0.1, "normaliser": REFERENCE_TURNS}
+        loss = ppo_loss(scores.logprobs, old, weights, advantage.float(), ratio="turn", **chosen).loss
+        value, target = torch.tensor([turn.value]), torch.tensor([turn.target])
+        loss = loss + value_loss(scores.values, value, target, **chosen).loss
+        cloned, weights = policy.score([lesson.prompt], [padded(policy, lesson.tokens)]).logprobs, lesson.weights
+        count = REFERENCE_TURNS * sum(weights["cloning"])
+        (loss + cloning_loss(cloned, wide(weights["cloning"]), normaliser=count)).backward()
     optimizer.step()
     return REFERENCE_TURNS / (time.process_time() - started)
 
@@ -139,13 +140,13 @@ def main() -> None:
     console.print(grid)
 
     assert rollout is not None
-    buffer = ThoughtBuffer()
-    buffer.add(x for turn in rollout.flat() if (x := lesson_of(turn, task, policy, config.guidance)))
     with tempfile.TemporaryDirectory() as folder:
         policy.save(Path(folder))
         one, many = (load_policy(folder, config.policy) for _ in range(2))
-        slow_update = reference_update_rate(config, one, rollout, buffer.lessons)
-        fast_update = update_rate(config, many, rollout, buffer)
+        algorithm = PPO(config, task, many)
+        samples = algorithm.samples(rollout, 0)
+        slow_update = reference_update_rate(one, samples, algorithm.cloning.latest, config.train)
+        fast_update = update_rate(many, algorithm, samples, config.train)
     grid = Table(title="updates: every turn once, with one lesson each")
     for column in ("", "turns/s", "ratio"):
         grid.add_column(column, justify="right")

@@ -4,7 +4,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import Literal
 
-from gtr.rollout import Seat
+from gtr.envs import EnvState
 from gtr.types import Reply
 
 
@@ -15,5 +15,5 @@ class Agent(ABC):
     mode: Literal["greedy", "sampled", "scripted"] = "scripted"
 
     @abstractmethod
-    def act(self, seats: Sequence[Seat]) -> Sequence[Reply | None]:
-        """One reply per seat; None where none came, which ends the episode without counting it."""
+    def act(self, states: Sequence[EnvState]) -> Sequence[Reply | None]:
+        """One reply per state; None where none came, which ends the episode without counting it."""

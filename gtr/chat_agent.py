@@ -8,6 +8,7 @@ from typing import final
 
 from gtr.agent import Agent
 from gtr.config import CorrectorConfig
+from gtr.envs import EnvState
 from gtr.errors import CorrectorError
 from gtr.guidance.chat.client import Client
 from gtr.guidance.chat.failures import Broke, Failure
@@ -16,7 +17,6 @@ from gtr.guidance.chat.prices import price_of
 from gtr.guidance.chat.questions import picture
 from gtr.guidance.chat.speaker import Message
 from gtr.guidance.chat.toolbox import Toolbox
-from gtr.rollout import Seat
 from gtr.tasks.task import Task
 from gtr.types import Reply
 
@@ -42,15 +42,15 @@ class ChatAgent(Agent):
     async def _connect(self) -> Client:
         return Client(self._config, price_of(self._config), self.ledger)
 
-    def act(self, seats: Sequence[Seat]) -> list[Reply | None]:
-        return self._runner.run(self._all(seats))
+    def act(self, states: Sequence[EnvState]) -> list[Reply | None]:
+        return self._runner.run(self._all(states))
 
-    async def _all(self, seats: Sequence[Seat]) -> list[Reply | None]:
-        return list(await asyncio.gather(*(self._reply(seat) for seat in seats)))
+    async def _all(self, states: Sequence[EnvState]) -> list[Reply | None]:
+        return list(await asyncio.gather(*(self._reply(state) for state in states)))
 
-    async def _reply(self, seat: Seat) -> Reply | None:
-        text = {"type": "text", "text": seat.prompt.text}
-        messages: list[Message] = [{"role": "user", "content": [text, picture(seat.prompt.image, self._config)]}]
+    async def _reply(self, state: EnvState) -> Reply | None:
+        text = {"type": "text", "text": state.prompt.text}
+        messages: list[Message] = [{"role": "user", "content": [text, picture(state.prompt.image, self._config)]}]
         try:
             said = await self._tools.talk(messages) if self._tools.tools else None
             if said is None:
@@ -61,7 +61,7 @@ class ChatAgent(Agent):
                 "corrector.budget_usd, or lower --episodes"
             ) from None
         except Failure as failure:
-            log.warning("no reply for episode %d, turn %d: %s: %s", seat.episode, seat.turn, failure.kind, failure)
+            log.warning("no reply for episode %d, turn %d: %s: %s", state.episode, state.turn, failure.kind, failure)
             return None
         return Reply(said, (), (), True)
 

@@ -22,14 +22,15 @@ import torch
 from PIL import Image as Pillow
 from safetensors.torch import load_file, save_file
 
-from gtr.buffer import ThoughtBuffer
+from gtr.algo.buffer import ThoughtBuffer
+from gtr.algo.cloning import CLONING
 from gtr.errors import RunError
 from gtr.policy.policy import Policy
 from gtr.report.files import encode, make_folder, move_whole, write_whole
 from gtr.report.inside import LARGEST, Unreadable, parsed, read_inside, unpacked
 from gtr.report.run import Run, read_picture
 from gtr.report.transcript import ImageStore
-from gtr.types import Lesson, Prompt
+from gtr.types import Prompt, Sample
 
 NAME = re.compile(r"update_(\d+)")
 
@@ -134,7 +135,7 @@ def _flat(optimizer: torch.optim.Optimizer) -> dict[str, torch.Tensor]:
 
 
 # -- the thought buffer -------------------------------------------------------------------------------------------
-def save_lessons(run: Path, update: int, lessons: Sequence[Lesson], rank: int = 0) -> None:
+def save_lessons(run: Path, update: int, lessons: Sequence[Sample], rank: int = 0) -> None:
     """Writes the lessons of one update of one process, pictures once and losslessly."""
     images = ImageStore(run / "images")
     lines = [
@@ -143,7 +144,7 @@ def save_lessons(run: Path, update: int, lessons: Sequence[Lesson], rank: int = 
                 "image": images.add(lesson.prompt.image),
                 "prompt": lesson.prompt.text,
                 "tokens": list(lesson.tokens),
-                "weights": list(lesson.weights),
+                "weights": list(lesson.weights[CLONING]),
             }
         )
         for lesson in lessons
@@ -180,10 +181,10 @@ def _lines(run: Path, file: Path) -> Iterator[Any]:
     return (parsed(line, exact=True) for line in data.splitlines())
 
 
-def _lesson(run: Path, record: Mapping[str, Any]) -> Lesson:
+def _lesson(run: Path, record: Mapping[str, Any]) -> Sample:
     data = read_picture(run, record["image"])
     image = np.asarray(Pillow.open(io.BytesIO(data), formats=("PNG",)).convert("RGB"))
-    return Lesson(Prompt(image, record["prompt"]), tuple(record["tokens"]), tuple(record["weights"]))
+    return Sample(Prompt(image, record["prompt"]), tuple(record["tokens"]), {CLONING: tuple(record["weights"])})
 
 
 def _lessons_file(run: Path, update: int, rank: int) -> Path:

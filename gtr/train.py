@@ -9,6 +9,7 @@
 import logging
 import os
 import time
+from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -26,13 +27,12 @@ from accelerate.utils import (
 from rich.console import Console
 
 from gtr import checkpoint, tasks
-from gtr.buffer import ThoughtBuffer
+from gtr.algo.ppo import PPO
 from gtr.checks import check_resume
 from gtr.config import Config
 from gtr.errors import DivergenceError, RunError
 from gtr.evaluate import Evaluation, evaluate_policy
-from gtr.guidance import make_corrector
-from gtr.guidance.lessons import lesson_of
+from gtr.learner import Learnt, learn, make_optimizer
 from gtr.metrics import health
 from gtr.metrics.alarm import Alarm
 from gtr.metrics.pool import pooled
@@ -43,7 +43,7 @@ from gtr.report.folder import RunFolder, read_config
 from gtr.report.progress import Progress
 from gtr.rollout import Collector
 from gtr.sft import starting_agent
-from gtr.update import advantages_of, learn, make_optimizer
+from gtr.types import Rollout, Sample
 
 START = 0
 """Number of the checkpoint before the first update."""
@@ -68,45 +68,52 @@ class Run:
         few = sum(p.numel() for p in self.policy.network.model.parameters() if p.requires_grad) <= COPIED
         start = Origin(self.policy) if few and config.report.probe_turns else None
         self.policy.scorer = accelerator.prepare(self.policy.network)
-        self.optimizer = make_optimizer(self.policy, config)
-        ranks = accelerator.num_processes
-        self.corrector = make_corrector(config, self.task, folder.path, accelerator.process_index, ranks)
-        self.collector = Collector(self.task, self.policy, self.corrector, config, accelerator.process_index)
-        self.thoughts = ThoughtBuffer(config.guidance.memory == "run")
+        self.optimizer = make_optimizer(self.policy, config.train)
+        rank, ranks = accelerator.process_index, accelerator.num_processes
+        self.algorithm = PPO(config, self.task, self.policy, gather_object)
+        self.corrector = self.algorithm.corrector(folder.path, rank, ranks)
+        self.collector = Collector(self.task, self.policy, self.corrector, config, rank, self.algorithm.rollout)
         self.probe = Probe(self.policy, start, self.task, config.report.probe_turns)
         self.alarm = Alarm()
         self.update = START
 
     def step(self) -> dict[str, float]:
-        """One update: collect, remember, learn, report."""
+        """One update: collect, assign credit, learn, report."""
         rng = self.seed(self.update)
-        rollout = self.collector.collect()
-        turns = rollout.flat()
-        taught = [lesson_of(turn, self.task, self.policy, self.config.guidance) for turn in turns]
-        lessons = [lesson for lesson in taught if lesson is not None]
-        self.thoughts.add(lessons)
-        started = time.perf_counter()
-        probed = self.probe.measure(rollout, self.generator(self.update, PROBING))
-        probing = time.perf_counter() - started
-        scored: list[list[float]] = []
-        losses = learn(
-            rollout, self.thoughts, self.policy, self.optimizer, self.config, self.update, self.accelerator, rng, scored
+        rollout = self.collect()
+        samples = self.algorithm.samples(rollout, self.update)
+        learnt = learn(
+            samples, self.algorithm, self.policy, self.optimizer, self.config.train, self.accelerator, rng
         )
-        seconds = {**rollout.seconds, "probe": probing, "learn": time.perf_counter() - started - probing}
         self.update += 1
-        values = {**health(rollout, self.task, self.config.seed), **probed, **losses}
-        values |= {f"seconds/{stage}": spent for stage, spent in seconds.items()}
+        self.algorithm.updated(self.update)
+        return self.report(rollout, samples, learnt)
+
+    def collect(self) -> Rollout:
+        """A rollout, and what must be measured on it before the agent changes."""
+        rollout = self.collector.collect()
+        started = time.perf_counter()
+        self.probed = self.probe.measure(rollout, self.generator(self.update, PROBING))
+        self.probed["seconds/probe"] = time.perf_counter() - started
+        return rollout
+
+    def report(self, rollout: Rollout, samples: Sequence[Sample], learnt: Learnt) -> dict[str, float]:
+        """Writes down what was played and learnt in the update that ended, and returns its metrics."""
+        values = {**health(rollout, self.task, self.config.seed), **self.probed, **learnt.metrics}
+        values |= self.algorithm.metrics()
+        values |= {f"seconds/{stage}": spent for stage, spent in rollout.seconds.items()}
         values |= self.corrector.metrics() if self.corrector else {}
         values = pooled(gather_object([values]))
         alert = self.alarm.observe(self.update, values)
         values |= alert.metrics()
         if alert.ringing:
             log.warning("update %d: %s", self.update, alert.sentence())
-        checkpoint.save_lessons(self.folder.path, self.update, lessons, self.accelerator.process_index)
+        taught = self.algorithm.cloning.latest
+        checkpoint.save_lessons(self.folder.path, self.update, taught, self.accelerator.process_index)
         if self.folder.main and self.update % self.config.report.turns_every == 0:
-            advantages = advantages_of(rollout, self.config).advantages.flatten().tolist()
-            traces = trace.learnt(turns, taught, scored, self.policy, self.task, self.config)
-            self.folder.write_turns(self.update, turns, advantages, traces)
+            turns = rollout.flat()
+            traces = trace.learnt(turns, samples, learnt.logprobs, taught, self.policy, self.task)
+            self.folder.write_turns(self.update, turns, [one.advantage for one in traces], traces)
             if self.probe.last is not None:
                 self.folder.write_probe(self.update, self.probe.last)
         return values
@@ -122,8 +129,8 @@ class Run:
 
     def save(self) -> None:
         """Writes a checkpoint of the state between two updates."""
-        seats = gather_object([self.collector.state()])
-        state = {"ranks": seats, "alarm": self.alarm.state()}
+        ranks = gather_object([self.collector.state()])
+        state = {"ranks": ranks, "algorithm": self.algorithm.state(), "alarm": self.alarm.state()}
         if self.folder.main:
             keep = self.config.report.keep_checkpoints
             checkpoint.save(self.folder.checkpoints, self.update, self.policy, self.optimizer, state, keep)
@@ -139,8 +146,11 @@ class Run:
             )
         self.update = int(state["update"])
         checkpoint.restore_optimizer(saved, self.optimizer)
-        checkpoint.load_lessons(self.folder.path, self.update, self.thoughts, self.accelerator.process_index)
+        checkpoint.load_lessons(
+            self.folder.path, self.update, self.algorithm.cloning.buffer, self.accelerator.process_index
+        )
         self.collector.restore(ranks[self.accelerator.process_index])
+        self.algorithm.restore(state.get("algorithm", {}))
         self.alarm.restore(state["alarm"])
         self.folder.truncate_to(self.update)
         if self.probe.start is not None:

@@ -1,6 +1,6 @@
 """The records that travel down the street, and nothing else: frozen, without behaviour, free of torch.
 
-    environment -> Observation, Truth -> Prompt -> Reply -> Parsed -> Verdict -> Turn -> Rollout -> Lesson
+    environment -> Observation, Truth -> Prompt -> Reply -> Parsed -> Verdict -> Turn -> Rollout -> Sample
 
 `Observation` is all that a policy may see; `Truth` is what only oracle correctors and metrics may see. They are
 different types so that a leak of the answer into a prompt is a type error.
@@ -179,12 +179,11 @@ class Turn:
     success: bool = False
     """True only on the last turn of an episode that reached its goal."""
     verdict: Verdict | None = None
-    format_reward: float = 0.0
     judge_reward: float = 0.0
     """What a judge's score adds to the reward (`guidance.judge_reward`); 0 with correctors."""
     bootstrap: float = 0.0
-    """The critic's value of the next observation, where the return needs it: on a truncated turn, and on the last
-    turn an environment contributes to a rollout."""
+    """The critic's value of the next observation, where the return needs it: on the last turn of a trajectory after
+    which value may follow (see `Algorithm.bootstrapped`); 0 elsewhere."""
     progress: float | None = None
     """Share of the goal's conditions that hold after this turn, where the task counts them."""
     implied: str | None = None
@@ -192,26 +191,76 @@ class Turn:
 
 
 @dataclass(frozen=True)
-class Rollout:
-    """The turns collected for one update: ``turns[env][t]``, all rows equally long, consecutive in time."""
+class Trajectory:
+    """Consecutive turns of one episode: all of it, or the piece of it that a rollout of fixed length holds.
 
-    turns: Sequence[Sequence[Turn]]
+    How it ended stands in its last turn, and there, where value may follow, its `Turn.bootstrap`.
+    """
+
+    turns: Sequence[Turn]
+    """At least one."""
+    group: int = 0
+    """Number of the start state within the rollout: equal for episodes that were dealt the same one."""
+
+
+@dataclass(frozen=True)
+class Rollout:
+    """What is collected for one update: trajectories, environment by environment, each one's in the order of time."""
+
+    trajectories: Sequence[Trajectory]
     seconds: Mapping[str, float] = field(default_factory=dict)
     """Wall-clock seconds by stage: generate, step, correct."""
 
     def flat(self) -> list[Turn]:
-        """All turns, environment by environment."""
-        return [turn for row in self.turns for turn in row]
+        """All turns, trajectory by trajectory."""
+        return [turn for trajectory in self.trajectories for turn in trajectory.turns]
 
 
 @dataclass(frozen=True)
-class Lesson:
-    """A verdict turned into a training example: the corrected thought with the agent's own action in place.
+class RolloutSpec:
+    """What an algorithm needs of a rollout.
 
-    ``weights[i]`` says how much the cross-entropy of ``tokens[i]`` counts: 0 on the masked action, else 1
-    (paper section 3.3: only thoughts are cloned).
+    By default every environment plays the same number of turns and episodes go on from one rollout to the next. With
+    `episodes`, whole episodes are played until as many turns have been, `group` of them from each start state.
+    """
+
+    bootstrapped: frozenset[Ending] = frozenset()
+    """Endings after which value may follow, so that `Turn.bootstrap` must hold the critic's estimate of it."""
+    critic: bool = True
+    """Whether anything is asked of the critic."""
+    episodes: bool = False
+    group: int = 1
+    """Environments that are dealt the same start state; divides their number."""
+
+
+Place = tuple[int, int, int]
+"""Where a turn was played: environment, episode, number of the turn within it."""
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One row that is learnt from: a prompt, tokens after it, and what each loss makes of each token.
+
+    Example, a PPO turn ``{"t":"x","action":"2"}`` of four tokens: ``weights={"policy": (0, 0, 1, 1)}``,
+    ``advantage=.7``, ``target=1.2`` and, as `old`, the log-probabilities with which the tokens were sampled. A
+    corrected thought, of which the action is masked: ``weights={"cloning": (1, 1, 0, 1)}``, ``temperature=1``.
     """
 
     prompt: Prompt
     tokens: tuple[int, ...]
-    weights: tuple[float, ...]
+    weights: Mapping[str, tuple[float, ...]]
+    """By loss (see `gtr.losses.LOSSES`), how much each token counts; a loss that is not named does not see the row."""
+    old: tuple[float, ...] = ()
+    """Log-probability in nats of each token under the distribution that sampled it; empty where nothing was sampled."""
+    advantage: float | tuple[float, ...] = 0.0
+    """Of the whole row, or of each token."""
+    value: float = 0.0
+    """The critic's estimate when the row was played."""
+    target: float | None = None
+    """What the critic should have said; None: no value loss."""
+    reference: tuple[float, ...] = ()
+    """Log-probability of each token under a teacher or the reference policy; empty where there is none."""
+    temperature: float = 1.0
+    """Of the distribution that is scored: the sampling one for sampled tokens, 1 for taught ones."""
+    place: Place | None = None
+    """The turn it comes from, for transcripts."""

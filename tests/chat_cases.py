@@ -77,16 +77,17 @@ class ScriptedPolicy:
 
 def collector_of(config, server, corrector, policy, monkeypatch):
     """A collector whose states are shown to the scripted player and, picture and truth, to the server."""
-    from gtr.rollout import Collector, Table
+    from gtr.envs import VecEnv
+    from gtr.rollout import Collector
 
-    see = Table._see
+    see = VecEnv._see
 
-    def seen(self, seat, image, info):
-        see(self, seat, image, info)
-        policy.see(seat.prompt, seat.truth)
-        server.show(seat.prompt.image, seat.truth)
+    def seen(self, state, image, info):
+        see(self, state, image, info)
+        policy.see(state.prompt, state.truth)
+        server.show(state.prompt.image, state.truth)
 
-    monkeypatch.setattr(Table, "_see", seen)
+    monkeypatch.setattr(VecEnv, "_see", seen)
     return Collector(policy.task, policy, corrector, config)
 
 

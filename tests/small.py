@@ -1,5 +1,6 @@
 """What test files share beside fixtures: settings with a few replaced, pictures of noise, a critic with opinions."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -8,6 +9,8 @@ import torch
 
 from gtr.config import Config
 from gtr.policy.policy import Policy
+from gtr.tasks.reply import parse
+from gtr.types import Ending, Prompt, Reply, Rollout, Trajectory, Truth, Turn
 
 IMAGE_SIZE = 96
 
@@ -36,3 +39,41 @@ def opinionated_head(policy: Policy) -> Policy:
         for parameter in policy.network.value_head.parameters():
             parameter.copy_(torch.randn(parameter.shape, generator=generator) * 0.3)
     return policy
+
+
+def cut(rows: Sequence[Sequence[Turn]]) -> Rollout:
+    """A rollout of turns by environment, cut where episodes end."""
+    found: list[list[Turn]] = []
+    for row in rows:
+        opened = True
+        for turn in row:
+            if opened:
+                found.append([])
+            found[-1].append(turn)
+            opened = turn.ending is not Ending.RUNNING
+    return Rollout([Trajectory(turns, number) for number, turns in enumerate(found)])
+
+
+def rows_of(rollout: Rollout) -> list[list[Turn]]:
+    """The turns of a rollout, one row per environment."""
+    rows: dict[int, list[Turn]] = {}
+    for turn in rollout.flat():
+        rows.setdefault(turn.env, []).append(turn)
+    return list(rows.values())
+
+
+def plain_turn(
+    reward: float, value: float, ending: str = "running", bootstrap: float = 0.0, complete: bool = False
+) -> Turn:
+    prompt = Prompt(np.zeros((2, 2, 3), np.uint8), "")
+    reply, parsed = Reply("", (1,), (-1.0,), True, value), parse('{"action": "x"}' if complete else "", True, ())
+    return Turn(
+        0, 0, 0, prompt, Truth({}), reply, parsed, True, reward, Ending(ending), bootstrap=bootstrap
+    )  # fmt: skip
+
+
+def spoken(policy: Policy, text: str, ended: bool = True, keys: tuple[str, ...] = ("thoughts",)) -> Turn:
+    tokens = policy.encode_reply(text)[: None if ended else -1]
+    turn = plain_turn(0.0, 0.0)
+    reply = Reply(policy.decode(tokens), tokens, (-0.5,) * len(tokens), ended, 0.0)
+    return replace(turn, reply=reply, parsed=parse(reply.text, ended, keys))

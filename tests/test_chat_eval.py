@@ -12,11 +12,11 @@ from chat_server import Server
 import gtr.corrector_eval as examination
 from gtr import cli, tasks
 from gtr.config import TaskConfig
+from gtr.envs import VecEnv
 from gtr.errors import CorrectorError
 from gtr.evaluate import evaluate
 from gtr.guidance.oracle import OracleCorrector
 from gtr.guidance.trial import Fault, samples, trial
-from gtr.rollout import Table
 
 GAMES = ("points24", "ezpoints", "numberline", "blackjack")
 
@@ -95,14 +95,14 @@ def test_a_corrector_that_lets_everything_pass_is_seen_through(monkeypatch):
 @pytest.mark.parametrize("agent", ["openai:gpt-4o", "openai+tool:gpt-4o"])
 def test_an_api_model_plays_the_panel(agent, monkeypatch):
     task = tasks.load(TaskConfig("ezpoints", image_size=64))
-    see = Table._see
+    see = VecEnv._see
     with Server(task) as server:
 
-        def seen(self, seat, image, info):
-            see(self, seat, image, info)
-            server.show(seat.prompt.image, seat.truth)
+        def seen(self, state, image, info):
+            see(self, state, image, info)
+            server.show(state.prompt.image, state.truth)
 
-        monkeypatch.setattr(Table, "_see", seen)
+        monkeypatch.setattr(VecEnv, "_see", seen)
         config = settings(server.url, "ezpoints")
         config = replace(config, task=replace(config.task, hands=5))
         found = evaluate(agent, config, episodes=6)
@@ -114,14 +114,14 @@ def test_an_api_model_plays_the_panel(agent, monkeypatch):
 
 def test_an_episode_without_a_reply_is_left_out_and_a_spent_budget_ends_the_evaluation(monkeypatch):
     task = tasks.load(TaskConfig("ezpoints", image_size=64))
-    see = Table._see
+    see = VecEnv._see
     with Server(task, fault_share=0.15, faults=("500",)) as server:
 
-        def seen(self, seat, image, info):
-            see(self, seat, image, info)
-            server.show(seat.prompt.image, seat.truth)
+        def seen(self, state, image, info):
+            see(self, state, image, info)
+            server.show(state.prompt.image, state.truth)
 
-        monkeypatch.setattr(Table, "_see", seen)
+        monkeypatch.setattr(VecEnv, "_see", seen)
         config = settings(server.url, "ezpoints", retries=0, breaker=1000)
         config = replace(config, task=replace(config.task, hands=5))
         found = evaluate("openai:gpt-4o", config, episodes=12)

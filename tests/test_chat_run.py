@@ -142,17 +142,17 @@ def curve(run):
 
 @pytest.mark.slow
 def test_a_run_whose_server_dies_goes_on_pays_once_and_replays_to_the_same_curve(tmp_path, monkeypatch, build_model):
-    import gtr.rollout
+    import gtr.envs
     from gtr.train import train
 
-    see = gtr.rollout.Table._see
+    see = gtr.envs.VecEnv._see
     with Server(load(settings(None, "ezpoints")), delay=0.2) as server:
 
-        def seen(self, seat, image, info):
-            see(self, seat, image, info)
-            server.show(seat.prompt.image, seat.truth)
+        def seen(self, state, image, info):
+            see(self, state, image, info)
+            server.show(state.prompt.image, state.truth)
 
-        monkeypatch.setattr(gtr.rollout.Table, "_see", seen)
+        monkeypatch.setattr(gtr.envs.VecEnv, "_see", seen)
         dying = {"patience": 0.5, "probe_seconds": 0.2, "breaker": 2}
         config = small(server.url, tmp_path, build_model("tiny-llava", "ezpoints"), **dying)
         server.dies_after = 13  # Nine turns an update: in the middle of the second.

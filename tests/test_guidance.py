@@ -8,15 +8,15 @@ from typing import Any
 import pytest
 
 from gtr import tasks
+from gtr.algo.cloning import corrected
 from gtr.config import Config, GuidanceConfig, TaskConfig
 from gtr.guidance import make_corrector
 from gtr.guidance.corrector import Case
-from gtr.guidance.lessons import lesson_of
 from gtr.guidance.oracle import OracleCorrector
 from gtr.policy.policy import Policy
 from gtr.tasks.reply import parse, write
 from gtr.tasks.task import Task
-from gtr.types import Ending, Judgement, Lesson, Prompt, Reply, ReplyStatus, Turn, Verdict
+from gtr.types import Ending, Judgement, Prompt, Reply, ReplyStatus, Sample, Turn, Verdict
 
 EZ = TaskConfig(name="ezpoints", prompt="compact", image_size=96)
 LINE = TaskConfig(name="numberline", prompt="compact", image_size=96)
@@ -197,18 +197,18 @@ def learner(make_policy: Callable[..., Policy]) -> Policy:
     return make_policy(task="ezpoints")
 
 
-def lesson_for(text: str, learner: Policy, played: tuple[str, ...] = (), **settings: Any) -> Lesson | None:
+def lesson_for(text: str, learner: Policy, played: tuple[str, ...] = (), **settings: Any) -> Sample | None:
     task = tasks.load(EZ)
     one = case(task, text, HAND, played)
-    return lesson_of(
+    return corrected(
         turn_of(one, verdict(OracleCorrector(task), one)), task, learner, replace(GuidanceConfig(), **settings)
     )
 
 
-def masked(lesson: Lesson, learner: Policy) -> str:
+def masked(lesson: Sample, learner: Policy) -> str:
     """The characters whose tokens do not count."""
     text = learner.decode(lesson.tokens)
-    spans = zip(learner.offsets(lesson.tokens), lesson.weights, strict=True)
+    spans = zip(learner.offsets(lesson.tokens), lesson.weights["cloning"], strict=True)
     hidden = {i for (a, b), weight in spans if weight == 0 for i in range(a, b)}
     return "".join(text[i] for i in sorted(hidden))
 
@@ -222,8 +222,8 @@ def test_a_lesson_is_the_corrected_thought_around_the_agents_own_masked_action(l
     assert written["action"] == "*", "the agent's own, not the expert's"
     assert masked(lesson, learner) == "*"
     assert lesson.tokens[-1] in learner.end_ids
-    assert lesson.weights[-1] == 1.0, "ending is supervised"
-    assert len(lesson.weights) == len(lesson.tokens)
+    assert lesson.weights["cloning"][-1] == 1.0, "ending is supervised"
+    assert len(lesson.weights["cloning"]) == len(lesson.tokens)
     assert lesson.prompt.text == "formula: "
 
 
@@ -233,7 +233,9 @@ def test_the_json_around_the_action_is_supervised(learner: Policy) -> None:
     assert masked(lesson, learner) == "10"
     text = learner.decode(lesson.tokens)
     kept = "".join(
-        text[a:b] for (a, b), w in zip(learner.offsets(lesson.tokens), lesson.weights, strict=True) if w == 1.0
+        text[a:b]
+        for (a, b), w in zip(learner.offsets(lesson.tokens), lesson.weights["cloning"], strict=True)
+        if w == 1.0
     )
     assert '"action": ""}' in kept
 
@@ -242,7 +244,7 @@ def test_cloning_actions_too_puts_the_experts_action_in_and_masks_nothing(learne
     lesson = lesson_for(ez([3, 10], "10+3=", "10", action="*"), learner, clone="thought_and_action")
     assert lesson is not None
     assert json.loads(learner.decode(lesson.tokens))["action"] in ("2", "10")
-    assert set(lesson.weights) == {1.0}
+    assert set(lesson.weights["cloning"]) == {1.0}
 
 
 @pytest.mark.parametrize(
@@ -276,7 +278,7 @@ def test_unreadable_replies_teach_where_the_settings_say_so(text: str, status: R
     written = json.loads(learner.decode(lesson.tokens))
     assert written["cards"] == [2, 10]
     assert written["action"] in ("2", "10"), "there is no own action to put back"
-    assert set(lesson.weights) == {1.0}
+    assert set(lesson.weights["cloning"]) == {1.0}
     assert lesson_for(text, learner, correct_malformed=False) is None
 
 
@@ -293,7 +295,7 @@ def test_nothing_is_learnt_unless_a_thought_was_wrong(judgement: Judgement, lear
     one = case(task, ez([2, 10], "2+10=", "2"), HAND)
     thought = {"cards": [2, 10], "formula": "2+10=", "thoughts": "next 2"}
     for found in (Verdict(judgement, thought, "2"), Verdict(judgement), Verdict(Judgement.WRONG), None):
-        assert lesson_of(turn_of(one, found), task, learner, GuidanceConfig()) is None
+        assert corrected(turn_of(one, found), task, learner, GuidanceConfig()) is None
 
 
 def test_a_correction_without_an_action_ends_before_it(learner: Policy) -> None:
@@ -301,8 +303,8 @@ def test_a_correction_without_an_action_ends_before_it(learner: Policy) -> None:
     task = tasks.load(EZ)
     one = case(task, "nothing", HAND)
     thought = {"cards": [2, 10], "formula": "2+10=", "thoughts": "next 2"}
-    lesson = lesson_of(turn_of(one, Verdict(Judgement.WRONG, thought)), task, learner, GuidanceConfig())
+    lesson = corrected(turn_of(one, Verdict(Judgement.WRONG, thought)), task, learner, GuidanceConfig())
     assert lesson is not None
     assert learner.decode(lesson.tokens).endswith('"action": "')
     assert lesson.tokens[-1] not in learner.end_ids
-    assert set(lesson.weights) == {1.0}
+    assert set(lesson.weights["cloning"]) == {1.0}

@@ -35,12 +35,13 @@ ORDER = (
     "tasks",
     "policy",
     "guidance",
+    "losses",
+    "algo",
+    "envs",
     "rollout",
+    "learner",
     "agent",
     "chat_agent",
-    "buffer",
-    "losses",
-    "update",
     "metrics",
     "probe",
     "report",
@@ -63,7 +64,7 @@ ORDER = (
 """The rooms: each may import those before it, and itself. A file named with its folder is a room of its own."""
 
 LIGHT = (
-    *("errors", "config", "config_io", "checks", "presets", "types", "stats", "tasks", "rollout"),
+    *("errors", "config", "config_io", "checks", "presets", "types", "stats", "tasks", "algo", "envs", "rollout"),
     *("words", "options", "parsing", "show", "play", "commands", "cli"),
 )
 """Rooms that must not bring torch along."""
@@ -233,9 +234,9 @@ def test_street_fits_on_one_screen() -> None:
     """The loop body that a newcomer reads first."""
     tree = ast.parse((PACKAGE / "train.py").read_text())
     loops = [node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef) and node.name in ("step", "_loop")]
-    assert len(loops) == 2
-    for one in loops:
-        assert (one.end_lineno or 0) - one.lineno <= 45, f"{one.name} no longer fits on a screen"
+    sizes = {one.name: len(one.body) for one in loops}
+    assert sizes["step"] <= 8, "a docstring, the random numbers, and the four lines of the street"
+    assert all((one.end_lineno or 0) - one.lineno <= 30 for one in loops)
 
 
 def test_the_readme_tree_names_every_room() -> None:

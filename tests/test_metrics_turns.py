@@ -6,6 +6,7 @@ from typing import Any
 import gymnasium
 import numpy as np
 import pytest
+from small import cut
 
 from gtr import metrics
 from gtr.config import TaskConfig
@@ -21,7 +22,6 @@ from gtr.types import (
     Prompt,
     Reply,
     ReplyStatus,
-    Rollout,
     Truth,
     Turn,
     Verdict,
@@ -105,7 +105,7 @@ def turn(
 
 
 def health(*turns: Turn, task: Task = TASK) -> dict[str, float]:
-    return metrics.health(Rollout([list(turns)]), task, seed=0)
+    return metrics.health(cut([list(turns)]), task, seed=0)
 
 
 def test_episodes() -> None:
@@ -253,7 +253,7 @@ def test_words_that_do_not(text: str) -> None:
 
 @pytest.mark.parametrize("turns", [[], [turn(ending=Ending.ABORTED)], [turn(status=ReplyStatus.EMPTY, logprobs=())]])
 def test_what_cannot_be_measured_is_left_out(turns: list[Turn]) -> None:
-    found = metrics.health(Rollout([turns]), TASK, seed=0)
+    found = metrics.health(cut([turns]), TASK, seed=0)
     assert "thought/perception" not in found
     assert "episode/success" not in found
     assert "policy/entropy" not in found
@@ -263,7 +263,7 @@ def test_what_cannot_be_measured_is_left_out(turns: list[Turn]) -> None:
 def test_equal_seeds_give_equal_numbers_and_the_subsample_is_bounded() -> None:
     rng = np.random.default_rng(5)
     turns = [turn(digit=int(d), plan=" ".join(map(str, rng.integers(0, 9, 4)))) for d in rng.integers(0, 9, 300)]
-    rollout = Rollout([turns])
+    rollout = cut([turns])
     one, same, other = (metrics.health(rollout, TASK, seed) for seed in (3, 3, 4))
     assert one == same
     assert one["thought/self_bleu2"] != other["thought/self_bleu2"]

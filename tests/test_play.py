@@ -71,8 +71,8 @@ def test_a_person_sees_what_environment_0_of_training_deals() -> None:
     agent.values = lambda prompts: [0.0 for _ in prompts]  # type: ignore[method-assign]
     table = Collector(tasks.load(config.task), agent, None, config).table  # type: ignore[arg-type]
     with closing(game("points24", config.seed)) as one:
-        assert np.array_equal(one.prompt.image, table.seats[0].prompt.image)
-        assert one.prompt.text == table.seats[0].prompt.text
+        assert np.array_equal(one.prompt.image, table.states[0].prompt.image)
+        assert one.prompt.text == table.states[0].prompt.text
     table.close()
 
 

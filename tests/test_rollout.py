@@ -10,17 +10,20 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from small import cut, rows_of
 from toys import CountEnv, CountTask, Scripted, count_of, say
 
 from gtr import tasks
+from gtr.algo.ppo import PPO
 from gtr.config import Config
-from gtr.errors import TaskError
+from gtr.envs import MAX_ABORTS
+from gtr.errors import ConfigError, TaskError
 from gtr.guidance import make_corrector
 from gtr.guidance.corrector import Case, Corrector
 from gtr.guidance.oracle import OracleCorrector
 from gtr.policy.policy import Policy
-from gtr.rollout import MAX_ABORTS, Collector
-from gtr.types import Ending, Judgement, Prompt, ReplyStatus, Rollout, Turn, Verdict
+from gtr.rollout import Collector
+from gtr.types import Ending, Judgement, Prompt, ReplyStatus, Rollout, RolloutSpec, Turn, Verdict
 
 Settings = Callable[..., Config]
 
@@ -30,10 +33,12 @@ def collector(
     answer: Callable[[Prompt, int], str],
     corrector: Corrector | None = None,
     task: CountTask | None = None,
+    spec: RolloutSpec | None = None,
     **dotted: Any,
 ) -> Collector:
-    base = {"train.envs": 2, "train.turns": 4, "guidance.stop_early": False}
-    return Collector(task or CountTask(), Scripted(answer), corrector, settings(**{**base, **dotted}))
+    config = settings(**{"train.envs": 2, "train.turns": 4, "guidance.stop_early": False, **dotted})
+    played = task or CountTask()
+    return Collector(played, Scripted(answer), corrector, config, spec=spec or PPO(config, played, None).rollout)
 
 
 def key(turn: Turn) -> Any:
@@ -49,8 +54,8 @@ def same(a: Rollout, b: Rollout) -> bool:
 # -- episodes -----------------------------------------------------------------------------------------------------
 def test_every_environment_plays_its_turns_in_order(settings: Settings) -> None:
     rollout = collector(settings, lambda p, _: say("win" if count_of(p) == 2 else "go")).collect()
-    assert [len(row) for row in rollout.turns] == [4, 4]
-    for env, row in enumerate(rollout.turns):
+    assert [len(row) for row in rows_of(rollout)] == [4, 4]
+    for env, row in enumerate(rows_of(rollout)):
         assert [t.env for t in row] == [env] * 4
         assert [(t.episode, t.index) for t in row] == [(0, 0), (0, 1), (0, 2), (1, 0)]
         assert [t.reward for t in row] == [1.0, 2.0, 3.0, 1.0]
@@ -59,13 +64,13 @@ def test_every_environment_plays_its_turns_in_order(settings: Settings) -> None:
         assert [t.truth.state["count"] for t in row] == [0, 1, 2, 0], "the truth before the action"
         assert [count_of(t.prompt) for t in row] == [0, 1, 2, 0]
         assert all(t.legal and t.parsed.action in ("go", "win") for t in row)
-    assert rollout.flat() == [*rollout.turns[0], *rollout.turns[1]]
+    assert rollout.flat() == [*rows_of(rollout)[0], *rows_of(rollout)[1]]
     assert set(rollout.seconds) == {"generate", "step", "correct"}
 
 
 def test_episodes_go_on_in_the_next_rollout(settings: Settings) -> None:
     one = collector(settings, lambda p, _: say("win" if count_of(p) == 4 else "go"), **{"train.turns": 3})
-    played = [t for _ in range(5) for t in one.collect().turns[1]]
+    played = [t for _ in range(5) for t in rows_of(one.collect())[1]]
     assert [(t.episode, t.index) for t in played] == [(i // 5, i % 5) for i in range(15)]
     starts = [t.truth.state["start"] for t in played]
     assert len(set(starts)) == 3
@@ -74,20 +79,20 @@ def test_episodes_go_on_in_the_next_rollout(settings: Settings) -> None:
 
 def test_a_turn_limit_truncates_and_the_critic_sees_what_came_next(settings: Settings) -> None:
     rollout = collector(settings, lambda p, _: say("go"), **{"train.turns": 8, "task.max_turns": 3}).collect()
-    row = rollout.turns[0]
+    row = rows_of(rollout)[0]
     assert [t.ending for t in row] == ["running", "running", "truncated"] * 2 + ["running"] * 2
     assert [t.bootstrap for t in row] == [0, 0, 103.0, 0, 0, 103.0, 0, 102.0]
     assert not any(t.success for t in row)
 
 
 def test_the_environments_own_limit_truncates_too(settings: Settings) -> None:
-    row = collector(settings, lambda p, _: say("cut" if count_of(p) == 1 else "go")).collect().turns[0]
+    row = rows_of(collector(settings, lambda p, _: say("cut" if count_of(p) == 1 else "go")).collect())[0]
     assert [t.ending for t in row] == ["running", "truncated"] * 2
     assert [t.bootstrap for t in row] == [0, 102.0, 0, 102.0]
 
 
 def test_the_last_turn_of_a_rollout_is_bootstrapped_where_its_episode_goes_on(settings: Settings) -> None:
-    row = collector(settings, lambda p, _: say("go"), **{"train.turns": 2}).collect().turns[0]
+    row = rows_of(collector(settings, lambda p, _: say("go"), **{"train.turns": 2}).collect())[0]
     assert [t.bootstrap for t in row] == [0, 102.0]
 
 
@@ -99,18 +104,18 @@ def test_bootstraps_are_the_critics_values_of_the_next_prompts(
     one = Collector(tasks.load(config.task), policy, None, config)
     rollout = one.collect()
     following = one.collect()
-    for row, later in zip(rollout.turns, following.turns, strict=True):
+    for row, later in zip(rows_of(rollout), rows_of(following), strict=True):
         if row[-1].ending is Ending.RUNNING:
             assert row[-1].bootstrap == pytest.approx(later[0].reply.value, abs=1e-5)
             assert policy.values([later[0].prompt]) == pytest.approx([row[-1].bootstrap], abs=1e-5)
-    assert any(row[-1].ending is Ending.RUNNING for row in rollout.turns)
+    assert any(row[-1].ending is Ending.RUNNING for row in rows_of(rollout))
 
 
 # -- illegal and unreadable ---------------------------------------------------------------------------------------
 @pytest.mark.parametrize("text", ["", "what?", say("fly"), '{"thoughts": "fine"}', '{"thoughts": "f'])
 def test_an_illegal_reply_costs_and_changes_nothing(text: str, settings: Settings) -> None:
     one = collector(settings, lambda p, call: text if call else say("go"), **{"task.illegal_reward": -0.25})
-    row = one.collect().turns[0]
+    row = rows_of(one.collect())[0]
     assert [t.truth.state["count"] for t in row] == [0, 1, 1, 1]
     assert [t.reward for t in row] == [1.0, -0.25, -0.25, -0.25]
     assert [t.legal for t in row] == [True, False, False, False]
@@ -118,13 +123,13 @@ def test_an_illegal_reply_costs_and_changes_nothing(text: str, settings: Setting
 
 
 def test_illegal_replies_too_run_into_the_turn_limit(settings: Settings) -> None:
-    row = collector(settings, lambda p, _: "?", **{"task.max_turns": 2}).collect().turns[0]
+    row = rows_of(collector(settings, lambda p, _: "?", **{"task.max_turns": 2}).collect())[0]
     assert [t.ending for t in row] == ["running", "truncated"] * 2
 
 
 def test_an_illegal_reply_may_play_at_random(settings: Settings) -> None:
     chosen = {"task.illegal": "random", "train.turns": 40}
-    rows = [collector(settings, lambda p, _: "?", **chosen).collect().turns[0] for _ in range(2)]
+    rows = [rows_of(collector(settings, lambda p, _: "?", **chosen).collect())[0] for _ in range(2)]
     assert not any(t.legal for t in rows[0])
     assert {t.ending for t in rows[0]} >= {Ending.RUNNING, Ending.TERMINATED}, "both legal actions are drawn"
     assert all(t.reward == t.truth.state["count"] + 1 for t in rows[0])
@@ -133,25 +138,69 @@ def test_an_illegal_reply_may_play_at_random(settings: Settings) -> None:
 
 def test_the_format_reward_is_for_complete_replies_alone(settings: Settings) -> None:
     texts = [say("go"), say("fly"), "?", '{"thoughts": "fine"}']
-    row = collector(settings, lambda p, call: texts[call], **{"ppo.format_reward": 5.0}).collect().turns[0]
-    assert [t.format_reward for t in row] == [5.0, 5.0, 0.0, 0.0]
-    assert row[0].reward == 1.0, "and stands beside the game's reward"
+    row = rows_of(collector(settings, lambda p, call: texts[call]).collect())[0]
     assert [t.parsed.status for t in row] == [
         ReplyStatus.COMPLETE, ReplyStatus.COMPLETE, ReplyStatus.MALFORMED, ReplyStatus.MISSING_KEY
     ]  # fmt: skip
+    algorithm = PPO(settings(**{"ppo.format_reward": 5.0}), CountTask(), None)
+    assert algorithm.format_rewards(row).tolist() == [5.0, 5.0, 0.0, 0.0]
+    assert row[0].reward == 1.0, "and stands beside the game's reward"
+
+
+# -- whole episodes in groups -------------------------------------------------------------------------------------
+GROUPS = RolloutSpec(critic=False, episodes=True, group=2)
+
+
+def ends_apart(prompt: Prompt, call: int) -> str:
+    """Episodes of different lengths: how long hangs on the start state."""
+    return say("win" if count_of(prompt) >= int(prompt.text.split()[0]) % 4 else "go")
+
+
+def test_whole_episodes_are_played_in_groups_of_one_start_state(settings: Settings) -> None:
+    one = collector(settings, ends_apart, spec=GROUPS, **{"train.envs": 4, "train.turns": 9})
+    for _ in range(2):
+        rollout = one.collect()
+        assert len(rollout.flat()) >= 36, "as many turns as four environments of nine"
+        starts: dict[int, set[Any]] = {}
+        for trajectory in rollout.trajectories:
+            turns = trajectory.turns
+            assert [t.index for t in turns] == list(range(len(turns))), "from its first turn"
+            assert [t.ending is not Ending.RUNNING for t in turns] == [False] * (len(turns) - 1) + [True], "to its last"
+            starts.setdefault(trajectory.group, set()).add(turns[0].truth.state["start"])
+        sizes = [sum(t.group == g for t in rollout.trajectories) for g in starts]
+        assert all(len(found) == 1 for found in starts.values()), "one start state a group"
+        assert len({s for found in starts.values() for s in found}) == len(starts), "of its own"
+        assert set(sizes) == {2}
+        assert len({len(t.turns) for t in rollout.trajectories}) > 1, "of unequal lengths"
+        assert not any(t.bootstrap for t in rollout.flat())
+
+
+def test_whole_episodes_go_on_exactly_after_a_rest(settings: Settings) -> None:
+    chosen = {"train.envs": 4, "train.turns": 3}
+    straight, rested = (collector(settings, ends_apart, spec=GROUPS, **chosen) for _ in range(2))
+    assert same(straight.collect(), rested.collect())
+    fresh = collector(settings, ends_apart, spec=GROUPS, **chosen)
+    fresh.policy.calls = straight.policy.calls
+    fresh.restore(json.loads(json.dumps(rested.state())))
+    assert same(straight.collect(), fresh.collect())
+
+
+def test_environments_must_fill_their_groups(settings: Settings) -> None:
+    with pytest.raises(ConfigError, match=r"train\.envs is 3, .* give a multiple of 2"):
+        collector(settings, ends_apart, spec=GROUPS, **{"train.envs": 3})
 
 
 # -- broken environments ------------------------------------------------------------------------------------------
 def test_an_environment_that_breaks_aborts_its_episode_and_the_run_goes_on(settings: Settings) -> None:
     one = collector(settings, lambda p, call: say("break" if call == 1 else "go"))
-    broken = one.table.seats[0].env
-    row = one.collect().turns[0]
+    broken = one.envs.states[0].env
+    row = rows_of(one.collect())[0]
     assert [t.ending for t in row] == ["running", "aborted", "running", "running"]
     assert [(t.episode, t.index) for t in row] == [(0, 0), (0, 1), (1, 0), (1, 1)]
     assert row[1].reward == 0.0
     assert not row[1].success
     assert row[1].bootstrap == row[1].reply.value, "the state it broke in is all that is known of what follows"
-    assert one.table.seats[0].env is not broken, "a fresh environment takes over"
+    assert one.envs.states[0].env is not broken, "a fresh environment takes over"
 
 
 def test_an_environment_that_only_breaks_stops_the_run(settings: Settings) -> None:
@@ -162,7 +211,7 @@ def test_an_environment_that_only_breaks_stops_the_run(settings: Settings) -> No
 
 def test_breaking_now_and_then_never_stops_the_run(settings: Settings) -> None:
     one = collector(settings, lambda p, _: say("break" if count_of(p) == 1 else "go"), **{"train.turns": 60})
-    assert [t.ending for t in one.collect().turns[0]] == ["running", "aborted"] * 30
+    assert [t.ending for t in rows_of(one.collect())[0]] == ["running", "aborted"] * 30
 
 
 def test_an_environment_that_cannot_begin_is_a_tasks_error(settings: Settings) -> None:
@@ -181,7 +230,7 @@ def test_an_environment_that_cannot_begin_is_a_tasks_error(settings: Settings) -
 # -- correctors ---------------------------------------------------------------------------------------------------
 def test_leaving_the_plan_stops_the_episode(settings: Settings) -> None:
     chosen = {"guidance.stop_early": True, "guidance.stop_reward": -7.0}
-    row = collector(settings, lambda p, _: say("go"), OracleCorrector(CountTask()), **chosen).collect().turns[0]
+    row = rows_of(collector(settings, lambda p, _: say("go"), OracleCorrector(CountTask()), **chosen).collect())[0]
     assert [t.ending for t in row] == ["running", "stopped"] * 2, "at count 2 the task is off course"
     assert [t.reward for t in row] == [1.0, -7.0] * 2
     assert all(t.verdict is not None and t.verdict.judgement is Judgement.RIGHT for t in row)
@@ -191,14 +240,14 @@ def test_without_early_stopping_verdicts_change_nothing_but_lessons(settings: Se
     guided = collector(settings, lambda p, _: say("go", "bad"), OracleCorrector(CountTask())).collect()
     alone = collector(settings, lambda p, _: say("go", "bad")).collect()
     assert all(t.verdict is not None and t.verdict.judgement is Judgement.WRONG for t in guided.flat())
-    stripped = Rollout([[replace(t, verdict=None) for t in row] for row in guided.turns])
+    stripped = cut([[replace(t, verdict=None) for t in row] for row in rows_of(guided)])
     assert same(stripped, alone)
 
 
 def test_an_end_state_is_not_stopped_again(settings: Settings) -> None:
     chosen = {"guidance.stop_early": True}
     one = collector(settings, lambda p, _: say("win" if count_of(p) else "go"), OracleCorrector(CountTask()), **chosen)
-    row = one.collect().turns[0]
+    row = rows_of(one.collect())[0]
     assert [t.ending for t in row] == ["running", "terminated"] * 2
     assert row[1].reward == 2.0
     assert row[1].success
@@ -209,7 +258,7 @@ def test_a_stopped_turn_has_a_bootstrap_where_gae_asks_for_it(
     seen_as: str, bootstrap: float, settings: Settings
 ) -> None:
     chosen = {"guidance.stop_early": True, "ppo.stopped_is": seen_as, "train.turns": 3}
-    row = collector(settings, lambda p, _: say("go"), OracleCorrector(CountTask()), **chosen).collect().turns[0]
+    row = rows_of(collector(settings, lambda p, _: say("go"), OracleCorrector(CountTask()), **chosen).collect())[0]
     assert row[1].ending is Ending.STOPPED
     assert row[1].bootstrap == bootstrap
 
@@ -255,7 +304,7 @@ def test_a_slow_corrector_that_may_stop_episodes_is_waited_for(settings: Setting
     release = threading.Event()
     release.set()
     rollout = collector(settings, lambda p, _: say("go"), Slow(release), **{"guidance.stop_early": True}).collect()
-    assert [t.ending for t in rollout.turns[0]] == ["running", "stopped"] * 2
+    assert [t.ending for t in rows_of(rollout)[0]] == ["running", "stopped"] * 2
     assert all(t.verdict is not None for t in rollout.flat())
 
 
@@ -281,7 +330,7 @@ def test_equal_seeds_give_equal_rollouts(guided: Callable[..., Collector]) -> No
 
 
 def test_processes_play_different_episodes(guided: Callable[..., Collector]) -> None:
-    starts = [{str(s.start) for s in guided(rank=rank).table.seats} for rank in (0, 1, 2)]
+    starts = [{str(s.start) for s in guided(rank=rank).envs.states} for rank in (0, 1, 2)]
     assert all(len(one) == 3 for one in starts)
     assert len(set.union(*starts)) == 9
 
@@ -312,7 +361,7 @@ def test_a_restored_collector_of_a_real_agent_goes_on_exactly(guided: Callable[.
     straight, resumed = guided(), guided()
     torch.manual_seed(1)
     straight.collect()
-    assert any(seat.turn for seat in straight.table.seats)
+    assert any(seat.turn for seat in straight.envs.states)
     resumed.restore(json.loads(json.dumps(straight.state())))
     rollouts = []
     for one in (straight, resumed):

@@ -17,16 +17,16 @@ from gtr.config import Config
 from gtr.evaluate import Evaluation
 from gtr.policy.policy import Policy, load_policy
 from gtr.sft import stages
-from gtr.types import Lesson, Prompt
+from gtr.types import Prompt, Sample
 
 Settings = Callable[..., Config]
 MakePolicy = Callable[..., Policy]
 
 
-def lessons(policy: Policy, prompts: Sequence[Prompt]) -> list[Lesson]:
+def lessons(policy: Policy, prompts: Sequence[Prompt]) -> list[Sample]:
     """Replies of different lengths."""
     texts = ['{"target": 4, "action": "+"}'[: 6 + 2 * i] for i in range(len(prompts))]
-    return [stages.full_lesson(policy, prompt, text, ended=True) for prompt, text in zip(prompts, texts, strict=True)]
+    return [stages.taught(policy, prompt, text, ended=True) for prompt, text in zip(prompts, texts, strict=True)]
 
 
 # -- the cache ----------------------------------------------------------------------------------------------------

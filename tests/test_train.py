@@ -17,6 +17,7 @@ from small import changed
 
 from gtr import checkpoint, parsing
 from gtr import train as street
+from gtr.algo import cloning
 from gtr.config import Config
 from gtr.errors import ConfigError, DivergenceError, GtrError, PolicyError, RunError
 from gtr.policy import tiny
@@ -72,7 +73,7 @@ def test_a_run_leaves_a_folder_that_explains_itself(small: Settings) -> None:
 def test_what_an_update_logs(small: Settings) -> None:
     lines = curve(train(small()))
     for line in lines:
-        assert line["update/sampling_gap"] < 1e-4
+        assert line["update/logprob_mismatch"] < 1e-4
         assert line["reply/complete"] > 0.5, "or this test would say little"
         assert line["loss/cloning"] > 0
         assert all(math.isfinite(line[name]) for name in line if name.startswith(("loss/", "update/", "policy/")))
@@ -130,7 +131,7 @@ def test_every_method_trains(method: str, small: Settings) -> None:
 def test_every_class_of_model_trains(kind: str, small: Settings) -> None:
     run = train(small("gtr", kind, **{"train.updates": 1, "policy.freeze_vision": False}))
     (line,) = curve(run)
-    assert line["update/sampling_gap"] < 1e-4
+    assert line["update/logprob_mismatch"] < 1e-4
     assert line["reply/complete"] > 0.5
     before, after = (load_file(run / f"checkpoints/update_0000{i}/model/model.safetensors") for i in (0, 1))
     moved = {name for name in before if not torch.equal(before[name], after[name])}
@@ -148,7 +149,7 @@ def test_the_papers_settings_run_on_a_tiny_model(build_model: Callable[..., Path
     run = train(changed(config, **{"train.lr_final": 1e-3, "task.max_turns": 3}))
     lines = curve(run)
     assert len(lines) == 2
-    assert all(line["update/sampling_gap"] < 1e-4 for line in lines), "dropout would show here"
+    assert all(line["update/logprob_mismatch"] < 1e-4 for line in lines), "dropout would show here"
     (before,), (after,) = ([m for n, m in weights(run, i).items() if n == "adapter_model.safetensors"] for i in (0, 2))
     adapters = load_file(run / "checkpoints/update_00002/model/adapter_model.safetensors")
     assert before != after
@@ -174,7 +175,7 @@ def test_processes_that_do_not_know_of_one_another_are_refused(monkeypatch: pyte
 def test_a_tiny_model_needs_no_sft(settings: Settings) -> None:
     for kind in tiny.BUILDERS:
         line = curve(train(settings(**{"policy.model": kind, "train.updates": 1, "name": kind})))[0]
-        assert line["update/sampling_gap"] < 1e-4
+        assert line["update/logprob_mismatch"] < 1e-4
 
 
 # -- stopping and going on ----------------------------------------------------------------------------------------
@@ -201,7 +202,7 @@ def interrupt(patch: pytest.MonkeyPatch, owner: Any, name: str, call: int, after
 MOMENTS = {
     "while the first checkpoint is written": (checkpoint, "save_file", 1, False),
     "before the first panel is played": (street, "evaluate_policy", 1, False),
-    "in the first rollout": (street, "lesson_of", 5, False),
+    "in the first rollout": (cloning, "corrected", 5, False),
     "in the second update": (street, "learn", 2, False),
     "between lessons and metrics": (checkpoint, "save_lessons", 2, True),
     "between metrics and checkpoint": (RunFolder, "write_metrics", 2, True),

@@ -15,17 +15,19 @@ import golden
 import numpy as np
 import torch
 from accelerate import Accelerator
+from accelerate.utils import gather_object
 from safetensors.torch import save_file
-from small import changed, draw_pictures, opinionated_head
-from test_update import WHOLE, Bench, descent
+from small import changed, cut, draw_pictures, opinionated_head
+from test_learner import WHOLE, Bench, descent
 
 from gtr import presets
 from gtr import train as street
-from gtr.buffer import ThoughtBuffer
+from gtr.algo.buffer import ThoughtBuffer
+from gtr.algo.ppo import PPO
+from gtr.learner import learn
 from gtr.policy.policy import Policy, load_policy
 from gtr.train import DISTRIBUTED, Run
-from gtr.types import Lesson, Rollout
-from gtr.update import learn
+from gtr.types import Sample
 
 torch.set_num_threads(1)
 
@@ -45,26 +47,26 @@ def train(out: Path, resume: Path | None = None) -> None:
 
     def keep(*arguments: Any) -> Run:
         runs.append(build(*arguments))
-        seen["starts"] = [str(seat.start) for seat in runs[0].collector.table.seats]
+        seen["starts"] = [str(seat.start) for seat in runs[0].collector.envs.states]
         seen["main"] = runs[0].folder.main
         return runs[0]
 
     street._open = keep
     seen["folder"] = str(street.train(config, resume))
-    seen["lessons"] = [list(lesson.tokens) for lesson in runs[0].thoughts.lessons]
+    seen["lessons"] = [list(lesson.tokens) for lesson in runs[0].algorithm.cloning.buffer.samples]
     write(out, runs[0].accelerator, runs[0].policy, seen)
 
 
 class Fixed(ThoughtBuffer):
     """Draws the same lessons whatever is asked."""
 
-    def __init__(self, lessons: list[Lesson]) -> None:
+    def __init__(self, lessons: list[Sample]) -> None:
         super().__init__()
-        self.lessons = lessons
+        self.samples = lessons
 
-    def sample(self, count: int, rng: np.random.Generator) -> list[Lesson]:
-        assert count == len(self.lessons)
-        return self.lessons
+    def draw(self, count: int, rng: np.random.Generator) -> list[Sample]:
+        assert count == len(self.samples)
+        return self.samples
 
 
 def gradient(out: Path, model: Path) -> None:
@@ -73,14 +75,17 @@ def gradient(out: Path, model: Path) -> None:
     policy = opinionated_head(load_policy(model, config.policy, 0))
     bench = Bench(policy, draw_pictures())
     accelerator = Accelerator(kwargs_handlers=[DISTRIBUTED])
-    rows, drawn = [bench.turns[:6], bench.turns[6:]], [bench.buffer.lessons[:1] * 6, bench.buffer.lessons[1:2] * 6]
+    rows, drawn = [bench.turns[:6], bench.turns[6:]], [bench.buffer.samples[:1] * 6, bench.buffer.samples[1:2] * 6]
     if accelerator.num_processes == 2:
         rows, drawn = ([one[accelerator.process_index]] for one in (rows, drawn))
     config = changed(config, **{"train.accumulation": 3 * len(rows)})
     policy.scorer = accelerator.prepare(policy.network)
     lessons = Fixed([lesson for part in drawn for lesson in part])
     rng = np.random.default_rng(0)
-    learn(Rollout(rows), lessons, policy, descent(policy), config, 0, accelerator, rng)
+    algorithm = PPO(config, None, policy, gather_object)
+    algorithm.cloning.buffer = lessons
+    samples = algorithm.samples(cut(rows), 0)
+    learn(samples, algorithm, policy, descent(policy), config.train, accelerator, rng)
     moved = {name: float((value - bench.start[name]).norm()) for name, value in policy.network.state_dict().items()}
     write(out, accelerator, policy, {"moved": moved})
     accelerator.wait_for_everyone()

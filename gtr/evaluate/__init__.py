@@ -9,6 +9,7 @@ import torch
 from gtr import tasks
 from gtr.agent import Agent
 from gtr.config import Config
+from gtr.envs import EnvState, VecEnv
 from gtr.errors import ConfigError
 from gtr.evaluate.agents import ExpertAgent, PolicyAgent, RandomAgent, load_agent
 from gtr.evaluate.panels import PANEL_SEED, Panel, Split, make_panel
@@ -16,7 +17,6 @@ from gtr.evaluate.results import Evaluation, result_of, write_json
 from gtr.evaluate.table import print_table
 from gtr.policy.policy import Policy
 from gtr.policy.seeded import seeded
-from gtr.rollout import Seat, Table
 from gtr.tasks.reply import parse
 from gtr.tasks.task import Task
 from gtr.types import Ending, Reply, Turn
@@ -83,33 +83,33 @@ def play(agent: Agent, task: Task, panel: Panel, config: Config) -> list[list[Tu
     Replies are neither rewarded for their format nor is any episode stopped by a corrector.
     """
     config = replace(config, task=panel.task)
-    table = Table(task, min(config.train.envs, len(panel.starts)), config)
+    envs = VecEnv(task, min(config.train.envs, len(panel.starts)), config)
     episodes: list[list[Turn]] = [[] for _ in panel.starts]
     queue = list(range(len(panel.starts)))[::-1]
-    busy = list(table.seats)
-    for seat in busy:
-        _sit(table, seat, queue.pop(), panel)
+    busy = list(envs.states)
+    for state in busy:
+        _sit(envs, state, queue.pop(), panel)
     while busy:
         replies = agent.act(busy)
-        for seat, reply in zip(list(busy), replies, strict=True):
-            turn = table.unanswered(seat) if reply is None else _played(table, seat, reply)
-            episodes[seat.episode].append(turn)
+        for state, reply in zip(list(busy), replies, strict=True):
+            turn = envs.unanswered(state) if reply is None else _played(envs, state, reply)
+            episodes[state.episode].append(turn)
             if turn.ending is not Ending.RUNNING:
                 if queue:
-                    _sit(table, seat, queue.pop(), panel)
+                    _sit(envs, state, queue.pop(), panel)
                 else:
-                    busy.remove(seat)
-    table.close()
+                    busy.remove(state)
+    envs.close()
     return episodes
 
 
-def _played(table: Table, seat: Seat, reply: Reply) -> Turn:
-    parsed = parse(reply.text, reply.finished, table.task.thought_keys)
-    return table.play(seat, reply, parsed, np.random.default_rng([PANEL_SEED, seat.episode, seat.turn]))
+def _played(envs: VecEnv, state: EnvState, reply: Reply) -> Turn:
+    parsed = parse(reply.text, reply.finished, envs.task.thought_keys)
+    return envs.play(state, reply, parsed, np.random.default_rng([PANEL_SEED, state.episode, state.turn]))
 
 
-def _sit(table: Table, seat: Seat, number: int, panel: Panel) -> None:
-    table.begin(seat, dict(panel.starts[number]), number)
+def _sit(envs: VecEnv, state: EnvState, number: int, panel: Panel) -> None:
+    envs.begin(state, dict(panel.starts[number]), number)
 
 
 __all__ = ["Evaluation", "Panel", "evaluate", "evaluate_policy", "make_panel", "play", "print_table", "write_json"]

@@ -9,10 +9,10 @@ import numpy as np
 from gtr.agent import Agent
 from gtr.checkpoint import latest
 from gtr.config import PolicyConfig
+from gtr.envs import EnvState
 from gtr.errors import RunError
 from gtr.evaluate.panels import PANEL_SEED
 from gtr.policy.policy import Policy, load_policy
-from gtr.rollout import Seat
 from gtr.tasks.reply import write
 from gtr.tasks.task import Task
 from gtr.types import Reply
@@ -26,8 +26,8 @@ class PolicyAgent(Agent):
         self.policy, self.name, self.greedy = policy, name, greedy
         self.mode = "greedy" if greedy else "sampled"
 
-    def act(self, seats: Sequence[Seat]) -> Sequence[Reply]:
-        return self.policy.generate([seat.prompt for seat in seats], self.greedy)
+    def act(self, states: Sequence[EnvState]) -> Sequence[Reply]:
+        return self.policy.generate([state.prompt for state in states], self.greedy)
 
 
 @final
@@ -39,8 +39,8 @@ class RandomAgent(Agent):
     def __init__(self, task: Task, seed: int) -> None:
         self._task, self._rng = task, np.random.default_rng([PANEL_SEED, seed, 1])
 
-    def act(self, seats: Sequence[Seat]) -> Sequence[Reply]:
-        options = [list(self._task.actions(seat.observation)) for seat in seats]
+    def act(self, states: Sequence[EnvState]) -> Sequence[Reply]:
+        options = [list(self._task.actions(state.observation)) for state in states]
         blank = dict.fromkeys(self._task.thought_keys, "")
         return [_written(blank, words[int(self._rng.integers(len(words)))]) for words in options]
 
@@ -55,15 +55,15 @@ class ExpertAgent(Agent):
         self._task = task
         self._targets: dict[int, tuple[int, str | None]] = {}
 
-    def act(self, seats: Sequence[Seat]) -> Sequence[Reply]:
-        return [self._act(seat) for seat in seats]
+    def act(self, states: Sequence[EnvState]) -> Sequence[Reply]:
+        return [self._act(state) for state in states]
 
-    def _act(self, seat: Seat) -> Reply:
-        episode, target = self._targets.get(seat.index, (-1, None))
-        expert = self._task.expert(seat.truth, target if episode == seat.episode else None)
+    def _act(self, state: EnvState) -> Reply:
+        episode, target = self._targets.get(state.index, (-1, None))
+        expert = self._task.expert(state.truth, target if episode == state.episode else None)
         if expert is None:
-            return _written(dict.fromkeys(self._task.thought_keys, ""), self._task.actions(seat.observation)[0])
-        self._targets[seat.index] = (seat.episode, expert.target)
+            return _written(dict.fromkeys(self._task.thought_keys, ""), self._task.actions(state.observation)[0])
+        self._targets[state.index] = (state.episode, expert.target)
         return _written(expert.thought, expert.action)
 
 

@@ -11,7 +11,7 @@ from gtr.evaluate.panels import Panel, Split
 from gtr.metrics import health
 from gtr.stats import mean_interval, wilson
 from gtr.tasks.task import Task
-from gtr.types import Ending, Rollout, Turn
+from gtr.types import Ending, Rollout, Trajectory, Turn
 
 
 @dataclass(frozen=True)
@@ -69,7 +69,7 @@ def result_of(agent: Agent, panel: Panel, task: Task, episodes: Sequence[Sequenc
         wins,
         wins / len(whole) if whole else float("nan"),
         (interval.low, interval.high),
-        health(Rollout(episodes), task, 0),
+        health(Rollout([Trajectory(episode) for episode in episodes]), task, 0),
         _groups(whole, task),
         _conditions(whole),
     )

@@ -1,0 +1,81 @@
+"""Losses: pure functions of named tensors, each with the count that it is divided by.
+
+Every loss is a sum divided by a `normaliser` passed in from outside: the count of the *whole* optimiser step, of which
+the tensors given may be one part. Losses and metrics of the parts therefore add up to those of the step.
+"""
+# ruff: noqa: F722
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from jaxtyping import Float
+from torch import Tensor
+
+from gtr.losses.cloning import cloning_loss
+from gtr.losses.ppo import Ratio, entropy_bonus, policy_normaliser, ppo_loss, value_loss
+
+Result = tuple[Float[Tensor, ""], Mapping[str, Tensor]]
+"""The loss and, by name, what else is worth a curve; both are shares of the step and add up over its parts."""
+
+
+@dataclass(frozen=True)
+class Rows:
+    """The samples of one forward pass that a loss sees, n rows of at most L tokens, padded on the right."""
+
+    weights: Float[Tensor, "row token"]
+    """The loss's own, 0 on padding."""
+    new: Float[Tensor, "row token"]
+    """Log-probabilities now, in nats."""
+    old: Float[Tensor, "row token"]
+    reference: Float[Tensor, "row token"]
+    entropy: Float[Tensor, "row token"]
+    advantages: Tensor
+    """(n,), or (n, L) where tokens have advantages of their own."""
+    values: Float[Tensor, " row"]
+    """The critic's estimates now."""
+    old_values: Float[Tensor, " row"]
+    targets: Float[Tensor, " row"]
+
+
+@dataclass(frozen=True)
+class Loss:
+    """A loss as the learner calls it; further keyword arguments are the `Term.options` of the algorithm."""
+
+    loss: Callable[..., Result]
+    """``loss(rows, normaliser, **options)``."""
+    count: Callable[..., float]
+    """``count(weights, **options)``: what a step of rows with these token weights (row, token) is divided by."""
+
+
+def _policy(rows: Rows, normaliser: float, **options: Any) -> Result:
+    out = ppo_loss(rows.new, rows.old, rows.weights, rows.advantages, normaliser=normaliser, **options)
+    return out.loss, {"clip_frac": out.clip_frac, "kl": out.kl_k3}
+
+
+def _value(rows: Rows, normaliser: float, **options: Any) -> Result:
+    return value_loss(rows.values, rows.old_values, rows.targets, normaliser=normaliser, **options).loss, {}
+
+
+def _entropy(rows: Rows, normaliser: float) -> Result:
+    return -entropy_bonus(rows.entropy, rows.weights, normaliser=normaliser), {}
+
+
+def _cloning(rows: Rows, normaliser: float) -> Result:
+    return cloning_loss(rows.new, rows.weights, normaliser=normaliser), {}
+
+
+def _tokens(weights: Tensor) -> float:
+    return float(weights.double().sum())
+
+
+def _count_policy(weights: Tensor, ratio: Ratio, **_: Any) -> float:
+    return policy_normaliser(weights.double(), ratio)
+
+
+LOSSES: Mapping[str, Loss] = {
+    "policy": Loss(_policy, _count_policy),
+    "value": Loss(_value, lambda weights, **_: float(len(weights))),
+    "entropy": Loss(_entropy, _tokens),
+    "cloning": Loss(_cloning, _tokens),
+}

@@ -1,8 +1,7 @@
 """The clipped policy loss over turns or tokens, the clipped value loss, and the entropy bonus.
 
-Every loss is a sum divided by a `normaliser` passed in from outside: the count of the *whole* batch, of which the
-tensors given may be one part. Losses and metrics of the parts therefore add up to those of the batch, and
-accumulating gradients over 8 passes of 1 turn equals one pass of 8.
+Losses and metrics of the parts of a batch add up to those of the batch, and accumulating gradients over 8 passes of 1
+turn equals one pass of 8.
 """
 # ruff: noqa: F722
 
@@ -23,7 +22,7 @@ class PolicyLoss:
     """The policy loss of one part of a batch; all four are shares of the batch and add up over its parts."""
 
     loss: Float[Tensor, ""]
-    clip_share: Float[Tensor, ""]
+    clip_frac: Float[Tensor, ""]
     """Share of ratios outside 1 +- clip."""
     kl_k1: Float[Tensor, ""]
     """KL(old || new), K1 estimate, per ratio, in nats."""
@@ -36,7 +35,7 @@ class ValueLoss:
     """The critic's loss of one part of a batch; both are shares of the batch and add up over its parts."""
 
     loss: Float[Tensor, ""]
-    clip_share: Float[Tensor, ""]
+    clip_frac: Float[Tensor, ""]
     """Share of turns whose value moved further than the clip range."""
 
 
@@ -79,9 +78,9 @@ def ppo_loss(
     r = (new - old).clamp(-MAX_LOG_RATIO, MAX_LOG_RATIO).exp()
     gain = torch.minimum(r * advantages, r.clamp(1 - clip, 1 + clip) * advantages)
     with torch.no_grad():
-        clip_share = (share * ((r - 1).abs() > clip)).sum()
+        clip_frac = (share * ((r - 1).abs() > clip)).sum()
         kl_k1, kl_k3 = (share * k1(old, new)).sum(), (share * k3(old, new)).sum()
-    return PolicyLoss(-(share * gain).sum(), clip_share, kl_k1, kl_k3)
+    return PolicyLoss(-(share * gain).sum(), clip_frac, kl_k1, kl_k3)
 
 
 def value_loss(
@@ -111,6 +110,16 @@ def entropy_bonus(
 ) -> Float[Tensor, ""]:
     """Weighted mean entropy per token in nats, to be *subtracted* from the loss; `normaliser` is the batch's weight."""
     return torch.where(weights > 0, weights * entropy, torch.zeros_like(entropy)).sum() / _divisor(normaliser)
+
+
+def explained_variance(values: Float[Tensor, "*turns"], returns: Float[Tensor, "*turns"]) -> float:
+    """Share of the variance of returns that the critic's values explain: ``1 - Var(returns - values) / Var(returns)``.
+
+    1 is a perfect critic, 0 one that knows at most the mean, below 0 one worse than that. 0 where all returns are
+    equal and there is nothing to explain.
+    """
+    spread = float(returns.var(correction=0))
+    return 1 - float((returns - values).var(correction=0)) / spread if spread > 0 else 0.0
 
 
 def _divisor(normaliser: float) -> float:

@@ -7,7 +7,7 @@ figure of the whole: exactly for shares of turns and for losses; nearly, where a
 from collections.abc import Mapping, Sequence
 
 SUMMED = ("episode/ended", "episode/aborted", "update/lessons", "corrector/")
-LARGEST = ("seconds/", "update/sampling_gap", "corrector/seconds_")
+LARGEST = ("seconds/", "update/logprob_mismatch", "corrector/seconds_")
 """Prefixes; what is not here is averaged."""
 HISTOGRAM = "action/is/"
 """A process lists its most frequent actions only: one that it does not list counts as not played."""

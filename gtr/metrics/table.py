@@ -266,7 +266,7 @@ METRICS = (
     Metric("loss/value", "the clipped squared error of the critic times its weight", "As above.", "down", PPO),
     Metric("loss/entropy", "- entropy per weighted token times its weight", "As above; 0 without a bonus.", "-"),
     Metric("loss/cloning", "- log p of the lessons' tokens times its weight, nats per token", "As above.", "down", GTR),
-    Metric("update/clip_share", "ratios outside 1 +- clip / ratios", "How much of the update is cut.", "below .3", PPO),
+    Metric("update/clip_frac", "ratios outside 1 +- clip / ratios", "How much of the update is cut.", "below .3", PPO),
     Metric(
         "update/kl",
         "mean of r - 1 - log r with r = p_new / p_old, per ratio, nats (K3)",
@@ -278,7 +278,7 @@ METRICS = (
     Metric("update/learning_rate", "the learning rate of the update", "From the schedule.", "-"),
     Metric("update/lessons", "lessons in the thought buffer", "Grows over the run (DAgger).", "up", GTR),
     Metric(
-        "update/sampling_gap",
+        "update/logprob_mismatch",
         "largest |log p scored - log p sampled| of a token before the first step, nats",
         "Whether sampling and scoring are the same distribution.",
         "rounding only: below 1e-3 in float32",

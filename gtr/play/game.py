@@ -6,10 +6,10 @@ from typing import Any
 
 from gtr import tasks
 from gtr.config import Config
+from gtr.envs import VecEnv, case_of, numbers
 from gtr.guidance.oracle import OracleCorrector
 from gtr.report.inside import Unreadable, parsed
 from gtr.report.text import visible
-from gtr.rollout import Table, case_of, numbers
 from gtr.tasks.reply import parse, write
 from gtr.tasks.task import Task
 from gtr.types import Ending, Judgement, Prompt, Reply, ReplyStatus, Turn, Verdict
@@ -80,15 +80,15 @@ class Game:
         self.returns: list[float] = []
         """Of the episodes that ended."""
         self.won = 0
-        self._table = Table(self.task, 1, config)
-        self._seat = self._table.seats[0]
+        self._envs = VecEnv(self.task, 1, config)
+        self._state = self._envs.states[0]
         self._oracle = OracleCorrector(self.task) if has_expert(self.task) else None
         self.deal()
 
     @property
     def prompt(self) -> Prompt:
         """What the agent would see now; after the end, the last state."""
-        return self._seat.prompt
+        return self._state.prompt
 
     @property
     def over(self) -> bool:
@@ -99,18 +99,18 @@ class Game:
         """Starts the next episode."""
         self.episode += 1
         self.turns, self.total = [], 0.0
-        self._seat.episode = self.episode
-        start = self.task.reset_arguments(numbers(self.seed, 0, self._seat, 0))
-        self._table.begin(self._seat, start, self.episode)
+        self._state.episode = self.episode
+        start = self.task.reset_arguments(numbers(self.seed, 0, self._state.index, self._state.episode, 0))
+        self._envs.begin(self._state, start, self.episode)
 
     def play(self, text: str) -> Played:
         """Judges a whole reply and plays it."""
         parsed = parse(text, True, self.task.thought_keys)
-        seat = self._seat
-        verdict = self._oracle.judge([case_of(seat, text, parsed)])[0].result() if self._oracle else None
+        state = self._state
+        verdict = self._oracle.judge([case_of(state, text, parsed)])[0].result() if self._oracle else None
         allowed = self.allowed()
-        draws = numbers(self.seed, 0, seat, 1 + seat.turn)
-        turn = self._table.play(seat, Reply(text, (), (), True), parsed, draws)
+        draws = numbers(self.seed, 0, state.index, state.episode, 1 + state.turn)
+        turn = self._envs.play(state, Reply(text, (), (), True), parsed, draws)
         self.turns.append(played := Played(turn, verdict, allowed))
         self.total += turn.reward
         if self.over:
@@ -125,16 +125,16 @@ class Game:
     def expert(self) -> str | None:
         """The expert's reply here, following the plan kept so far; None where nothing helps, or there is no expert."""
         verdict = self.turns[-1].verdict if self.turns else None
-        found = self.task.expert(self._seat.truth, verdict.target if verdict else None)
+        found = self.task.expert(self._state.truth, verdict.target if verdict else None)
         return None if found is None else write(found.thought, found.action)
 
     def allowed(self) -> list[str]:
         """The actions that the game allows now."""
-        return list(self.task.actions(self._seat.observation))
+        return list(self.task.actions(self._state.observation))
 
     def close(self) -> None:
         """Closes the environment."""
-        self._table.close()
+        self._envs.close()
 
 
 def has_expert(task: Task) -> bool:

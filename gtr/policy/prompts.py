@@ -3,7 +3,6 @@
 Every prompt is encoded alone and padded afterwards, so that a turn's tokens never depend on the batch it is in.
 """
 
-import hashlib
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -14,18 +13,14 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from gtr.errors import PolicyError
-from gtr.types import Image, Prompt
+from gtr.policy.pictures import image_hash
+from gtr.types import Prompt
 
 Encoded = Mapping[str, Tensor]
 """One prompt: `input_ids` (1, length), the picture's tensors, and whatever else the model's processor makes."""
 
 CACHED_PROMPTS = 1024
 """Encoded prompts kept: an update visits each turn of a rollout once per epoch."""
-
-
-def image_hash(image: Image) -> str:
-    """A picture's name: the SHA-1 of its shape and pixels, 16 hexadecimal digits."""
-    return hashlib.sha1(repr(image.shape).encode() + image.tobytes()).hexdigest()[:16]
 
 
 class PromptEncoder:

@@ -174,7 +174,7 @@ class RunFolder:
         self,
         update: int,
         turns: Sequence[Turn],
-        advantages: Sequence[float] | None = None,
+        advantages: Sequence[float | None] | None = None,
         traces: Sequence[Trace] | None = None,
     ) -> None:
         """Writes an update's turns; `advantages` and `traces` have one entry per turn, in order."""

@@ -120,7 +120,7 @@ LESSON = each({"text": text, "ends": several(whole), "weights": spread})
 TURN: Mapping[str, tuple[Kind, Any]] = {
     **dict.fromkeys(("env", "episode", "turn", "tokens"), (whole, 0)),
     **dict.fromkeys(("prompt", "reply", "status"), (text, "")),
-    **dict.fromkeys(("logprob", "reward", "format_reward", "judge_reward"), (number, 0.0)),
+    **dict.fromkeys(("logprob", "reward", "judge_reward"), (number, 0.0)),
     **dict.fromkeys(("value", "bootstrap", "advantage", "ratio"), (number, None)),
     **dict.fromkeys(("action", "implied"), (text, None)),
     **{key: (table, {}) for key in ("fields", "truth")},

@@ -8,14 +8,15 @@ from dataclasses import replace
 from math import exp
 from typing import Any
 
-from gtr.config import Config
+import numpy as np
+
+from gtr.algo.cloning import CLONING
 from gtr.losses.kl import MAX_LOG_RATIO
 from gtr.policy.policy import Policy
 from gtr.report.files import plain
 from gtr.report.transcript import Trace
 from gtr.tasks.task import Task
-from gtr.types import Lesson, ReplyStatus, Turn
-from gtr.update import token_weights
+from gtr.types import ReplyStatus, Sample, Turn
 
 
 def played(turns: Sequence[Turn], policy: Policy, task: Task) -> list[Trace]:
@@ -25,16 +26,20 @@ def played(turns: Sequence[Turn], policy: Policy, task: Task) -> list[Trace]:
 
 def learnt(
     turns: Sequence[Turn],
-    lessons: Sequence[Lesson | None],
-    scored: Sequence[Sequence[float]],
+    samples: Sequence[Sample],
+    logprobs: Sequence[Sequence[float]],
+    lessons: Sequence[Sample],
     policy: Policy,
     task: Task,
-    config: Config,
 ) -> list[Trace]:
-    """Traces of turns that were learnt from; `lessons` and `scored` (see `gtr.update.learn`) have one entry each."""
+    """Traces of turns that were learnt from: `samples` with their `logprobs` (see `gtr.learner.Learnt`), and the
+    corrected thoughts among them or beside, each of which names its turn as its `Sample.place`."""
+    rows = {sample.place: (sample, scored) for sample, scored in zip(samples, logprobs, strict=True)}
+    taught = {lesson.place: lesson for lesson in lessons}
+    places = [(turn.env, turn.episode, turn.index) for turn in turns]
     return [
-        _judged(_learnt(turn, lesson, row, policy, config), turn, task)
-        for turn, lesson, row in zip(turns, lessons, scored, strict=True)
+        _judged(_learnt(turn, rows.get(place), taught.get(place), policy), turn, task)
+        for turn, place in zip(turns, places, strict=True)
     ]
 
 
@@ -49,16 +54,22 @@ def _expert(turn: Turn, task: Task) -> Mapping[str, Any] | None:
     return None if expert is None else {**plain(expert.thought), "action": expert.action}
 
 
-def _learnt(turn: Turn, lesson: Lesson | None, scored: Sequence[float], policy: Policy, config: Config) -> Trace:
-    weights = token_weights(turn, policy, config)
-    pairs = zip(weights, scored, turn.reply.logprobs, strict=True)
-    moved = sum(weight * (new - old) for weight, new, old in pairs if weight > 0)
+def _learnt(
+    turn: Turn, row: tuple[Sample, Sequence[float]] | None, lesson: Sample | None, policy: Policy
+) -> Trace:
     taught = None
     if lesson is not None:
         text, ends = policy.decode(lesson.tokens), _ends(lesson.tokens, policy)
-        taught = {"text": text, "ends": ends, "weights": lesson.weights}
+        taught = {"text": text, "ends": ends, "weights": lesson.weights[CLONING]}
+    if row is None:
+        return Trace(_ends(turn.reply.tokens, policy), lesson=taught)
+    sample, scored = row
+    weights = sample.weights.get("policy", ())
+    pairs = zip(weights, scored, sample.old, strict=True) if weights else ()
+    moved = sum(weight * (new - old) for weight, new, old in pairs if weight > 0)
     ratio = exp(max(-MAX_LOG_RATIO, min(MAX_LOG_RATIO, moved))) if any(weights) else None
-    return Trace(_ends(turn.reply.tokens, policy), weights, scored, ratio, taught)
+    advantage = float(np.mean(sample.advantage))
+    return Trace(_ends(turn.reply.tokens, policy), weights, scored, ratio, taught, advantage=advantage)
 
 
 def _ends(tokens: Sequence[int], policy: Policy) -> list[int]:

@@ -61,12 +61,14 @@ class Trace:
     """`Task.check` of the thought, empty where it cannot be asked. Kept, since the truth's live objects are not."""
     expert: Mapping[str, Any] | None = None
     """What `Task.expert` would have thought and, as ``action``, done; None where nothing helps."""
+    advantage: float | None = None
+    """As it was learnt from; of tokens with advantages of their own, the mean."""
 
 
 def write_transcript(
     path: Path,
     turns: Sequence[Turn],
-    advantages: Sequence[float] | None,
+    advantages: Sequence[float | None] | None,
     images: ImageStore,
     traces: Sequence[Trace] | None = None,
 ) -> None:
@@ -99,7 +101,6 @@ def turn_record(turn: Turn, image: str, advantage: float | None, trace: Trace | 
         "implied": turn.implied,
         "legal": turn.legal,
         "reward": turn.reward,
-        "format_reward": turn.format_reward,
         "judge_reward": turn.judge_reward,
         "value": turn.reply.value,
         "bootstrap": turn.bootstrap,

@@ -17,7 +17,7 @@ from gtr.losses.cloning import cloning_loss
 from gtr.policy.policy import Policy
 from gtr.sft.experts import Example, expert_examples, readings
 from gtr.tasks.task import Task
-from gtr.types import Lesson, Prompt
+from gtr.types import Prompt, Sample
 
 WARM_UP_IMAGES = 3000
 WARM_UP_BATCH = 64
@@ -81,12 +81,12 @@ def teach_reading(
 ) -> dict[str, float]:
     """Trains the reading part of replies until held-out pictures are read exactly in words."""
     held = expert_examples(task, config, 32, np.random.default_rng([config.sft.seed, HELD_OUT]))[:128]
-    lessons = [full_lesson(policy, e.prompt, e.reading, ended=False) for e in examples]
-    longest = max(len(lesson.tokens) for lesson in lessons)
+    samples = [taught(policy, e.prompt, e.reading, ended=False) for e in examples]
+    longest = max(len(sample.tokens) for sample in samples)
     exact, step = 0.0, 0
     trainer = Trainer(policy, config)
     while exact < config.sft.reading and step < config.sft.max_steps:
-        trainer.step([lessons[i] for i in rng.integers(len(lessons), size=config.sft.batch)])
+        trainer.step([samples[i] for i in rng.integers(len(samples), size=config.sft.batch)])
         step += 1
         if step % READING_CHECK == 0:
             short = Policy(
@@ -102,13 +102,13 @@ def teach_replies(
     policy: Policy, examples: Sequence[Example], config: Config, rng: np.random.Generator
 ) -> dict[str, float]:
     """Trains whole replies until the sampled success on held-out starts reaches the target."""
-    lessons = [full_lesson(policy, e.prompt, e.reply, ended=True) for e in examples]
+    samples = [taught(policy, e.prompt, e.reply, ended=True) for e in examples]
     sft, success, step, refinements = config.sft, -1.0, 0, 0
     every = sft.check_every
     trainer = Trainer(policy, config)
     trainer.remember()
     while success < sft.target and step < sft.max_steps:
-        trainer.step([lessons[i] for i in rng.integers(len(lessons), size=sft.batch)])
+        trainer.step([samples[i] for i in rng.integers(len(samples), size=sft.batch)])
         step += 1
         if step % every and step != sft.max_steps:
             continue
@@ -142,11 +142,11 @@ def _competence(policy: Policy, config: Config) -> Evaluation:
     return evaluate_policy(policy, "sft", config, "same", episodes, HELD_OUT, greedy=False)[0]
 
 
-def full_lesson(policy: Policy, prompt: Prompt, text: str, ended: bool) -> Lesson:
+def taught(policy: Policy, prompt: Prompt, text: str, ended: bool) -> Sample:
     """A text of which every token is taught; its end too, where the reply has `ended`."""
     tokens = policy.encode_reply(text)
     tokens = tokens if ended else tokens[:-1]
-    return Lesson(prompt, tokens, (1.0,) * len(tokens))
+    return Sample(prompt, tokens, {"cloning": (1.0,) * len(tokens)})
 
 
 class Trainer:
@@ -175,16 +175,16 @@ class Trainer:
         self._optimizer.load_state_dict(copy.deepcopy(moments))
         self._rate /= 2
 
-    def step(self, lessons: Sequence[Lesson]) -> None:
+    def step(self, samples: Sequence[Sample]) -> None:
         self._steps += 1
         for group in self._optimizer.param_groups:
             group["lr"] = self._rate * min(1.0, self._steps / self.WARM_UP_STEPS)
         self._policy.network.train()
         self._optimizer.zero_grad()
-        count = float(sum(len(lesson.tokens) for lesson in lessons))
-        for first in range(0, len(lessons), self._part):
-            part = lessons[first : first + self._part]
-            replies = [lesson.tokens for lesson in part]
+        count = float(sum(len(sample.tokens) for sample in samples))
+        for first in range(0, len(samples), self._part):
+            part = samples[first : first + self._part]
+            replies = [sample.tokens for sample in part]
             scores = self._policy.score([x.prompt for x in part], replies, temperatures=[1.0] * len(part))
             _, mask = self._policy.pad(replies)
             cloning_loss(scores.logprobs, mask.float(), normaliser=count).backward()  # type: ignore[no-untyped-call]

@@ -11,8 +11,8 @@ from gymnasium.utils.env_checker import check_env
 import gtr.tasks  # noqa: F401
 from gtr import evaluate
 from gtr.config import Config, TaskConfig
+from gtr.envs import VecEnv
 from gtr.errors import ConfigError
-from gtr.rollout import Table
 from gtr.tasks import load
 from gtr.tasks.alfworld import icons, view
 from gtr.tasks.alfworld.commands import Command, match, read
@@ -248,19 +248,19 @@ def test_the_expert_wins_from_wherever_random_play_leads() -> None:
 
 def test_what_the_game_refuses_is_played_counted_and_remembered() -> None:
     task = task_with("compact")
-    table = Table(task, 1, Config(task=task.config))
-    seat = table.seats[0]
-    table.begin(seat, {"seed": 1}, 0)
-    rate = seat.progress
+    table = VecEnv(task, 1, Config(task=task.config))
+    state = table.states[0]
+    table.begin(state, {"seed": 1}, 0)
+    rate = state.progress
     assert rate is not None
     reply = Reply('{"view": "", "hand": "", "thoughts": "", "action": "fly to\\nthe moon"}', (), (), True)
-    turn = table.play(seat, reply, parse(reply.text, True, task.thought_keys), np.random.default_rng(0))
+    turn = table.play(state, reply, parse(reply.text, True, task.thought_keys), np.random.default_rng(0))
     assert (turn.legal, turn.reward, turn.ending, turn.progress) == (False, rate - 1, Ending.RUNNING, rate)
-    assert seat.observation.words["history"] == "fly to the moon (not possible)"
-    assert seat.truth.state["illegal"] == 1
+    assert state.observation.words["history"] == "fly to the moon (not possible)"
+    assert state.truth.state["illegal"] == 1
     unread = Reply("?", (), (), True)
-    turn = table.play(seat, unread, parse("?", True, task.thought_keys), np.random.default_rng(0))
-    assert (turn.legal, turn.reward, seat.truth.state["illegal"]) == (False, -1.0, 1)
+    turn = table.play(state, unread, parse("?", True, task.thought_keys), np.random.default_rng(0))
+    assert (turn.legal, turn.reward, state.truth.state["illegal"]) == (False, -1.0, 1)
     table.close()
 
 

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from gtr.config import Config, TaskConfig
-from gtr.rollout import Table
+from gtr.envs import VecEnv
 from gtr.tasks import load
 from gtr.tasks.alfworld.engine import Engine, EngineError, Scene, WorkerError
 from gtr.tasks.alfworld.env import ALFWorldEnv
@@ -127,21 +127,21 @@ def test_processes_are_reused(game: Game) -> None:
 def test_an_episode_whose_worker_dies_is_aborted_and_the_run_goes_on() -> None:
     config = Config(task=TaskConfig(name="alfworld", image_size=48, options=OPTIONS))
     task = load(config.task)
-    table = Table(task, 2, config)
+    table = VecEnv(task, 2, config)
     reply = Reply('{"thoughts": "next look", "action": "look"}', (), (), True)
     parsed = parse(reply.text, True, task.thought_keys)
-    for seat in table.seats:
-        table.begin(seat, {"seed": 3}, 0)
-    env = table.seats[0].env
+    for state in table.states:
+        table.begin(state, {"seed": 3}, 0)
+    env = table.states[0].env
     assert isinstance(env, ALFWorldEnv)
     player = env._player
     assert isinstance(player, Worker)
     kill(player, signal.SIGKILL)
-    broken, well = [table.play(seat, reply, parsed, np.random.default_rng(0)) for seat in table.seats]
+    broken, well = [table.play(state, reply, parsed, np.random.default_rng(0)) for state in table.states]
     assert (broken.ending, broken.reward, broken.success) == (Ending.ABORTED, 0.0, False)
     assert well.ending is Ending.RUNNING
-    table.begin(table.seats[0], {"seed": 3}, 1)
-    assert table.play(table.seats[0], reply, parsed, np.random.default_rng(0)).ending is Ending.RUNNING
+    table.begin(table.states[0], {"seed": 3}, 1)
+    assert table.play(table.states[0], reply, parsed, np.random.default_rng(0)).ending is Ending.RUNNING
     table.close()
 
 

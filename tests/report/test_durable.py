@@ -16,13 +16,14 @@ from power import Cut, Disk
 from show_cases import episode_of, evaluation, panel
 
 from gtr import checkpoint
-from gtr.buffer import ThoughtBuffer
+from gtr.algo.buffer import ThoughtBuffer
+from gtr.algo.cloning import CLONING
 from gtr.config import Config, ReportConfig
 from gtr.errors import RunError
 from gtr.presets import build
 from gtr.report import Run, RunFolder
 from gtr.report.files import append_line, remove_parts, write_whole
-from gtr.types import Lesson, Prompt
+from gtr.types import Prompt, Sample
 
 UPDATES = 3
 CUTS = 200
@@ -63,9 +64,9 @@ def optimizer() -> torch.optim.Optimizer:
     return made
 
 
-def lessons(update: int) -> list[Lesson]:
+def lessons(update: int) -> list[Sample]:
     image = np.full((4, 4, 3), update, np.uint8)
-    return [Lesson(Prompt(image, f"prompt {update}"), (update, 2), (1.0, 0.0))]
+    return [Sample(Prompt(image, f"prompt {update}"), (update, 2), {CLONING: (1.0, 0.0)})]
 
 
 def train(folder: RunFolder, start: int, done: Promised) -> None:
@@ -102,8 +103,8 @@ def resumed(path: Path) -> tuple[RunFolder, int]:
     assert (saved / "model" / "inner" / "more").read_text() == f"of update {update}"
     buffer = ThoughtBuffer(True)
     checkpoint.load_lessons(path, update, buffer)
-    assert [lesson.prompt.text for lesson in buffer.lessons] == [f"prompt {i}" for i in range(1, update + 1)]
-    assert [int(lesson.prompt.image[0, 0, 0]) for lesson in buffer.lessons] == list(range(1, update + 1))
+    assert [lesson.prompt.text for lesson in buffer.samples] == [f"prompt {i}" for i in range(1, update + 1)]
+    assert [int(lesson.prompt.image[0, 0, 0]) for lesson in buffer.samples] == list(range(1, update + 1))
     folder.truncate_to(update)
     return folder, update
 

@@ -220,7 +220,6 @@ def test_transcript_holds_every_field_and_each_picture_once(tmp_path: Path) -> N
         "implied": None,
         "legal": True,
         "reward": -1.0,
-        "format_reward": 0.0,
         "judge_reward": 0.0,
         "value": 0.125,
         "bootstrap": 0.0,

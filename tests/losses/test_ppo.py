@@ -27,7 +27,7 @@ def test_turn_ratio_by_hand() -> None:
     # (clipped). loss = -(2.4 - 3 + 1 - 1.6)/4 = .3
     out = ppo_loss(NEW, OLD, torch.ones(4, 2, dtype=F), ADVANTAGES, clip=0.2, ratio="turn", normaliser=4)
     assert out.loss.item() == pytest.approx(0.3)
-    assert out.clip_share.item() == 1.0
+    assert out.clip_frac.item() == 1.0
     assert out.kl_k1.item() == pytest.approx(-(UP + DOWN) / 2)
     assert out.kl_k3.item() == pytest.approx(((0.5 - UP) + (-0.5 - DOWN)) / 2)
 
@@ -38,7 +38,7 @@ def test_token_ratio_by_hand() -> None:
     weights = t([1, 0.5], [1, 0.5], [1, 0.5], [1, 0.5])
     out = ppo_loss(NEW, OLD, weights, ADVANTAGES, clip=0.2, ratio="token", normaliser=6)
     assert out.loss.item() == pytest.approx(0.2)
-    assert out.clip_share.item() == pytest.approx(4 / 6)
+    assert out.clip_frac.item() == pytest.approx(4 / 6)
     assert out.kl_k1.item() == pytest.approx(-2 * (UP + DOWN) / 6)
 
 
@@ -49,7 +49,7 @@ def test_nothing_clipped_within_the_range() -> None:
         new, OLD[:3], torch.ones(3, 2, dtype=F), t(2.0, -2.0, 2.0), clip=0.2, ratio="turn", normaliser=3
     )
     assert out.loss.item() == pytest.approx(-2.2 / 3)
-    assert out.clip_share.item() == 0.0
+    assert out.clip_frac.item() == 0.0
 
 
 def test_thought_weight_scales_the_thoughts_share_of_the_turn_ratio() -> None:
@@ -124,7 +124,7 @@ def test_eight_of_one_add_up_to_one_of_eight(ratio: Ratio) -> None:
         out = ppo_loss(
             new[rows], old[rows], weights[rows], advantages[rows], clip=0.1, ratio=ratio, normaliser=normaliser
         )
-        return out.loss, out.clip_share, out.kl_k1, out.kl_k3
+        return out.loss, out.clip_frac, out.kl_k1, out.kl_k3
 
     whole = torch.stack(part(slice(0, 8)))
     pieces = torch.stack([torch.stack(part(slice(i, i + 1))) for i in range(8)]).sum(0)
@@ -176,14 +176,14 @@ def test_value_loss_by_hand() -> None:
     new, old, returns = t(0.5, -0.5, 0.05), t(0.0, 0.0, 0.0), t(1.0, 1.0, 1.0)
     out = value_loss(new, old, returns, clip=0.1, normaliser=3)
     assert out.loss.item() == pytest.approx(3.9625 / 3)
-    assert out.clip_share.item() == pytest.approx(2 / 3)
+    assert out.clip_frac.item() == pytest.approx(2 / 3)
 
 
 def test_value_loss_without_clip_is_the_mean_square() -> None:
     new, returns = t(0.5, -0.5), t(1.0, 1.0)
     out = value_loss(new, t(9.0, 9.0), returns, clip=0.0, normaliser=2)
     assert out.loss.item() == pytest.approx((0.25 + 2.25) / 2)
-    assert out.clip_share.item() == 0.0
+    assert out.clip_frac.item() == 0.0
 
 
 def test_a_clipped_value_that_is_already_worse_gets_no_gradient() -> None:
@@ -199,7 +199,7 @@ def test_value_loss_in_parts() -> None:
     whole = value_loss(new, old, returns, clip=0.2, normaliser=8)
     parts = [value_loss(new[i : i + 1], old[i : i + 1], returns[i : i + 1], clip=0.2, normaliser=8) for i in range(8)]
     torch.testing.assert_close(whole.loss, torch.stack([p.loss for p in parts]).sum())
-    torch.testing.assert_close(whole.clip_share, torch.stack([p.clip_share for p in parts]).sum())
+    torch.testing.assert_close(whole.clip_frac, torch.stack([p.clip_frac for p in parts]).sum())
 
 
 def test_entropy_bonus_is_a_weighted_mean_that_ignores_padding() -> None:

@@ -3,17 +3,17 @@
 import numpy as np
 import pytest
 
-from gtr.buffer import ThoughtBuffer
-from gtr.types import Lesson, Prompt
+from gtr.algo.buffer import ThoughtBuffer
+from gtr.types import Prompt, Sample
 
 
-def lesson(number: int, picture: int | None = None) -> Lesson:
+def lesson(number: int, picture: int | None = None) -> Sample:
     image = np.full((4, 4, 3), number if picture is None else picture, np.uint8)
-    return Lesson(Prompt(image, str(number)), (number, 9), (1.0, 0.0))
+    return Sample(Prompt(image, str(number)), (number, 9), {"cloning": (1.0, 0.0)})
 
 
 def texts(buffer: ThoughtBuffer) -> list[str]:
-    return [one.prompt.text for one in buffer.lessons]
+    return [one.prompt.text for one in buffer.samples]
 
 
 def test_the_lessons_of_the_whole_run_are_kept_in_order() -> None:
@@ -23,9 +23,9 @@ def test_the_lessons_of_the_whole_run_are_kept_in_order() -> None:
     buffer.add(lesson(i) for i in (2, 3))
     assert texts(buffer) == ["0", "1", "2", "3"]
     assert len(buffer) == 4
-    assert buffer.lessons[2].tokens == (2, 9)
-    assert buffer.lessons[2].weights == (1.0, 0.0)
-    assert int(buffer.lessons[2].prompt.image[0, 0, 0]) == 2
+    assert buffer.samples[2].tokens == (2, 9)
+    assert buffer.samples[2].weights == {"cloning": (1.0, 0.0)}
+    assert int(buffer.samples[2].prompt.image[0, 0, 0]) == 2
 
 
 def test_without_dagger_only_the_latest_rollout_is_kept() -> None:
@@ -35,14 +35,14 @@ def test_without_dagger_only_the_latest_rollout_is_kept() -> None:
     assert texts(buffer) == ["2"]
     buffer.add([])
     assert texts(buffer) == []
-    assert buffer.sample(5, np.random.default_rng(0)) == []
+    assert buffer.draw(5, np.random.default_rng(0)) == []
 
 
 def test_equal_pictures_are_held_once_and_as_bytes() -> None:
     buffer = ThoughtBuffer()
     buffer.add([lesson(0, picture=7), lesson(1, picture=7)])
     buffer.add([lesson(2, picture=7), lesson(3, picture=8)])
-    images = [one.prompt.image for one in buffer.lessons]
+    images = [one.prompt.image for one in buffer.samples]
     assert len({id(image) for image in images}) == 2
     assert images[0] is images[1] is images[2]
     assert {image.dtype for image in images} == {np.dtype(np.uint8)}
@@ -52,23 +52,23 @@ def test_equal_pictures_are_held_once_and_as_bytes() -> None:
 def test_pictures_of_other_shapes_are_other_pictures() -> None:
     buffer = ThoughtBuffer()
     flat, tall = (np.zeros(shape, np.uint8) for shape in ((2, 8, 3), (8, 2, 3)))
-    buffer.add([Lesson(Prompt(image, "x"), (1,), (1.0,)) for image in (flat, tall)])
-    assert [one.prompt.image.shape for one in buffer.lessons] == [(2, 8, 3), (8, 2, 3)]
+    buffer.add([Sample(Prompt(image, "x"), (1,), {"cloning": (1.0,)}) for image in (flat, tall)])
+    assert [one.prompt.image.shape for one in buffer.samples] == [(2, 8, 3), (8, 2, 3)]
 
 
 def test_an_empty_buffer_gives_nothing() -> None:
-    assert ThoughtBuffer().sample(3, np.random.default_rng(0)) == []
+    assert ThoughtBuffer().draw(3, np.random.default_rng(0)) == []
 
 
 def test_draws_are_uniform_over_the_run_and_with_replacement() -> None:
     buffer = ThoughtBuffer()
     for i in range(10):
         buffer.add([lesson(i)])
-    drawn = [int(one.prompt.text) for one in buffer.sample(20_000, np.random.default_rng(0))]
+    drawn = [int(one.prompt.text) for one in buffer.draw(20_000, np.random.default_rng(0))]
     counts = np.bincount(drawn, minlength=10)
     assert ((counts - 2000) ** 2 / 2000).sum() < 29.7, "chi-squared with 9 degrees of freedom, chance 0.0005"
-    assert len(buffer.sample(3, np.random.default_rng(1))) == 3
-    assert len(buffer.sample(30, np.random.default_rng(1))) == 30
+    assert len(buffer.draw(3, np.random.default_rng(1))) == 3
+    assert len(buffer.draw(30, np.random.default_rng(1))) == 30
 
 
 @pytest.mark.parametrize("seed", [0, 1])
@@ -76,6 +76,6 @@ def test_draws_follow_the_generator(seed: int) -> None:
     buffer = ThoughtBuffer()
     buffer.add([lesson(i) for i in range(50)])
     first, again, other = (
-        [one.tokens for one in buffer.sample(8, np.random.default_rng(s))] for s in (seed, seed, seed + 1)
+        [one.tokens for one in buffer.draw(8, np.random.default_rng(s))] for s in (seed, seed, seed + 1)
     )
     assert first == again != other

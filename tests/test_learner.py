@@ -2,7 +2,7 @@
 
 import copy
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -10,201 +10,43 @@ import numpy as np
 import pytest
 import torch
 from accelerate import Accelerator
+from small import cut, plain_turn, spoken
 from torch import Tensor
-from toys import say
 
-from gtr.buffer import ThoughtBuffer
+from gtr.algo.buffer import ThoughtBuffer
+from gtr.algo.cloning import ThoughtCloning
+from gtr.algo.ppo import PPO
 from gtr.config import Config
 from gtr.errors import DivergenceError
+from gtr.learner import Learnt, learn, learning_rate, make_optimizer
 from gtr.policy.policy import Policy
 from gtr.tasks.reply import parse
-from gtr.types import Ending, Lesson, Prompt, Reply, Rollout, Truth, Turn
-from gtr.update import advantages_of, batch_of, cloning_weight, learn, learning_rate, make_optimizer, token_weights
+from gtr.types import Ending, Prompt, Sample
 
 Settings = Callable[..., Config]
 MakePolicy = Callable[..., Policy]
 
 
-def plain_turn(
-    reward: float, value: float, ending: str = "running", bootstrap: float = 0.0, bonus: float = 0.0
-) -> Turn:
-    prompt = Prompt(np.zeros((2, 2, 3), np.uint8), "")
-    reply = Reply("", (1,), (-1.0,), True, value)
-    return Turn(
-        0, 0, 0, prompt, Truth({}), reply, parse("", True, ()), True, reward, Ending(ending),
-        bootstrap=bootstrap, format_reward=bonus,
-    )  # fmt: skip
-
-
-# -- advantages ---------------------------------------------------------------------------------------------------
-ROWS = [
-    [
-        plain_turn(1.0, 0.5),
-        plain_turn(-1.0, 0.2, "terminated", 9.0, bonus=5.0),
-        plain_turn(0.0, 0.1),
-        plain_turn(2.0, 0.4, bootstrap=0.7),
-    ],
-    [
-        plain_turn(0.0, 0.3, "truncated", 0.9),
-        plain_turn(1.0, -0.2, "stopped", 0.8, bonus=5.0),
-        plain_turn(0.0, 0.6, "aborted", 0.6),
-        plain_turn(3.0, 0.1, "terminated", 9.0),
-    ],
-]
-
-
-def by_hand(row: Sequence[Turn], gamma: float, lam: float, stopped: str, bonus: bool) -> list[float]:
-    """Every advantage as its own sum of discounted surprises, episode by episode: no recursion."""
-    cut = {Ending.TRUNCATED, Ending.ABORTED} | ({Ending.STOPPED} if stopped == "truncation" else set())
-    found = []
-    for t in range(len(row)):
-        total, weight = 0.0, 1.0
-        for k in range(t, len(row)):
-            turn = row[k]
-            if turn.ending is Ending.RUNNING:
-                after = row[k + 1].reply.value if k + 1 < len(row) else turn.bootstrap
-            elif turn.ending in cut:
-                after = turn.bootstrap
-            else:
-                after = 0.0
-            reward = turn.reward + (turn.format_reward if bonus else 0.0)
-            total += weight * (reward + gamma * after - turn.reply.value)
-            weight *= gamma * lam
-            if turn.ending is not Ending.RUNNING:
-                break
-        found.append(total)
-    return found
-
-
-@pytest.mark.parametrize("stopped", ["termination", "truncation"])
-@pytest.mark.parametrize("where", ["reward", "return"])
-def test_advantages_of_turns_are_those_of_a_hand_computation(stopped: str, where: str, settings: Settings) -> None:
-    config = settings(
-        **{"ppo.gamma": 0.9, "ppo.gae_lambda": 0.7, "ppo.stopped_is": stopped, "ppo.format_reward_in": where}
-    )
-    found = advantages_of(Rollout(ROWS), config)
-    for env, row in enumerate(ROWS):
-        wanted = by_hand(row, 0.9, 0.7, stopped, bonus=where == "reward")
-        late = [t.format_reward if where == "return" else 0.0 for t in row]
-        assert found.advantages[env].tolist() == pytest.approx([a + x for a, x in zip(wanted, late, strict=True)])
-        values = [t.reply.value for t in row]
-        assert (found.returns - found.advantages)[env].tolist() == pytest.approx(values)
-
-
-def test_numbers_worked_on_paper(settings: Settings) -> None:
-    """gamma .5, lambda 1. Row 0: 3 + .5(4) = 5, 4 ends. Row 1, cut at the first turn: 1 + .5(6) = 4, then 2 - 1 = 1."""
-    rows = [
-        [plain_turn(3.0, 0.0), plain_turn(4.0, 0.0, "terminated")],
-        [plain_turn(1.0, 0.0, "truncated", 6.0), plain_turn(2.0, 1.0, "terminated")],
-    ]
-    found = advantages_of(Rollout(rows), settings(**{"ppo.gamma": 0.5, "ppo.gae_lambda": 1.0}))
-    assert found.advantages.tolist() == [[5.0, 4.0], [4.0, 1.0]]
-    assert found.returns.tolist() == [[5.0, 4.0], [4.0, 2.0]]
-
-
-@pytest.mark.parametrize("normalise", [True, False])
-def test_a_batch_lies_turn_by_turn(normalise: bool, settings: Settings, make_policy: MakePolicy) -> None:
-    config = settings(**{"ppo.normalise": normalise})
-    batch = batch_of(Rollout(ROWS), make_policy(), config)
-    raw = advantages_of(Rollout(ROWS), config)
-    wanted = raw.advantages.flatten()
-    if normalise:
-        wanted = (wanted - wanted.mean()) / wanted.std(correction=0)
-    torch.testing.assert_close(batch.advantages, wanted.float())
-    torch.testing.assert_close(batch.returns, raw.returns.flatten().float())
-    assert batch.values.tolist() == pytest.approx([t.reply.value for row in ROWS for t in row])
-    assert list(batch.turns) == [t for row in ROWS for t in row]
-
-
-# -- token weights ------------------------------------------------------------------------------------------------
-def spoken(policy: Policy, text: str, ended: bool = True, keys: tuple[str, ...] = ("thoughts",)) -> Turn:
-    tokens = policy.encode_reply(text)[: None if ended else -1]
-    turn = plain_turn(0.0, 0.0)
-    reply = Reply(policy.decode(tokens), tokens, (-0.5,) * len(tokens), ended, 0.0)
-    return replace(turn, reply=reply, parsed=parse(reply.text, ended, keys))
-
-
-def counted(policy: Policy, turn: Turn, weight: float, config: Config) -> str:
-    """The characters whose tokens have a weight."""
-    spans = policy.offsets(turn.reply.tokens)
-    weights = token_weights(turn, policy, config)
-    assert len(weights) == len(turn.reply.tokens)
-    return "".join(turn.reply.text[a:b] for (a, b), w in zip(spans, weights, strict=True) if w == weight)
-
-
-TEXT = '{"target": 4, "current": 1, "thoughts": "next +", "action": "+"}'
-
-
-@pytest.mark.parametrize("share", [0.0, 0.5])
-def test_ppo_sees_the_action_and_lambda_times_the_thought(
-    share: float, settings: Settings, make_policy: MakePolicy
-) -> None:
-    policy, config = make_policy(), settings(**{"ppo.thought_weight": share})
-    turn = spoken(policy, TEXT)
-    assert counted(policy, turn, 1.0, config) in ('+"', '+"}'), "the value and the sign that closes it"
-    before = TEXT[: TEXT.rindex('+"')]
-    rest = counted(policy, turn, share, config)
-    assert rest.startswith(before) if share == 0.0 else rest == before
-    assert token_weights(turn, policy, config)[-1] == 0.0, "the end token is neither"
-
-
-def test_the_whole_action_field_counts_where_the_settings_say_so(settings: Settings, make_policy: MakePolicy) -> None:
-    policy = make_policy()
-    config = settings(**{"ppo.thought_weight": 0.5, "ppo.action_tokens": "field"})
-    turn = spoken(policy, TEXT)
-    field = counted(policy, turn, 1.0, config)
-    assert field.endswith('"action": "+"}')
-    assert len(field) <= len('", "action": "+"}'), "at most the token that holds the key's first sign begins earlier"
-    assert counted(policy, turn, 0.5, config) + field == TEXT
-    assert token_weights(turn, policy, config)[-1] == 1.0, "everything to the end of the reply (code)"
-
-
-def test_a_key_named_action_inside_the_thought_is_not_the_action(settings: Settings, make_policy: MakePolicy) -> None:
-    policy = make_policy()
-    turn = spoken(policy, say("-", 'my \\"action\\": + or "'.replace("\\", "")))
-    assert turn.parsed.action == "-"
-    for what in ("value", "field"):
-        config = settings(**{"ppo.action_tokens": what})
-        chosen = counted(policy, turn, 1.0, config)
-        assert "-" in chosen
-        assert "my" not in chosen
-        assert "+" not in chosen
-
-
-@pytest.mark.parametrize("text", ["", "rubbish", '{"thoughts": "next +", "act'])
-def test_a_reply_without_an_action_is_all_thought(text: str, settings: Settings, make_policy: MakePolicy) -> None:
-    policy = make_policy()
-    turn = spoken(policy, text)
-    assert counted(policy, turn, 0.5, settings(**{"ppo.thought_weight": 0.5})) == text
-    assert not any(token_weights(turn, policy, settings(**{"ppo.thought_weight": 0.0})))
-
-
-def test_an_unreadable_reply_with_a_visible_action_answers_for_it(settings: Settings, make_policy: MakePolicy) -> None:
-    policy = make_policy()
-    turn = spoken(policy, '{"thoughts" "next +", "action": "+"}')
-    assert turn.parsed.action is None
-    assert "+" in counted(policy, turn, 1.0, settings())
-
-
 # -- schedules ----------------------------------------------------------------------------------------------------
 def test_the_learning_rate_falls_along_a_cosine(settings: Settings) -> None:
     config = settings(**{"train.updates": 5, "train.lr": 1e-3, "train.lr_final": 1e-5})
-    found = [learning_rate(config, update) for update in range(5)]
+    found = [learning_rate(config.train, update) for update in range(5)]
     middle = (1e-3 + 1e-5) / 2
     quarter = 1e-5 + 0.5 * (1e-3 - 1e-5) * (1 + math.sqrt(0.5))
     assert found == pytest.approx([1e-3, quarter, middle, 1e-3 + 1e-5 - quarter, 1e-5])
-    assert learning_rate(settings(**{"train.updates": 1, "train.lr": 1e-3}), 0) == pytest.approx(1e-3)
+    assert learning_rate(settings(**{"train.updates": 1, "train.lr": 1e-3}).train, 0) == pytest.approx(1e-3)
 
 
 def test_the_cloning_weight_anneals_to_nothing(settings: Settings) -> None:
-    fading = settings(**{"guidance.weight": 2.0, "guidance.anneal_updates": 4})
-    assert [cloning_weight(fading, update) for update in range(6)] == pytest.approx([2.0, 1.5, 1.0, 0.5, 0.0, 0.0])
-    assert [cloning_weight(settings(**{"guidance.weight": 2.0}), u) for u in (0, 99)] == [2.0, 2.0]
+    fading = ThoughtCloning(settings(**{"guidance.weight": 2.0, "guidance.anneal_updates": 4}).guidance, None, None)
+    assert [fading.weight(update) for update in range(6)] == pytest.approx([2.0, 1.5, 1.0, 0.5, 0.0, 0.0])
+    lasting = ThoughtCloning(settings(**{"guidance.weight": 2.0}).guidance, None, None)
+    assert [lasting.weight(update) for update in (0, 99)] == [2.0, 2.0]
 
 
 def test_the_value_head_has_its_own_learning_rate(settings: Settings, make_policy: MakePolicy) -> None:
     policy, config = make_policy(), settings(**{"train.lr": 1e-4, "train.value_lr": 2e-3, "policy.freeze_vision": True})
-    optimizer = make_optimizer(policy, config)
+    optimizer = make_optimizer(policy, config.train)
     assert [group["scale"] for group in optimizer.param_groups] == pytest.approx([1.0, 20.0])
     body, head = ({id(p) for p in group["params"]} for group in optimizer.param_groups)
     assert head == {id(p) for p in policy.network.value_head.parameters()}
@@ -245,13 +87,13 @@ class Bench:
             )
             for i, turn in enumerate(turns)
         ]
-        self.rollout = Rollout([self.turns[:6], self.turns[6:]])
+        self.rollout = cut([self.turns[:6], self.turns[6:]])
         self.buffer = ThoughtBuffer()
         for i in range(lessons):
             tokens = policy.encode_reply(texts[-1 - i])
             weights = [1.0] * len(tokens)
             weights[-3] = 0.0
-            self.buffer.add([Lesson(prompts[i], tokens, tuple(weights))])
+            self.buffer.add([Sample(prompts[i], tokens, {"cloning": tuple(weights)})])
         self.start = copy.deepcopy(policy.network.state_dict())
 
     def learn(
@@ -259,10 +101,19 @@ class Bench:
     ) -> tuple[dict[str, float], dict[str, Tensor]]:
         """One update from the start: what is logged, and the weights after it."""
         self.policy.network.load_state_dict(self.start)
-        optimizer = optimizer(self.policy) if optimizer else make_optimizer(self.policy, config)
+        optimizer = optimizer(self.policy) if optimizer else make_optimizer(self.policy, config.train)
         rng = np.random.default_rng(7)
-        logged = learn(self.rollout, self.buffer, self.policy, optimizer, config, update, Accelerator(), rng)
-        return logged, {k: v.clone() for k, v in self.policy.network.state_dict().items()}
+        learnt = self.learnt(config, optimizer, update, rng)
+        metrics = {**learnt.metrics, **self.algorithm.metrics()}
+        del metrics["seconds/learn"]
+        return metrics, {k: v.clone() for k, v in self.policy.network.state_dict().items()}
+
+    def learnt(self, config: Config, optimizer: Any, update: int, rng: np.random.Generator) -> Learnt:
+        """One update of PPO and cloning from wherever the weights are."""
+        self.algorithm = PPO(config, None, self.policy)
+        self.algorithm.cloning.buffer = self.buffer
+        samples = self.algorithm.samples(self.rollout, update)
+        return learn(samples, self.algorithm, self.policy, optimizer, config.train, Accelerator(), rng)
 
     def gradient(self, config: Config) -> dict[str, Tensor]:
         """The gradient of one whole step: what plain descent with rate 1 subtracts."""
@@ -330,25 +181,25 @@ def test_the_gradient_is_that_of_a_loss_written_out(bench: Bench, settings: Sett
     """One step's gradient against autograd on the formulas, sample by sample, without padding or batching."""
     config = settings(**{**WHOLE, "ppo.thought_weight": 0.3, "ppo.value_clip": 0.2})
     found = bench.gradient(config)
-    policy, batch = bench.policy, batch_of(bench.rollout, bench.policy, config)
+    policy, samples = bench.policy, PPO(config, None, bench.policy).samples(bench.rollout, 0)
     policy.network.load_state_dict(bench.start)
     policy.network.zero_grad()
-    lessons = bench.buffer.sample(12, after_permutation(12))
+    lessons = bench.buffer.draw(12, after_permutation(12))
     total = torch.zeros(())
     for i, turn in enumerate(bench.turns):
         scores = policy.score([turn.prompt], [turn.reply.tokens])
-        weights = torch.tensor(token_weights(turn, policy, config))
+        weights = torch.tensor(samples[i].weights["policy"])
         log_ratio = (weights * (scores.logprobs[0] - torch.tensor(turn.reply.logprobs))).sum()
-        ratio, advantage = log_ratio.exp(), batch.advantages[i]
+        ratio, advantage = log_ratio.exp(), samples[i].advantage
         gain = torch.min(ratio * advantage, ratio.clamp(0.8, 1.2) * advantage)
-        value, old, wanted = scores.values[0], turn.reply.value, batch.returns[i]
+        value, old, wanted = scores.values[0], turn.reply.value, samples[i].target
         near = old + (value - old).clamp(-0.2, 0.2)
         worse = torch.max((value - wanted) ** 2, (near - wanted) ** 2)
         total = total - gain / 12 + 0.5 * worse / 12
-    tokens = sum(sum(lesson.weights) for lesson in lessons)
+    tokens = sum(sum(lesson.weights["cloning"]) for lesson in lessons)
     for lesson in lessons:
         logprobs = policy.score([lesson.prompt], [lesson.tokens], temperatures=[1.0]).logprobs[0]
-        total = total - (torch.tensor(lesson.weights) * logprobs).sum() / tokens
+        total = total - (torch.tensor(lesson.weights["cloning"]) * logprobs).sum() / tokens
     total.backward()
     wanted = {n: p.grad for n, p in policy.network.named_parameters() if p.grad is not None}
     assert len(wanted) > 50
@@ -377,7 +228,8 @@ def test_lessons_do_not_dilute_ppo(bench: Bench, settings: Settings) -> None:
 
 def test_the_masked_action_of_a_lesson_teaches_nothing(bench: Bench, settings: Settings) -> None:
     config = settings(**WHOLE, **{"ppo.policy_weight": 0.0, "ppo.value_weight": 0.0})
-    bench.buffer.lessons = [replace(one, weights=(0.0,) * len(one.tokens)) for one in bench.buffer.lessons]
+    zero = [replace(one, weights={"cloning": (0.0,) * len(one.tokens)}) for one in bench.buffer.samples]
+    bench.buffer.samples = zero
     assert size(bench.gradient(config)) == 0.0
 
 
@@ -386,7 +238,7 @@ def test_sft_only_leaves_ppo_out(bench: Bench, settings: Settings) -> None:
     config = replace(config, policy=replace(config.policy, model=bench.policy.config.model))
     before = bench.gradient(config)
     bench.turns = [replace(turn, reward=turn.reward * -50) for turn in bench.turns]
-    bench.rollout = Rollout([bench.turns[:6], bench.turns[6:]])
+    bench.rollout = cut([bench.turns[:6], bench.turns[6:]])
     assert close(bench.gradient(config), before), "rewards change nothing"
     assert size(before) > 0.05
     assert not any(bool(g.any()) for n, g in before.items() if n.startswith("value_head"))
@@ -420,16 +272,16 @@ def test_what_is_logged(bench: Bench, settings: Settings) -> None:
         max(abs(float(a) - b) for a, b in zip(scores[i], turn.reply.logprobs, strict=False))
         for i, turn in enumerate(bench.turns)
     ]
-    assert 0 < logged["update/sampling_gap"] <= max(gaps) + 1e-4
+    assert 0 < logged["update/logprob_mismatch"] <= max(gaps) + 1e-4
     assert logged["update/learning_rate"] == 1e-3
     assert logged["update/lessons"] == 6.0
-    assert 0 <= logged["update/clip_share"] <= 1
+    assert 0 <= logged["update/clip_frac"] <= 1
     assert logged["update/grad_norm"] > 0
     assert logged["update/explained_variance"] < 1
     assert all(math.isfinite(value) for value in logged.values())
 
 
-def test_an_honest_rollout_has_no_sampling_gap(
+def test_an_honest_rollout_has_no_logprob_mismatch(
     settings: Settings, make_policy: MakePolicy, prompts: list[Prompt]
 ) -> None:
     policy = make_policy(**{"policy.freeze_vision": False})
@@ -439,16 +291,17 @@ def test_an_honest_rollout_has_no_sampling_gap(
         for i, (p, r) in enumerate(zip(prompts, replies, strict=True))
     ]
     config = settings(**{"train.minibatch": 4, "train.lr": 1e-3, "guidance.weight": 0.0})
+    algorithm = PPO(config, None, policy)
+    samples, optimizer = algorithm.samples(cut([turns]), 0), make_optimizer(policy, config.train)
     logged = learn(
-        Rollout([turns]), ThoughtBuffer(), policy, make_optimizer(policy, config), config, 0, Accelerator(),
-        np.random.default_rng(0),
-    )  # fmt: skip
-    assert logged["update/sampling_gap"] < 1e-4
+        samples, algorithm, policy, optimizer, config.train, Accelerator(), np.random.default_rng(0)
+    ).metrics
+    assert logged["update/logprob_mismatch"] < 1e-4
 
 
 def test_the_learning_rate_reaches_both_groups(bench: Bench, settings: Settings) -> None:
     config = settings(**{**WHOLE, "train.lr": 1e-3, "train.lr_final": 1e-4, "train.value_lr": 1e-2, "train.updates": 3})
-    optimizer = make_optimizer(bench.policy, config)
+    optimizer = make_optimizer(bench.policy, config.train)
     bench.learn(config, lambda _: optimizer, update=2)
     assert [group["lr"] for group in optimizer.param_groups] == pytest.approx([1e-4, 1e-3])
 
@@ -456,8 +309,9 @@ def test_the_learning_rate_reaches_both_groups(bench: Bench, settings: Settings)
 # -- divergence ---------------------------------------------------------------------------------------------------
 def test_a_policy_loss_that_is_not_a_number_is_named_and_no_step_taken(bench: Bench, settings: Settings) -> None:
     first = bench.turns[0]
-    turns = [replace(first, reply=replace(first.reply, logprobs=(math.nan,) * 99)), *bench.turns[1:]]
-    bench.rollout = Rollout([turns[:6], turns[6:]])
+    broken = replace(first.reply, logprobs=(math.nan,) * len(first.reply.tokens))
+    turns = [replace(first, reply=broken), *bench.turns[1:]]
+    bench.rollout = cut([turns[:6], turns[6:]])
     with pytest.raises(DivergenceError, match=r"the policy loss became nan.*train\.lr"):
         bench.learn(settings(**WHOLE), descent)
     now = bench.policy.network.state_dict()
@@ -472,8 +326,8 @@ def test_a_value_loss_that_is_not_a_number_is_named(bench: Bench, settings: Sett
 
 def test_a_cloning_loss_that_is_not_a_number_is_named(bench: Bench, settings: Settings) -> None:
     """A lesson that asks for a token the policy can never write has probability 0."""
-    one = bench.buffer.lessons[0]
-    bench.buffer.lessons = [replace(one, tokens=(bench.policy.tokenizer.bos_token_id, *one.tokens[1:]))]
+    one = bench.buffer.samples[0]
+    bench.buffer.samples = [replace(one, tokens=(bench.policy.tokenizer.bos_token_id, *one.tokens[1:]))]
     with pytest.raises(DivergenceError, match="the cloning loss became inf"):
         bench.learn(settings(**WHOLE), descent)
 
@@ -490,15 +344,14 @@ def test_a_gradient_that_is_not_a_number_is_named(bench: Bench, settings: Settin
 
 def test_the_last_pass_over_each_turn_is_told(bench: Bench, settings: Settings) -> None:
     config = settings(**{**WHOLE, "train.epochs": 2, "train.minibatch": 4, "train.accumulation": 3})
-    scored: list[list[float]] = []
     bench.policy.network.load_state_dict(bench.start)
     optimizer = descent(bench.policy)
     once = settings(**{**WHOLE, "train.minibatch": 4, "train.accumulation": 3})
     rng = np.random.default_rng(7)
-    learn(bench.rollout, bench.buffer, bench.policy, optimizer, config, 0, Accelerator(), rng, scored)
+    scored = bench.learnt(config, optimizer, 0, rng).logprobs
     bench.policy.network.load_state_dict(bench.start)
     rng = np.random.default_rng(7)
-    learn(bench.rollout, bench.buffer, bench.policy, optimizer, once, 0, Accelerator(), rng)
+    bench.learnt(once, optimizer, 0, rng)
     # One step an epoch: the second pass sees the weights that the first epoch left.
     with torch.no_grad():
         after = bench.policy.score([t.prompt for t in bench.turns], [t.reply.tokens for t in bench.turns]).logprobs

@@ -1,0 +1,155 @@
+"""Environments side by side, each with the episode it is in; used by training, evaluation and play alike."""
+
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import gymnasium
+import numpy as np
+
+from gtr.config import Config
+from gtr.errors import GtrError, TaskError
+from gtr.guidance.corrector import Case
+from gtr.tasks.task import Task
+from gtr.types import Ending, Observation, Parsed, Prompt, Reply, ReplyStatus, Truth, Turn
+
+MAX_ABORTS = 10
+"""Broken episodes in a row, in one environment, after which the run stops instead of spinning."""
+log = logging.getLogger(__name__)
+
+
+@dataclass
+class EnvState:
+    """One environment and where its current episode stands."""
+
+    index: int
+    env: gymnasium.Env[Any, Any]
+    episode: int = -1
+    turn: int = 0
+    start: dict[str, Any] = field(default_factory=dict)
+    """Arguments of the reset that began this episode."""
+    played: list[Any] = field(default_factory=list)
+    """Environment actions since then: with `start` they reproduce the state exactly."""
+    aborts: int = 0
+    observation: Observation = field(init=False)
+    truth: Truth = field(init=False)
+    prompt: Prompt = field(init=False)
+    progress: float | None = None
+
+
+class VecEnv:
+    """Environments side by side, played one reply at a time. Used for training and for evaluation alike."""
+
+    def __init__(self, task: Task, count: int, config: Config) -> None:
+        self.task = task
+        self.config = config
+        self.max_turns = config.task.max_turns or task.max_turns
+        self.states = [EnvState(i, task.make_env()) for i in range(count)]
+
+    def begin(
+        self, state: EnvState, start: dict[str, Any], episode: int, played: Sequence[Any] = (), turn: int = 0
+    ) -> None:
+        """Starts an episode, replaying `played` actions if it had gone on already."""
+        try:
+            image, info = state.env.reset(**start)
+            for action in played:
+                image, _, _, _, info = state.env.step(action)
+        except GtrError:
+            raise
+        except Exception as error:
+            raise TaskError(
+                f"the environment of task '{self.task.name}' cannot begin an episode: {error!r}. Run it by itself: "
+                f"task.make_env().reset(**{start!r})"
+            ) from error
+        state.start, state.played, state.episode, state.turn = start, list(played), episode, turn
+        self._see(state, image, info)
+
+    def _see(self, state: EnvState, image: Any, info: Mapping[str, Any]) -> None:
+        state.observation = self.task.observe(np.asarray(image, dtype=np.uint8), info)
+        state.truth = self.task.truth(info)
+        state.progress = self.task.progress(info)
+        state.prompt = Prompt(state.observation.image, self.task.prompt(state.observation))
+
+    def play(self, state: EnvState, reply: Reply, parsed: Parsed, rng: np.random.Generator) -> Turn:
+        """Plays one reply; `state` then shows what comes next, or the last state of an episode that ended."""
+        action = self._action(parsed, state.observation, rng)
+        turn = self._turn(state, reply, parsed)
+        state.turn += 1
+        if action is not None:
+            turn = self._step(state, turn, action)
+        if turn.ending is Ending.RUNNING and state.turn >= self.max_turns:
+            turn = replace(turn, ending=Ending.TRUNCATED)
+        return replace(turn, progress=state.progress)
+
+    def unanswered(self, state: EnvState) -> Turn:
+        """The last turn of an episode in which no reply came: neither success nor failure."""
+        turn = self._turn(state, Reply("", (), (), False), Parsed(ReplyStatus.EMPTY))
+        return replace(turn, reward=0.0, ending=Ending.ABORTED)
+
+    def _turn(self, state: EnvState, reply: Reply, parsed: Parsed) -> Turn:
+        """A turn before its action is played."""
+        observation = state.observation
+        return Turn(
+            env=state.index,
+            episode=state.episode,
+            index=state.turn,
+            prompt=state.prompt,
+            truth=state.truth,
+            reply=reply,
+            parsed=parsed,
+            legal=parsed.action is not None and self.task.to_env(parsed.action, observation) is not None,
+            reward=self.config.task.illegal_reward,
+            ending=Ending.RUNNING,
+            implied=self.task.implied_action(parsed, observation) if parsed.status is ReplyStatus.COMPLETE else None,
+        )
+
+    def _action(self, parsed: Parsed, observation: Observation, rng: np.random.Generator) -> Any | None:
+        action = None if parsed.action is None else self.task.to_env(parsed.action, observation)
+        if action is None and self.config.task.illegal == "random":
+            words = list(self.task.actions(observation))
+            action = self.task.to_env(words[int(rng.integers(len(words)))], observation) if words else None
+        if action is None and parsed.action is not None:
+            action = self.task.refused(parsed.action)
+        return action
+
+    def _step(self, state: EnvState, turn: Turn, action: Any) -> Turn:
+        try:
+            image, reward, terminated, truncated, info = state.env.step(action)
+        except Exception as error:
+            return self._abort(state, turn, error)
+        state.aborts = 0
+        state.played.append(action)
+        self._see(state, image, info)
+        reward = float(reward)
+        ending = Ending.TERMINATED if terminated else Ending.TRUNCATED if truncated else Ending.RUNNING
+        won = ending is not Ending.RUNNING and self.task.success(reward, info)
+        return replace(turn, reward=reward, ending=ending, success=won)
+
+    def _abort(self, state: EnvState, turn: Turn, error: Exception) -> Turn:
+        """An environment that broke ends its episode; the run goes on unless it does nothing but break."""
+        state.aborts += 1
+        log.warning("environment %d broke in episode %d and is restarted: %r", state.index, state.episode, error)
+        if state.aborts >= MAX_ABORTS:
+            raise TaskError(
+                f"the environment of task '{self.task.name}' broke {state.aborts} times in a row; the last error was "
+                f"{error!r}. Run it by itself: task.make_env().reset(seed=0) and step()"
+            ) from error
+        state.env.close()
+        state.env = self.task.make_env()
+        return replace(turn, reward=0.0, ending=Ending.ABORTED)
+
+    def close(self) -> None:
+        """Closes all environments."""
+        for state in self.states:
+            state.env.close()
+
+
+def case_of(state: EnvState, text: str, parsed: Parsed) -> Case:
+    """What a corrector is asked about a reply that is to be played in an environment."""
+    return Case(state.index, state.episode, state.turn, state.prompt, state.observation, state.truth, text, parsed)
+
+
+def numbers(seed: int, rank: int, env: int, episode: int, draw: int) -> np.random.Generator:
+    """Random numbers for one purpose in one episode: draw 0 is its start, the others its turns from 1 on."""
+    return np.random.default_rng([seed, rank, env, episode, draw])

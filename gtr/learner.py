@@ -1,0 +1,271 @@
+"""The learner: one optimiser loop for every algorithm. It knows samples, weights and losses, and no method.
+
+    samples -> minibatches, beside each as many as the algorithm draws -> one forward pass -> losses -> one step
+
+Each loss is normalised by its own count over the whole optimiser step and over all processes, so neither the split
+into forward passes nor the number of processes changes the gradient.
+"""
+
+import math
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from accelerate import Accelerator
+from accelerate.utils import gather_object
+from numpy.typing import NDArray
+from torch import Tensor
+
+from gtr.algo.base import Algorithm, Term
+from gtr.config import TrainConfig
+from gtr.errors import DivergenceError
+from gtr.losses import LOSSES, Rows
+from gtr.losses.ppo import explained_variance
+from gtr.policy.network import Scores
+from gtr.policy.policy import Policy
+from gtr.types import Sample
+
+Order = NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Learnt:
+    """What one update did."""
+
+    metrics: Mapping[str, float]
+    logprobs: Sequence[Sequence[float]]
+    """By sample, the log-probability of each of its tokens in the last pass over it."""
+
+
+def learning_rate(train: TrainConfig, update: int) -> float:
+    """Cosine from `lr` at update 0 to `lr_final` at the last one (reference code)."""
+    progress = update / max(1, train.updates - 1)
+    return train.lr_final + 0.5 * (train.lr - train.lr_final) * (1 + math.cos(math.pi * min(1.0, progress)))
+
+
+def make_optimizer(policy: Policy, train: TrainConfig) -> torch.optim.Optimizer:
+    """AdamW over all trainable weights (Adam when weight_decay is 0, as in the reference code)."""
+    value_scale = (train.value_lr or train.lr) / train.lr
+    groups = [
+        {"params": [p for p in module.parameters() if p.requires_grad], "scale": scale}
+        for module, scale in ((policy.network.model, 1.0), (policy.network.value_head, value_scale))
+    ]
+    return torch.optim.AdamW(
+        groups, lr=train.lr, betas=train.adam_betas, eps=train.adam_eps, weight_decay=train.weight_decay
+    )
+
+
+def learn(
+    samples: Sequence[Sample],
+    algorithm: Algorithm,
+    policy: Policy,
+    optimizer: torch.optim.Optimizer,
+    train: TrainConfig,
+    accelerator: Accelerator,
+    rng: np.random.Generator,
+) -> Learnt:
+    """Runs all epochs of the update that `algorithm` has made these samples for.
+
+    Raises:
+        DivergenceError: a loss or the gradient is not finite, and no step was taken with it; or the weights are not.
+    """
+    started = time.perf_counter()
+    rate = learning_rate(train, algorithm.update)
+    for group in optimizer.param_groups:
+        group["lr"] = rate * group["scale"]
+    policy.network.learning()
+    rows = _as_many_everywhere(samples)
+    learner = _Learner(rows, algorithm, policy, optimizer, train, accelerator)
+    for _ in range(train.epochs):
+        for chosen in _chunks(rng.permutation(len(rows)), train.minibatch * train.accumulation):
+            learner.step(chosen, rng)
+    if not all(bool(torch.isfinite(p).all()) for p in policy.network.parameters() if p.requires_grad):
+        raise DivergenceError("weights are no longer finite after this update; lower train.lr, or raise train.adam_eps")
+    metrics = {
+        **learner.means(),
+        **_critic(samples),
+        "update/learning_rate": rate,
+        "update/logprob_mismatch": learner.mismatch,
+        "seconds/learn": time.perf_counter() - started,
+    }
+    return Learnt(metrics, [row.tolist() for row in learner.logprobs[: len(samples)]])
+
+
+def _as_many_everywhere(samples: Sequence[Sample]) -> list[Sample]:
+    """Samples filled up with rows of no weight to as many as the process with the most has: all step together."""
+    most = max(gather_object([len(samples)]))
+    return [*samples, *[replace(samples[0], weights={}, old=(), target=None)] * (most - len(samples))]
+
+
+def _critic(samples: Sequence[Sample]) -> dict[str, float]:
+    judged = [(sample.value, sample.target) for sample in samples if sample.target is not None]
+    if not judged:
+        return {}
+    values, targets = (torch.tensor(column) for column in zip(*judged, strict=True))
+    return {"update/explained_variance": explained_variance(values, targets)}
+
+
+def _chunks(order: Order, size: int) -> Iterator[Order]:
+    for start in range(0, len(order), size):
+        yield order[start : start + size]
+
+
+class _Learner:
+    """What one update's optimiser steps share."""
+
+    def __init__(
+        self,
+        samples: Sequence[Sample],
+        algorithm: Algorithm,
+        policy: Policy,
+        optimizer: torch.optim.Optimizer,
+        train: TrainConfig,
+        accelerator: Accelerator,
+    ) -> None:
+        self.samples, self.algorithm, self.policy, self.optimizer = samples, algorithm, policy, optimizer
+        self.train, self.accelerator, self.terms = train, accelerator, algorithm.losses()
+        self.mismatch = 0.0
+        """Largest difference between sampled and scored log-probabilities before the first step, in nats."""
+        self.logprobs = [torch.zeros(len(sample.tokens)) for sample in samples]
+        self._steps, self._sums = 0, dict.fromkeys((f"loss/{name}" for name in self.terms), 0.0)
+
+    def means(self) -> dict[str, float]:
+        """Every loss and its metrics, as means over the optimiser steps."""
+        return {name: total / max(1, self._steps) for name, total in self._sums.items()}
+
+    def step(self, chosen: Order, rng: np.random.Generator) -> None:
+        """One optimiser step over the samples `chosen` and those drawn beside, in forward passes of `minibatch`."""
+        beside = list(self.algorithm.beside(len(chosen), rng))
+        norms = self._normalisers([*(self.samples[i] for i in chosen), *beside])
+        if not any(norms.values()):
+            return
+        size = self.train.minibatch
+        parts = list(_chunks(chosen, size))
+        self.optimizer.zero_grad(set_to_none=True)
+        for i, part in enumerate(parts):
+            with self._sync(i == len(parts) - 1):
+                self._backward(part, beside[i * size : i * size + len(part)], norms)
+        self._descend()
+
+    def _sync(self, last: bool) -> AbstractContextManager[None]:
+        """Processes exchange gradients once per optimiser step, in its last backward pass."""
+        context: AbstractContextManager[None] = nullcontext() if last else self.accelerator.no_sync(self.policy.scorer)
+        return context
+
+    def _normalisers(self, samples: Sequence[Sample]) -> Mapping[str, float]:
+        """Counts over the whole step, averaged over processes because their gradients are averaged too."""
+        counts = [LOSSES[name].count(_weights(name, samples), **term.options) for name, term in self.terms.items()]
+        together = self.accelerator.reduce(torch.tensor(counts, device=self.policy.device), reduction="mean")
+        return dict(zip(self.terms, together.tolist(), strict=True))
+
+    def _backward(self, part: Order, beside: Sequence[Sample], norms: Mapping[str, float]) -> None:
+        """One forward and backward pass over some samples and some of those beside, together."""
+        samples = [*(self.samples[i] for i in part), *beside]
+        scores = self.policy.score(
+            [sample.prompt for sample in samples],
+            [sample.tokens for sample in samples],
+            self.terms["entropy"].weight > 0 if "entropy" in self.terms else False,
+            [sample.temperature for sample in samples],
+            self.algorithm.value_gradient,
+        )
+        self._note(part, scores)
+        losses = {name: self._loss(name, term, samples, scores, norms[name]) for name, term in self.terms.items()}
+        self.accelerator.backward(sum(losses.values(), torch.zeros((), device=scores.logprobs.device)))
+
+    def _note(self, part: Order, scores: Scores) -> None:
+        """Keeps each sample's log-probabilities and, before the first step, how far they are from the sampled ones."""
+        for row, i in enumerate(part):
+            sample = self.samples[i]
+            now = scores.logprobs[row, : len(sample.tokens)].detach().cpu()
+            self.logprobs[i] = now
+            if self._steps == 0 and sample.old:
+                self.mismatch = max(self.mismatch, float((now - torch.tensor(sample.old)).abs().max()))
+
+    def _loss(self, name: str, term: Term, samples: Sequence[Sample], scores: Scores, normaliser: float) -> Tensor:
+        seen = [i for i, sample in enumerate(samples) if _sees(name, sample)]
+        if not seen:
+            return torch.zeros((), device=scores.logprobs.device)
+        loss, metrics = LOSSES[name].loss(_rows(name, samples, seen, scores), normaliser, **term.options)
+        weighted = term.weight * loss
+        self._check(name, weighted)
+        self._add(f"loss/{name}", weighted.detach())
+        for metric, value in metrics.items():
+            self._add(f"update/{metric}", value)
+        return weighted
+
+    def _add(self, name: str, value: Tensor | float) -> None:
+        self._sums[name] = self._sums.get(name, 0.0) + float(value)
+
+    def _check(self, name: str, loss: Tensor) -> None:
+        if not bool(torch.isfinite(loss)):
+            raise DivergenceError(
+                f"the {name} loss became {loss.item()} at optimiser step {self._steps} of this update; "
+                "lower train.lr or train.grad_norm, or raise train.adam_eps"
+            )
+
+    def _descend(self) -> None:
+        # Clipped apart: the critic's gradient is often the larger by far and would scale the policy's away.
+        norms = [
+            torch.as_tensor(self.accelerator.clip_grad_norm_(group["params"], self.train.grad_norm))
+            for group in self.optimizer.param_groups
+        ]
+        if not all(bool(torch.isfinite(norm)) for norm in norms):
+            raise DivergenceError(
+                f"the gradient's norms became {[float(norm) for norm in norms]} (model, value head) at optimiser step "
+                f"{self._steps} of this update though every loss was finite; lower train.lr, or set "
+                "policy.dtype to float32"
+            )
+        self.optimizer.step()
+        self._add("update/grad_norm", norms[0])
+        self._steps += 1
+
+
+def _sees(name: str, sample: Sample) -> bool:
+    return sample.target is not None if name == "value" else name in sample.weights
+
+
+def _weights(name: str, samples: Sequence[Sample]) -> Tensor:
+    """(row, token) the weights of the samples that a loss sees."""
+    rows = [sample.weights.get(name, ()) for sample in samples if _sees(name, sample)]
+    return _padded(rows) if rows else torch.zeros(0, 1)
+
+
+def _rows(name: str, samples: Sequence[Sample], seen: Sequence[int], scores: Scores) -> Rows:
+    """What a loss sees of a forward pass: tensors of the samples `seen`, as long as the longest of them."""
+    chosen = [samples[i] for i in seen]
+    length = max(len(sample.tokens) for sample in chosen)
+    device = scores.logprobs.device
+    rows = slice(seen[0], seen[-1] + 1) if seen[-1] - seen[0] + 1 == len(seen) else torch.tensor(seen, device=device)
+
+    def padded(values: Sequence[Sequence[float]]) -> Tensor:
+        return _padded(values, length).to(device)
+
+    per_token = any(isinstance(sample.advantage, tuple) for sample in chosen)
+    return Rows(
+        weights=padded([sample.weights.get(name, ()) for sample in chosen]),
+        new=scores.logprobs[rows, :length],
+        old=padded([sample.old for sample in chosen]),
+        reference=padded([sample.reference for sample in chosen]),
+        entropy=scores.entropy[rows, :length],
+        advantages=padded([_per_token(s) for s in chosen]) if per_token else _column(chosen, "advantage", device),
+        values=scores.values[rows],
+        old_values=_column(chosen, "value", device),
+        targets=_column(chosen, "target", device) if name == "value" else torch.zeros(len(chosen), device=device),
+    )
+
+
+def _column(samples: Sequence[Sample], name: str, device: torch.device) -> Tensor:
+    return torch.tensor([getattr(sample, name) for sample in samples], dtype=torch.float32, device=device)
+
+
+def _per_token(sample: Sample) -> Sequence[float]:
+    one = sample.advantage
+    return one if isinstance(one, tuple) else (one,) * len(sample.tokens)
+
+
+def _padded(rows: Sequence[Sequence[float]], length: int | None = None) -> Tensor:
+    longest = length or max(1, *(len(row) for row in rows))
+    return torch.tensor([[*row, *[0.0] * (longest - len(row))] for row in rows], dtype=torch.float32)
