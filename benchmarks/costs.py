@@ -23,10 +23,10 @@ from chat_server import Server  # type: ignore[import-not-found]
 
 from gtr import tasks
 from gtr.config import Config
+from gtr.config.presets import build
 from gtr.guidance import make_corrector
+from gtr.guidance.benchmark import benchmark_cases
 from gtr.guidance.chat.prices import PRICES
-from gtr.guidance.trial import samples
-from gtr.presets import TASKS, build
 
 FRAME = 3
 """Tokens that set a message apart from the next, and begin the answer (OpenAI's cookbook)."""
@@ -84,7 +84,7 @@ def parts(message: dict[str, Any]) -> list[Any]:
 def measured(config: Config, thoughts: int) -> Turn:
     """The average over right and wrong thoughts."""
     task = tasks.load(config.task)
-    put = samples(task, thoughts, 0)
+    put = benchmark_cases(task, thoughts, 0)
     with Counting(task) as server:
         for sample in put:
             server.show(sample.case.prompt.image, sample.case.truth)
@@ -102,7 +102,7 @@ def measured(config: Config, thoughts: int) -> Turn:
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--thoughts", type=int, default=8)
-    parser.add_argument("--tasks", nargs="+", default=[name for name in TASKS if name != "alfworld"])
+    parser.add_argument("--tasks", nargs="+", default=[name for name, row in tasks.TASKS.items() if not row.extra])
     chosen = parser.parse_args()
     os.environ["OPENAI_API_KEY"] = "none"
     models = list(PICTURES)
@@ -110,7 +110,7 @@ def main() -> None:
     print("|" + "---|" * (len(models) + 6))
     for name in chosen.tasks:
         config = build("gtr", name, "7b")
-        offered = bool(tasks.load(config.task).briefing().tools)
+        offered = bool(tasks.load(config.task).corrector_spec().tools)
         for tools in ("call", "off") if offered else ("off",):
             corrector = replace(config.corrector, structured="json_schema", tools=tools)
             guidance = replace(config.guidance, corrector="chat")

@@ -19,7 +19,6 @@ from pathlib import Path
 import numpy as np
 
 from gtr import tasks
-from gtr.config import TaskConfig
 
 MAKE = (sys.executable, "-m", "gtr.tasks.alfworld.generate")
 CALM = ("help", "inventory", "look")
@@ -49,7 +48,7 @@ def rate(steps: int, clock: float, processor: float) -> tuple[float, float]:
 
 def gtr_rate(envs: int, steps: int) -> tuple[float, float]:
     """gtr's environments side by side, with pictures and thoughts."""
-    task = tasks.load(TaskConfig(name="alfworld", options={"workers": "off", "limit": "1000", "repeats": "1000"}))
+    task = tasks.load(tasks.settings("alfworld", workers=False, limit=1000, repeats=1000))
     made, rng = [task.make_env() for _ in range(envs)], np.random.default_rng(0)
     infos = [env.reset(options={"game": n})[1] for n, env in enumerate(made)]
     clock, processor = time.perf_counter(), time.process_time()

@@ -28,11 +28,11 @@ from chat_server import Server, pictures, pixels  # type: ignore[import-not-foun
 
 from gtr import tasks
 from gtr.config import Config, TaskConfig
+from gtr.config.presets import build
 from gtr.envs import VecEnv
 from gtr.guidance import make_corrector
 from gtr.policy import tiny
 from gtr.policy.policy import load_policy
-from gtr.presets import build
 from gtr.rollout import Collector
 from gtr.sft import expert_examples
 from gtr.types import Prompt, Reply
@@ -91,7 +91,7 @@ def serve(task: TaskConfig, delay: float, pipe: Any) -> None:
 
 def tiny_agent(config: Config, folder: Path) -> Any:
     """A tiny model with random weights: it writes nonsense up to the token limit, at the speed of a trained one."""
-    examples = expert_examples(tasks.load(config.task), config, 60, np.random.default_rng(0))
+    examples = expert_examples(tasks.load(config.task), 60, np.random.default_rng(0))
     texts = [text for one in examples for text in (one.reply, one.prompt.text)]
     return load_policy(tiny.build("tiny-llava", texts, config.task.image_size, 0, folder), config.policy, 0)
 

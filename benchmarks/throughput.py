@@ -28,12 +28,12 @@ from rich.table import Table
 from gtr import tasks
 from gtr.algo.ppo import PPO
 from gtr.config import Config, TrainConfig
+from gtr.config.presets import build
 from gtr.guidance import make_corrector
 from gtr.learner import learn, make_optimizer
 from gtr.losses.cloning import cloning_loss
 from gtr.losses.ppo import ppo_loss, value_loss
 from gtr.policy.policy import Policy, load_policy
-from gtr.presets import build
 from gtr.rollout import Collector
 from gtr.sft import initialise
 from gtr.types import Rollout, Sample

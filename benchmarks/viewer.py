@@ -24,7 +24,7 @@ from playwright.sync_api import Page, sync_playwright
 
 from gtr import tasks
 from gtr.config import ReportConfig
-from gtr.presets import build
+from gtr.config.presets import build
 from gtr.report import RunFolder
 from gtr.report.transcript import Trace
 from gtr.tasks.reply import parse, write
@@ -99,7 +99,7 @@ def _turn(
     thought = {**expert.thought, "cards": [1, 2, 3, 4]} if wrong else expert.thought
     text = write(thought, expert.action)
     tokens = tuple(range(len(text) // 3 + 1))
-    verdict = Verdict(Judgement.WRONG if wrong else Judgement.RIGHT, expert.thought if wrong else None)
+    verdict = Verdict(Judgement.INCORRECT if wrong else Judgement.CORRECT, expert.thought if wrong else None)
     won = last and not wrong
     return Turn(
         *(env, episode, index, prompt, truth),

@@ -74,5 +74,5 @@ class DotsTask(Task):
     def implied_action(self, parsed, observation):
         return announced(parsed.fields.get("thoughts"), ANSWERS)
 
-    def reading(self, truth):
+    def visual_labels(self, truth):
         return (truth.state["Dots"],)

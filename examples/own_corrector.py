@@ -1,21 +1,24 @@
-"""A corrector of one's own for NumberLine: does the move follow from the numbers? Run: python examples/own_corrector.py
+"""A corrector of one's own for NumberLine: does the move follow from the numbers? Train with it by its path:
 
-A corrector sees cases and returns one future per case; what it knows and how slowly it answers is its own affair.
+    gtr train gtr --task numberline --guidance.corrector examples/own_corrector.py:OwnCorrector
+    python examples/own_corrector.py      # how good is it?
+
+It is built with the run's settings and the task, sees cases and returns one future per case; what it knows and how
+slowly it answers is its own affair.
 """
 
 from concurrent.futures import ThreadPoolExecutor
 
-from gtr import tasks
-from gtr.config import TaskConfig
+from gtr import preset, tasks
+from gtr.guidance.benchmark import benchmark, benchmark_cases
 from gtr.guidance.corrector import Case, Corrector
-from gtr.guidance.trial import samples, trial
 from gtr.types import Judgement, ReplyStatus, Verdict
 
 
 class OwnCorrector(Corrector):
     """It does not look at the picture, so it catches wrong moves and lets misread numbers pass."""
 
-    def __init__(self):
+    def __init__(self, config, task):
         self._pool = ThreadPoolExecutor(4)
 
     def judge(self, cases):
@@ -27,11 +30,12 @@ class OwnCorrector(Corrector):
         goal, current, said = (case.parsed.fields[key] for key in ("target", "current", "thoughts"))
         right = f"so the next action is {'+' if goal > current else '-'}"
         if right in said:
-            return Verdict(Judgement.RIGHT)
-        return Verdict(Judgement.WRONG, {"target": goal, "current": current, "thoughts": right})
+            return Verdict(Judgement.CORRECT)
+        return Verdict(Judgement.INCORRECT, {"target": goal, "current": current, "thoughts": right})
 
 
 if __name__ == "__main__":
-    game = tasks.load(TaskConfig("numberline"))
-    for score in trial(OwnCorrector(), game, samples(game, 20, seed=0)):
-        print(f"{score.fault:12} found {score.found.estimate:.2f}, mended or unspoilt {score.mended.estimate:.2f}")
+    settings = preset("gtr", "numberline", "7b")
+    game = tasks.load(settings.task)
+    for score in benchmark(OwnCorrector(settings, game), game, benchmark_cases(game, 20, seed=0)):
+        print(f"{score.kind:12} found {score.found.estimate:.2f}, fixed or unspoilt {score.fixed.estimate:.2f}")

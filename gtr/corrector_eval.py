@@ -12,7 +12,7 @@ from gtr import tasks
 from gtr.config import Config
 from gtr.errors import ConfigError
 from gtr.guidance import make_corrector
-from gtr.guidance.trial import Score, samples, trial
+from gtr.guidance.benchmark import Score, benchmark, benchmark_cases
 from gtr.report.costs import costs_line
 from gtr.stats import Interval
 
@@ -28,18 +28,18 @@ class Report:
     """The corrector's metrics, and ``usd_per_1000`` turns."""
 
 
-def examine(config: Config, per_fault: int, seed: int, folder: Path | None = None) -> Report:
-    """Tries the corrector that the settings name on a fixed panel of `per_fault` thoughts of each kind.
+def examine(config: Config, per_kind: int, seed: int, folder: Path | None = None) -> Report:
+    """Tries the corrector that the settings name on a fixed panel of `per_kind` thoughts of each kind.
 
     `folder` takes its ledger and verdicts; with it, what was answered once is not paid for again.
     """
     task = tasks.load(config.task)
-    put = samples(task, per_fault, seed)
+    put = benchmark_cases(task, per_kind, seed)
     corrector = make_corrector(config, task, folder)
     if corrector is None:
         raise ConfigError("guidance.corrector is none: there is nothing to examine")
     try:
-        scores = trial(corrector, task, put)
+        scores = benchmark(corrector, task, put)
         costs = dict(corrector.metrics())
     finally:
         corrector.close()
@@ -56,7 +56,7 @@ def show(report: Report) -> None:
     for column in ("thoughts", "number", "catch / pass", "fix / unspoilt", "no verdict"):
         grid.add_column(column, justify="left" if column == "thoughts" else "right")
     for score in report.scores:
-        grid.add_row(score.fault, str(score.thoughts), _share(score.found), _share(score.mended), str(score.absent))
+        grid.add_row(score.kind, str(score.thoughts), _share(score.found), _share(score.fixed), str(score.absent))
     console = Console()
     console.print(grid)
     if (costs := costs_line(report.costs)) is not None:

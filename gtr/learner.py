@@ -101,10 +101,10 @@ def _as_many_everywhere(samples: Sequence[Sample]) -> list[Sample]:
 
 
 def _critic(samples: Sequence[Sample]) -> dict[str, float]:
-    judged = [(sample.value, sample.target) for sample in samples if sample.target is not None]
+    judged = [sample for sample in samples if sample.target is not None]
     if not judged:
         return {}
-    values, targets = (torch.tensor(column) for column in zip(*judged, strict=True))
+    values, targets = (torch.tensor([x for s in judged for x in _listed(getattr(s, n))]) for n in ("value", "target"))
     return {"update/explained_variance": explained_variance(values, targets)}
 
 
@@ -170,6 +170,7 @@ class _Learner:
             self.terms["entropy"].weight > 0 if "entropy" in self.terms else False,
             [sample.temperature for sample in samples],
             self.algorithm.value_gradient,
+            any("value" in sample.weights for sample in samples),
         )
         self._note(part, scores)
         losses = {name: self._loss(name, term, samples, scores, norms[name]) for name, term in self.terms.items()}
@@ -243,27 +244,29 @@ def _rows(name: str, samples: Sequence[Sample], seen: Sequence[int], scores: Sco
     def padded(values: Sequence[Sequence[float]]) -> Tensor:
         return _padded(values, length).to(device)
 
-    per_token = any(isinstance(sample.advantage, tuple) for sample in chosen)
+    def column(field: str) -> Tensor:
+        """(n,) numbers of rows, or (n, L) where tokens have numbers of their own."""
+        found = [getattr(sample, field) for sample in chosen]
+        if any(isinstance(one, tuple) for one in found):
+            sizes = [len(sample.tokens) for sample in chosen]
+            return padded([one if isinstance(one, tuple) else (one,) * n for one, n in zip(found, sizes, strict=True)])
+        return torch.tensor(found, dtype=torch.float32, device=device)
+
     return Rows(
         weights=padded([sample.weights.get(name, ()) for sample in chosen]),
         new=scores.logprobs[rows, :length],
         old=padded([sample.old for sample in chosen]),
         reference=padded([sample.reference for sample in chosen]),
         entropy=scores.entropy[rows, :length],
-        advantages=padded([_per_token(s) for s in chosen]) if per_token else _column(chosen, "advantage", device),
-        values=scores.values[rows],
-        old_values=_column(chosen, "value", device),
-        targets=_column(chosen, "target", device) if name == "value" else torch.zeros(len(chosen), device=device),
+        advantages=column("advantage"),
+        values=scores.token_values[rows, :length] if "value" in chosen[0].weights else scores.values[rows],
+        old_values=column("value"),
+        targets=column("target") if name == "value" else torch.zeros(len(chosen), device=device),
     )
 
 
-def _column(samples: Sequence[Sample], name: str, device: torch.device) -> Tensor:
-    return torch.tensor([getattr(sample, name) for sample in samples], dtype=torch.float32, device=device)
-
-
-def _per_token(sample: Sample) -> Sequence[float]:
-    one = sample.advantage
-    return one if isinstance(one, tuple) else (one,) * len(sample.tokens)
+def _listed(one: float | tuple[float, ...]) -> tuple[float, ...]:
+    return one if isinstance(one, tuple) else (one,)
 
 
 def _padded(rows: Sequence[Sequence[float]], length: int | None = None) -> Tensor:

@@ -74,18 +74,30 @@ class Collector:
         """Plays `train.turns` turns in every environment, or whole episodes until as many turns have been played."""
         draft = _Draft()
         if self.spec.episodes:
-            while len(draft) < len(self.envs.states) * self.config.train.turns:
+            while self._lacks_turns(draft):
                 self._play_episodes(draft)
         else:
             for left in reversed(range(self.config.train.turns)):
                 self._play(self.envs.states, draft, last=left == 0)
-        started = time.perf_counter()
-        for (env, t), future in draft.pending.items():
-            draft.rows[env][t] = self._judged(draft.rows[env][t], future)
-        draft.seconds["correct"] += time.perf_counter() - started
+        self._settle(draft)
         if self.spec.critic:
             self._bootstrap(draft)
         return Rollout(self._trajectories(draft), draft.seconds)
+
+    def _lacks_turns(self, draft: _Draft) -> bool:
+        wanted = len(self.envs.states) * self.config.train.turns
+        if self.spec.keep is None or len(draft) < wanted or len(draft) >= self.spec.most * wanted:
+            return len(draft) < wanted
+        self._settle(draft)
+        return sum(len(one.turns) for one in self.spec.keep(self._trajectories(draft))) < wanted
+
+    def _settle(self, draft: _Draft) -> None:
+        """Waits for the verdicts that are still asked for."""
+        started = time.perf_counter()
+        for (env, t), future in draft.pending.items():
+            draft.rows[env][t] = self._judged(draft.rows[env][t], future)
+        draft.pending.clear()
+        draft.seconds["correct"] += time.perf_counter() - started
 
     def _play_episodes(self, draft: _Draft) -> None:
         """One whole episode in every environment; those that have ended wait for the others."""
@@ -142,7 +154,7 @@ class Collector:
         verdict = turn.verdict
         if verdict is None or turn.ending is not Ending.RUNNING:
             return turn
-        if verdict.stop or not turn.legal or not self.task.on_course(state.truth, verdict.target):
+        if verdict.stop or not turn.legal or not self.task.plan_reachable(state.truth, verdict.target):
             return replace(turn, reward=self.config.guidance.stop_reward, ending=Ending.STOPPED)
         return turn
 

@@ -28,8 +28,9 @@ from rich.console import Console
 
 from gtr import checkpoint, tasks
 from gtr.algo.ppo import PPO
-from gtr.checks import check_resume
 from gtr.config import Config
+from gtr.config.checks import check_resume
+from gtr.config.io import own_code
 from gtr.errors import DivergenceError, RunError
 from gtr.evaluate import Evaluation, evaluate_policy
 from gtr.learner import Learnt, learn, make_optimizer
@@ -37,12 +38,13 @@ from gtr.metrics import health
 from gtr.metrics.alarm import Alarm
 from gtr.metrics.pool import pooled
 from gtr.policy.policy import load_policy
-from gtr.probe import Origin, Probe
+from gtr.policy.reference import ReferencePolicy
+from gtr.relevance import RelevanceMeter
 from gtr.report import trace
 from gtr.report.folder import RunFolder, read_config
 from gtr.report.progress import Progress
 from gtr.rollout import Collector
-from gtr.sft import starting_agent
+from gtr.sft import competence, competence_of, starting_agent
 from gtr.types import Rollout, Sample
 
 START = 0
@@ -66,15 +68,17 @@ class Run:
         self.task = tasks.load(config.task)
         self.policy = load_policy(model, config.policy, config.seed)
         few = sum(p.numel() for p in self.policy.network.model.parameters() if p.requires_grad) <= COPIED
-        start = Origin(self.policy) if few and config.report.probe_turns else None
+        needed = config.ppo.kl_weight > 0
+        reference = ReferencePolicy(self.policy) if needed or (few and config.report.probe_turns) else None
         self.policy.scorer = accelerator.prepare(self.policy.network)
         self.optimizer = make_optimizer(self.policy, config.train)
         rank, ranks = accelerator.process_index, accelerator.num_processes
-        self.algorithm = PPO(config, self.task, self.policy, gather_object)
+        self.algorithm = PPO(config, self.task, self.policy, gather_object, reference)
         self.corrector = self.algorithm.corrector(folder.path, rank, ranks)
         self.collector = Collector(self.task, self.policy, self.corrector, config, rank, self.algorithm.rollout)
-        self.probe = Probe(self.policy, start, self.task, config.report.probe_turns)
+        self.relevance = RelevanceMeter(self.policy, reference, self.task, config.report.probe_turns)
         self.alarm = Alarm()
+        self.competence = competence_of(config)
         self.update = START
 
     def step(self) -> dict[str, float]:
@@ -82,9 +86,7 @@ class Run:
         rng = self.seed(self.update)
         rollout = self.collect()
         samples = self.algorithm.samples(rollout, self.update)
-        learnt = learn(
-            samples, self.algorithm, self.policy, self.optimizer, self.config.train, self.accelerator, rng
-        )
+        learnt = learn(samples, self.algorithm, self.policy, self.optimizer, self.config.train, self.accelerator, rng)
         self.update += 1
         self.algorithm.updated(self.update)
         return self.report(rollout, samples, learnt)
@@ -93,7 +95,7 @@ class Run:
         """A rollout, and what must be measured on it before the agent changes."""
         rollout = self.collector.collect()
         started = time.perf_counter()
-        self.probed = self.probe.measure(rollout, self.generator(self.update, PROBING))
+        self.probed = self.relevance.measure(rollout, self.generator(self.update, PROBING))
         self.probed["seconds/probe"] = time.perf_counter() - started
         return rollout
 
@@ -103,6 +105,7 @@ class Run:
         values |= self.algorithm.metrics()
         values |= {f"seconds/{stage}": spent for stage, spent in rollout.seconds.items()}
         values |= self.corrector.metrics() if self.corrector else {}
+        values |= competence.metrics(self.competence) if self.update == START + 1 else {}
         values = pooled(gather_object([values]))
         alert = self.alarm.observe(self.update, values)
         values |= alert.metrics()
@@ -114,8 +117,8 @@ class Run:
             turns = rollout.flat()
             traces = trace.learnt(turns, samples, learnt.logprobs, taught, self.policy, self.task)
             self.folder.write_turns(self.update, turns, [one.advantage for one in traces], traces)
-            if self.probe.last is not None:
-                self.folder.write_probe(self.update, self.probe.last)
+            if self.relevance.last is not None:
+                self.folder.write_probe(self.update, self.relevance.last)
         return values
 
     def seed(self, update: int) -> np.random.Generator:
@@ -153,10 +156,10 @@ class Run:
         self.algorithm.restore(state.get("algorithm", {}))
         self.alarm.restore(state["alarm"])
         self.folder.truncate_to(self.update)
-        if self.probe.start is not None:
+        if self.relevance.reference is not None:
             origin = checkpoint.found(self.folder.checkpoints)[0]
             begun = load_policy(origin / "model", self.config.policy, self.config.seed, torch.device("cpu"))
-            self.probe.start = Origin(begun)
+            self.relevance.reference = self.algorithm.reference = ReferencePolicy(begun)
 
     def close(self) -> None:
         """Drops what the corrector is still being asked."""
@@ -239,7 +242,7 @@ def _loop(run: Run, progress: Progress) -> None:
 def _folder(config: Config, resume: Path | None, accelerator: Accelerator) -> RunFolder:
     """The run's folder: made or opened by the main process, shared with the others."""
     if resume is not None:
-        check_resume(read_config(resume), config)
+        check_resume(read_config(resume, own_code(config)), config)
         folder = RunFolder.open(resume, accelerator.is_main_process)
         folder.write_config(config)
         return folder
@@ -262,6 +265,8 @@ def _open(config: Config, resume: Path | None, accelerator: Accelerator, folder:
         with accelerator.main_process_first():
             model = starting_agent(config)
         run = Run(config, folder, accelerator, model)
-    for change in folder.write_fingerprint(run.task, str(accelerator.device)):
+        if folder.main:
+            competence.say(run.competence)
+    for change in folder.write_fingerprint(run.task, str(accelerator.device), run.competence):
         log.warning("this machine differs from the one the run started on: %s", change)
     return run

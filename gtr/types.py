@@ -6,7 +6,7 @@
 different types so that a leak of the answer into a prompt is a type error.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
@@ -51,9 +51,9 @@ class ReplyStatus(StrEnum):
 class Judgement(StrEnum):
     """A corrector's answer about one thought."""
 
-    RIGHT = "right"
-    WRONG = "wrong"
-    HOPELESS = "hopeless"
+    CORRECT = "correct"
+    INCORRECT = "incorrect"
+    UNSOLVABLE = "unsolvable"
     """No thought can succeed from this state any more: no lesson."""
     ABSENT = "absent"
     """The corrector gave no usable answer: no lesson, and counted."""
@@ -61,6 +61,12 @@ class Judgement(StrEnum):
     """A judge gave a score, which is a reward: no lesson."""
     SKIPPED = "skipped"
     """The settings or the budget said not to ask: no lesson, and counted apart."""
+
+    @classmethod
+    def _missing_(cls, value: object) -> "Judgement | None":
+        """Reads what runs of versions before 0.2 have on file."""
+        old = {"right": cls.CORRECT, "wrong": cls.INCORRECT, "hopeless": cls.UNSOLVABLE}
+        return old.get(value) if isinstance(value, str) else None
 
 
 @dataclass(frozen=True)
@@ -144,7 +150,7 @@ class Verdict:
 
     judgement: Judgement
     thought: Mapping[str, Any] | None = None
-    """The corrected thought's fields when WRONG."""
+    """The corrected thought's fields when INCORRECT."""
     action: str | None = None
     """The corrector's own action; cloned only in the ablation that clones actions too."""
     answers: Mapping[str, bool] = field(default_factory=dict)
@@ -231,6 +237,10 @@ class RolloutSpec:
     episodes: bool = False
     group: int = 1
     """Environments that are dealt the same start state; divides their number."""
+    keep: Callable[[Sequence[Trajectory]], Sequence[Trajectory]] | None = None
+    """Which trajectories count towards the turns that are to be played: more are played for those that do not."""
+    most: int = 10
+    """With `keep`, so many times the usual number of turns are played at most."""
 
 
 Place = tuple[int, int, int]
@@ -254,10 +264,11 @@ class Sample:
     """Log-probability in nats of each token under the distribution that sampled it; empty where nothing was sampled."""
     advantage: float | tuple[float, ...] = 0.0
     """Of the whole row, or of each token."""
-    value: float = 0.0
-    """The critic's estimate when the row was played."""
-    target: float | None = None
-    """What the critic should have said; None: no value loss."""
+    value: float | tuple[float, ...] = 0.0
+    """The critic's estimate when the row was played, of the prompt or before each token."""
+    target: float | tuple[float, ...] | None = None
+    """What the critic should have said; None: no value loss. Where tokens have targets of their own, `weights` names
+    "value"."""
     reference: tuple[float, ...] = ()
     """Log-probability of each token under a teacher or the reference policy; empty where there is none."""
     temperature: float = 1.0

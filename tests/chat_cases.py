@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 
 from gtr import tasks
-from gtr.config import Config, CorrectorConfig, GuidanceConfig, TaskConfig, TrainConfig
+from gtr.config import Config, CorrectorConfig, GuidanceConfig, TrainConfig
 from gtr.guidance.corrector import Case
 from gtr.tasks.reply import parse, write
 from gtr.types import Prompt, Reply
@@ -14,7 +14,7 @@ from gtr.types import Prompt, Reply
 def settings(url, task="points24", envs=4, turns=4, **corrector):
     chosen = {"base_url": url, "timeout": 5.0, "retries": 2, "probe_seconds": 0.2, "patience": 2.0, **corrector}
     return Config(
-        task=TaskConfig(name=task, prompt="compact", image_size=64),
+        task=tasks.settings(task, prompt="compact", image_size=64),
         guidance=GuidanceConfig(corrector="chat", stop_early=False),
         corrector=CorrectorConfig(**chosen),
         train=TrainConfig(envs=envs, turns=turns, minibatch=1),

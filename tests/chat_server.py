@@ -202,7 +202,7 @@ class Server:
         complete = parsed is not None
         kept = json.loads(text.split("keep to it: ")[1].splitlines()[0] if "keep to it: " in text else "null")
         checks = dict(self.task.check(truth, parsed, kept)) if complete else {}
-        checks = checks or dict.fromkeys(self.task.briefing().questions, False)
+        checks = checks or dict.fromkeys(self.task.corrector_spec().questions, False)
         stated = self.task.stated_plan(truth, parsed) if complete else None
         right = complete and all(checks.values())
         expert = self.task.expert(truth, stated or kept)
@@ -261,6 +261,17 @@ class Server:
 
     def fault_injection(self, http, body):
         self.send(http, self.completion(body, {"content": INJECTION}))
+
+
+class Scripted(Server):
+    """Sends `raw` to every question; what a redirect asks for is answered in the same way."""
+
+    raw = b""
+
+    def fault_scripted(self, http, body):
+        http.close_connection = True
+        http.wfile.write(self.raw)
+        http.wfile.flush()
 
 
 def part_text(message):

@@ -17,8 +17,8 @@ import torch
 from hypothesis import settings as property_settings
 from small import IMAGE_SIZE, changed, draw_pictures, opinionated_head
 
-from gtr import presets, sft, tasks
-from gtr.config import Config
+from gtr import sft, tasks
+from gtr.config import Config, presets
 from gtr.policy import tiny
 from gtr.policy.policy import Policy, load_policy
 from gtr.types import Prompt
@@ -40,7 +40,7 @@ def build_model(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]
     @cache
     def build(kind: str = "tiny-llava", task: str = "numberline") -> Path:
         config = presets.build("gtr", task)
-        examples = sft.expert_examples(tasks.load(config.task), config, 60, np.random.default_rng(0))
+        examples = sft.expert_examples(tasks.load(config.task), 60, np.random.default_rng(0))
         texts = [e.reply for e in examples] + [e.prompt.text for e in examples]
         return tiny.build(kind, texts, IMAGE_SIZE, 0, tmp_path_factory.mktemp("models") / kind)
 

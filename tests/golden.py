@@ -10,8 +10,7 @@ from pathlib import Path
 
 from small import changed
 
-from gtr import presets
-from gtr.config import Config
+from gtr.config import Config, presets
 from gtr.train import train
 
 SERIES = Path(__file__).parent / "data" / "golden_losses.json"
@@ -26,7 +25,7 @@ NAMES = (
     "update/lessons",
     "episode/return",
     "policy/entropy",
-    "policy/kl_start",
+    "policy/kl_ref",
 )
 
 

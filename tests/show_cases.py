@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from gtr.config import ReportConfig
-from gtr.presets import build
+from gtr.config.presets import build
 from gtr.report import RunFolder
 from gtr.report.transcript import Trace
 from gtr.types import Ending, Judgement, Parsed, Prompt, Reply, ReplyStatus, Truth, Turn, Verdict
@@ -58,8 +58,8 @@ def trace(one: Turn, lesson: bool = False) -> Trace:
 
 def episode_of(text: str, number: int, won: bool, corrected: bool, env: int = 0) -> list[Turn]:
     """Two turns; the first one corrected, or judged right."""
-    verdict = Verdict(Judgement.WRONG, {"cards": [2, 4, 4, 10], "thoughts": f"next 4 {text}"}, "4", {"plan": False})
-    first = turn(text, number, 0, env, verdict=verdict if corrected else Verdict(Judgement.RIGHT))
+    verdict = Verdict(Judgement.INCORRECT, {"cards": [2, 4, 4, 10], "thoughts": f"next 4 {text}"}, "4", {"plan": False})
+    first = turn(text, number, 0, env, verdict=verdict if corrected else Verdict(Judgement.CORRECT))
     last = turn(text, number, 1, env, ending=Ending.TERMINATED, reward=10.0 if won else -1.0, success=won)
     return [first, last]
 
@@ -89,7 +89,7 @@ def write_update(run: RunFolder, update: int, text: str, guided: bool) -> None:
         for number in range(3)
         for one in episode_of(text, 3 * (update - 1) + number, (number + env) % 2 == 0, guided and env == 0, env)
     ]
-    traces = [trace(one, one.verdict is not None and one.verdict.judgement is Judgement.WRONG) for one in turns]
+    traces = [trace(one, one.verdict is not None and one.verdict.judgement is Judgement.INCORRECT) for one in turns]
     run.write_turns(update, turns, [0.5] * len(turns), traces)
     seeing = 0.95 if guided else 0.9 / update
     run.write_metrics(

@@ -76,7 +76,7 @@ def test_the_experts_own_thought_is_right_in_every_state_of_its_episodes(config:
             )
             found = verdict(corrector, one)
             target = found.target
-            assert found.judgement is Judgement.RIGHT
+            assert found.judgement is Judgement.CORRECT
             assert not found.stop
             assert found.answers
             assert all(found.answers.values())
@@ -91,7 +91,7 @@ def test_a_wrong_thought_is_rewritten_by_the_expert() -> None:
     task = tasks.load(LINE)
     text = write({"target": 4, "current": 3, "thoughts": "next +"}, "+")
     found = verdict(OracleCorrector(task), case(task, text, {"target": 1, "current": 3}))
-    assert found.judgement is Judgement.WRONG
+    assert found.judgement is Judgement.INCORRECT
     assert found.thought is not None
     assert dict(found.thought) == {"target": 1, "current": 3, "thoughts": "next -"}
     assert found.action == "-"
@@ -103,7 +103,7 @@ def test_a_wrong_thought_is_rewritten_by_the_expert() -> None:
 def test_what_cannot_be_read_is_wrong_and_rewritten(text: str) -> None:
     task = tasks.load(LINE)
     found = verdict(OracleCorrector(task), case(task, text, {"target": 1, "current": 3}))
-    assert found.judgement is Judgement.WRONG
+    assert found.judgement is Judgement.INCORRECT
     assert found.thought is not None
     assert not found.answers
 
@@ -114,10 +114,10 @@ def test_the_agents_own_plan_is_right_and_becomes_the_episodes_target() -> None:
     for formula, first in (("2+10=", "2"), ("10+2=", "10")):
         corrector = OracleCorrector(task)
         good = verdict(corrector, case(task, ez([2, 10], formula, first), HAND))
-        assert good.judgement is Judgement.RIGHT
+        assert good.judgement is Judgement.CORRECT
         assert good.target == formula
         wrong = verdict(corrector, case(task, ez([2, 2], "2+2=", "2"), HAND, (first,)))
-        assert wrong.judgement is Judgement.WRONG
+        assert wrong.judgement is Judgement.INCORRECT
         assert wrong.thought is not None
         assert wrong.thought["formula"] == formula
         assert wrong.target == formula
@@ -152,7 +152,7 @@ def test_a_state_without_a_way_out_is_hopeless_and_stops() -> None:
     task = tasks.load(EZ)
     played = case(task, ez([2, 10], "10*2=", "2"), HAND, ("10", "*"))
     found = verdict(OracleCorrector(task), played)
-    assert found.judgement is Judgement.HOPELESS
+    assert found.judgement is Judgement.UNSOLVABLE
     assert found.stop
     assert found.thought is None
 
@@ -162,13 +162,13 @@ def test_forgetting_the_target_reproduces_the_slip_of_the_reference() -> None:
     corrector = OracleCorrector(task, forget_target=True)
     text = ez([2, 10], "10+2=", "10")
     first = verdict(corrector, case(task, text, HAND))
-    assert (first.judgement, first.target, first.stop) == (Judgement.RIGHT, "10+2=", False)
+    assert (first.judgement, first.target, first.stop) == (Judgement.CORRECT, "10+2=", False)
     second = verdict(corrector, case(task, text, HAND, episode=1))
-    assert (second.judgement, second.target, second.stop) == (Judgement.RIGHT, None, True)
+    assert (second.judgement, second.target, second.stop) == (Judgement.CORRECT, None, True)
     later = verdict(corrector, case(task, ez([2, 10], "10+2=", "+"), HAND, ("10",), episode=2))
-    assert (later.judgement, later.stop) == (Judgement.RIGHT, False)
+    assert (later.judgement, later.stop) == (Judgement.CORRECT, False)
     wrong = verdict(corrector, case(task, ez([3, 10], "10+2=", "10"), HAND, episode=3))
-    assert (wrong.judgement, wrong.stop) == (Judgement.WRONG, False)
+    assert (wrong.judgement, wrong.stop) == (Judgement.INCORRECT, False)
 
 
 def test_the_memory_survives_a_checkpoint() -> None:
@@ -289,12 +289,12 @@ def test_an_empty_action_is_not_taught(learner: Policy) -> None:
     assert json.loads(learner.decode(lesson.tokens))["action"] in ("2", "10")
 
 
-@pytest.mark.parametrize("judgement", [Judgement.RIGHT, Judgement.HOPELESS, Judgement.ABSENT])
+@pytest.mark.parametrize("judgement", [Judgement.CORRECT, Judgement.UNSOLVABLE, Judgement.ABSENT])
 def test_nothing_is_learnt_unless_a_thought_was_wrong(judgement: Judgement, learner: Policy) -> None:
     task = tasks.load(EZ)
     one = case(task, ez([2, 10], "2+10=", "2"), HAND)
     thought = {"cards": [2, 10], "formula": "2+10=", "thoughts": "next 2"}
-    for found in (Verdict(judgement, thought, "2"), Verdict(judgement), Verdict(Judgement.WRONG), None):
+    for found in (Verdict(judgement, thought, "2"), Verdict(judgement), Verdict(Judgement.INCORRECT), None):
         assert corrected(turn_of(one, found), task, learner, GuidanceConfig()) is None
 
 
@@ -303,7 +303,7 @@ def test_a_correction_without_an_action_ends_before_it(learner: Policy) -> None:
     task = tasks.load(EZ)
     one = case(task, "nothing", HAND)
     thought = {"cards": [2, 10], "formula": "2+10=", "thoughts": "next 2"}
-    lesson = corrected(turn_of(one, Verdict(Judgement.WRONG, thought)), task, learner, GuidanceConfig())
+    lesson = corrected(turn_of(one, Verdict(Judgement.INCORRECT, thought)), task, learner, GuidanceConfig())
     assert lesson is not None
     assert learner.decode(lesson.tokens).endswith('"action": "')
     assert lesson.tokens[-1] not in learner.end_ids

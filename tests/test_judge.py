@@ -14,11 +14,11 @@ from small import cut, rows_of
 
 from gtr.algo.cloning import corrected
 from gtr.algo.ppo import PPO
+from gtr.config.presets import build
 from gtr.errors import ConfigError
 from gtr.guidance import make_corrector
 from gtr.guidance.judge import OracleJudge, flipped, matches, reward_of, scored
 from gtr.metrics import health
-from gtr.presets import build
 from gtr.types import Judgement, Verdict
 
 
@@ -132,7 +132,7 @@ def test_scores_enter_the_reward_and_nothing_is_cloned(judge, tmp_path, monkeypa
 
 
 def test_settings_that_cannot_work_are_named():
-    from gtr.checks import validate
+    from gtr.config.checks import validate
 
     config = build("judge_reward")
     with pytest.raises(ConfigError, match="name who judges"):

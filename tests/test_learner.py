@@ -293,9 +293,7 @@ def test_an_honest_rollout_has_no_logprob_mismatch(
     config = settings(**{"train.minibatch": 4, "train.lr": 1e-3, "guidance.weight": 0.0})
     algorithm = PPO(config, None, policy)
     samples, optimizer = algorithm.samples(cut([turns]), 0), make_optimizer(policy, config.train)
-    logged = learn(
-        samples, algorithm, policy, optimizer, config.train, Accelerator(), np.random.default_rng(0)
-    ).metrics
+    logged = learn(samples, algorithm, policy, optimizer, config.train, Accelerator(), np.random.default_rng(0)).metrics
     assert logged["update/logprob_mismatch"] < 1e-4
 
 

@@ -20,11 +20,12 @@ from PIL import Image as Pictures
 from rich.console import Console
 from toys import Scripted
 
-from gtr import parsing, tasks
+from gtr import tasks
 from gtr.cli import run
+from gtr.cli.play import parse_play
+from gtr.config.presets import build
 from gtr.play.game import Game, value_of
 from gtr.play.terminal import blocks, play
-from gtr.presets import build
 from gtr.rollout import Collector
 
 EXAMPLE = str(Path(__file__).parents[1] / "examples" / "dots.py") + ":DotsTask"
@@ -60,7 +61,7 @@ def test_the_experts_moves_are_right_in_every_game(task: str) -> None:
         while not one.over and (reply := one.expert()) is not None:
             played = one.play(reply)
             assert played.verdict is not None
-            assert played.verdict.judgement == "right", played.account()
+            assert played.verdict.judgement == "correct", played.account()
             assert played.turn.legal
         assert one.total == sum(played.turn.reward for played in one.turns)
 
@@ -69,11 +70,11 @@ def test_a_person_sees_what_environment_0_of_training_deals() -> None:
     config = build("rl4vlm", "points24", "7b")
     agent = Scripted(lambda prompt, calls: '{"thoughts": "", "action": "nothing"}')
     agent.values = lambda prompts: [0.0 for _ in prompts]  # type: ignore[method-assign]
-    table = Collector(tasks.load(config.task), agent, None, config).table  # type: ignore[arg-type]
+    envs = Collector(tasks.load(config.task), agent, None, config).envs  # type: ignore[arg-type]
     with closing(game("points24", config.seed)) as one:
-        assert np.array_equal(one.prompt.image, table.states[0].prompt.image)
-        assert one.prompt.text == table.states[0].prompt.text
-    table.close()
+        assert np.array_equal(one.prompt.image, envs.states[0].prompt.image)
+        assert one.prompt.text == envs.states[0].prompt.text
+    envs.close()
 
 
 def test_the_same_oracle_and_rewards_as_in_training() -> None:
@@ -187,9 +188,9 @@ def test_mistakes(words: str, message: str, capsys: pytest.CaptureFixture[str]) 
 
 
 def test_settings_of_the_game() -> None:
-    chosen, config = parsing.parse_play(["points24", "--task.deck", "dark", "--seed", "4", "--scale", "tiny"])
+    chosen, config = parse_play(["points24", "--task.deck", "dark", "--seed", "4", "--scale", "tiny"])
     assert (chosen.task, config.task.deck, config.task.prompt, config.seed) == ("points24", "dark", "compact", 4)
-    assert parsing.parse_play(["points24"])[1].task == build("gtr", "points24", "7b").task
+    assert parse_play(["points24"])[1].task == build("gtr", "points24", "7b").task
 
 
 # -- in the browser ---------------------------------------------------------------------------------------------------

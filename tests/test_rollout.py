@@ -233,13 +233,13 @@ def test_leaving_the_plan_stops_the_episode(settings: Settings) -> None:
     row = rows_of(collector(settings, lambda p, _: say("go"), OracleCorrector(CountTask()), **chosen).collect())[0]
     assert [t.ending for t in row] == ["running", "stopped"] * 2, "at count 2 the task is off course"
     assert [t.reward for t in row] == [1.0, -7.0] * 2
-    assert all(t.verdict is not None and t.verdict.judgement is Judgement.RIGHT for t in row)
+    assert all(t.verdict is not None and t.verdict.judgement is Judgement.CORRECT for t in row)
 
 
 def test_without_early_stopping_verdicts_change_nothing_but_lessons(settings: Settings) -> None:
     guided = collector(settings, lambda p, _: say("go", "bad"), OracleCorrector(CountTask())).collect()
     alone = collector(settings, lambda p, _: say("go", "bad")).collect()
-    assert all(t.verdict is not None and t.verdict.judgement is Judgement.WRONG for t in guided.flat())
+    assert all(t.verdict is not None and t.verdict.judgement is Judgement.INCORRECT for t in guided.flat())
     stripped = cut([[replace(t, verdict=None) for t in row] for row in rows_of(guided)])
     assert same(stripped, alone)
 
@@ -277,7 +277,7 @@ class Slow(Corrector):
             assert self.release.wait(30)
             for case, future in list(zip(cases, futures, strict=True))[::-1]:
                 note = f"{case.env} {case.episode} {case.index}"
-                future.set_result(Verdict(Judgement.WRONG, {"thoughts": note}, target=note))
+                future.set_result(Verdict(Judgement.INCORRECT, {"thoughts": note}, target=note))
 
         threading.Thread(target=answer, daemon=True).start()
         return futures

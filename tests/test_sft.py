@@ -14,9 +14,11 @@ from small import changed
 
 from gtr import sft, tasks
 from gtr.config import Config
-from gtr.evaluate import Evaluation
+from gtr.evaluate import Evaluation, make_panel
 from gtr.policy.policy import Policy, load_policy
-from gtr.sft import stages
+from gtr.report import Run
+from gtr.sft import competence, stages
+from gtr.train import train
 from gtr.types import Prompt, Sample
 
 Settings = Callable[..., Config]
@@ -94,7 +96,7 @@ def taught(make_policy: MakePolicy, settings: Settings, monkeypatch: pytest.Monk
         chosen = {"sft.target": target, "sft.check_every": 5, "sft.batch": 2, "sft.max_steps": limit}
         config = settings(**chosen)
         policy = make_policy(**{"policy.freeze_vision": True})
-        examples = sft.expert_examples(tasks.load(config.task), config, 4, np.random.default_rng(0))
+        examples = sft.expert_examples(tasks.load(config.task), 4, np.random.default_rng(0))
         return stages.teach_replies(policy, examples, config, np.random.default_rng(0))
 
     return teach
@@ -117,6 +119,54 @@ def test_it_gives_up_with_a_warning(taught: Callable[..., Any], caplog: pytest.L
     assert "--sft.max-steps" in caplog.text
 
 
+# -- how able it is -----------------------------------------------------------------------------------------------
+def able(sampled: int, greedy: int, episodes: int = 100, target: float = 0.1) -> dict[str, Any]:
+    return {"target": target, "sampled": [sampled, episodes], "greedy": [greedy, episodes]}
+
+
+@pytest.mark.parametrize(("sampled", "target", "off"), [(12, 0.1, ""), (45, 0.25, "+0.20"), (0, 0.1, "-0.10")])
+def test_it_says_how_far_the_agent_is_from_what_was_asked_for(
+    sampled: int, target: float, off: str, caplog: pytest.LogCaptureFixture, capsys: pytest.CaptureFixture[str]
+) -> None:
+    competence.say(able(sampled, 63, target=target))
+    said = caplog.text if off else capsys.readouterr().err
+    assert f"{sampled / 100:.2f} of 100 fresh starts sampled" in said
+    assert "0.63 of 100 fresh starts greedy (0.53-0.72)" in said
+    assert (f"{off} off sft.target {target:g}" in caplog.text) == bool(off)
+
+
+def test_what_was_not_measured_is_not_said(capsys: pytest.CaptureFixture[str]) -> None:
+    competence.say({})
+    assert capsys.readouterr().err == ""
+    assert competence.metrics({}) == competence.metrics(able(0, 0, episodes=0)) == {}
+
+
+def test_competence_is_measured_as_a_panel_measures(settings: Settings, make_policy: MakePolicy) -> None:
+    """Both modes on the same starts, which are others than SFT stops at, by a panel's rules."""
+    policy = make_policy()
+    config = settings(**{"sft.check_episodes": 6, "sft.target": 0.3, "task.illegal": "random", "task.max_turns": 4})
+    found = competence.measure(policy, config)
+    assert found == {"target": 0.3, "sampled": [0, 6], "greedy": [0, 6]}, "untrained replies are not played at random"
+    panels = {make_panel(config.task, "same", 6, seed).name for seed in (0, stages.HELD_OUT, competence.FRESH)}
+    assert len(panels) == 3
+
+
+@pytest.mark.slow
+def test_a_run_keeps_how_able_its_start_was(settings: Settings, tmp_path: Path) -> None:
+    chosen = {"sft.target": 0.0, "sft.reading": 0.0, "sft.max_steps": 2, "sft.check_episodes": 4, "sft.enabled": True}
+    small = {"train.updates": 2, "train.envs": 2, "train.turns": 2, "train.eval_episodes": 2, "report.trackers": ()}
+    config = settings(**{"policy.model": "tiny-llava", "runs": str(tmp_path), **chosen, **small})
+    run = Run(train(config))
+    begun = sft.competence_of(config)
+    shares = tuple(begun[mode][0] / 4 for mode in ("sampled", "greedy"))
+    first, second = run.metrics()
+    assert (first["sft/success_sampled"], first["sft/success_greedy"]) == shares
+    assert "sft/success_sampled" not in second
+    assert run.starts()[0]["starting_agent"] == begun
+    assert sft.competence_of(changed(config, **{"sft.enabled": False})) == {}
+    assert sft.competence_of(changed(config, **{"sft.seed": 5})) == {}
+
+
 # -- the stages ---------------------------------------------------------------------------------------------------
 def test_the_split_into_forward_passes_changes_nothing(
     make_policy: MakePolicy, settings: Settings, prompts: list[Prompt]
@@ -133,7 +183,7 @@ def test_the_split_into_forward_passes_changes_nothing(
 def test_the_examples_are_the_experts(settings: Settings) -> None:
     config = settings(task="points24", **{"task.hands": 4})
     task = tasks.load(config.task)
-    examples = sft.expert_examples(task, config, 3, np.random.default_rng(1))
+    examples = sft.expert_examples(task, 3, np.random.default_rng(1))
     assert sum('"action": "="' in example.reply for example in examples) == 3, "every episode is played to its end"
     for example in examples:
         assert example.reply.startswith(example.reading)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy import stats as scipy_stats
 
-from gtr.stats import Interval, apart, mean_interval, pooled, student, wilson
+from gtr.stats import Interval, apart, crossed, mean_interval, pooled, wilson
 
 
 @pytest.mark.parametrize("trials", [1, 7, 48, 100, 1000])
@@ -39,16 +39,6 @@ def test_wilson_covers_the_truth_about_95_percent_of_the_time(share: float) -> N
     chances = scipy_stats.binom.pmf(range(n + 1), n, share)
     covered = sum(p for k, p in enumerate(chances) if wilson(k, n).low <= share <= wilson(k, n).high)
     assert 0.92 < covered < 0.98
-
-
-@pytest.mark.parametrize("freedom", [1, 2, 3, 4, 9, 30, 101])
-@pytest.mark.parametrize("share", [0.6, 0.9, 0.975, 0.995])
-def test_student_equals_scipy(freedom: int, share: float) -> None:
-    assert student(share, freedom) == pytest.approx(scipy_stats.t.ppf(share, freedom), rel=1e-9)
-
-
-def test_student_at_a_half_is_zero() -> None:
-    assert student(0.5, 3) == pytest.approx(0.0, abs=1e-12)
 
 
 def test_mean_interval_equals_scipy() -> None:
@@ -111,6 +101,77 @@ def test_interval_over_seeds_covers_where_the_one_over_episodes_does_not() -> No
     assert covered[1] > 930
 
 
+# -- seeds and starts ---------------------------------------------------------------------------------------------
+def test_crossed_by_hand() -> None:
+    # Three runs on four starts. Means of runs 1/4, 2/4, 3/4, of starts 1, 2/3, 1/3, 0: mean 1/2.
+    # MS runs = 4 * var(.25, .5, .75) = 4 * .0625 = .25; MS starts = 3 * var(1, 2/3, 1/3, 0) = 3 * 5/27 = 5/9;
+    # total 12 * .25 = 3 = 2 * .25 + 3 * 5/9 + rest, so rest = 5/6 and MS rest = 5/36.
+    outcomes = np.array([[1, 0, 0, 0], [1, 1, 0, 0], [1, 1, 1, 0]], dtype=float)
+    t_runs, t_starts, z = 4.3026527, 3.1824463, 1.9599640
+    seen = (t_runs**2 * (1 / 4 - 5 / 36) + t_starts**2 * 5 / 9) / (12 * 0.25)
+    rare = 1 - 0.5 * 4 / 5
+    assert seen > (z**2 + (t_runs**2 - z**2) * rare) / 12
+    half = math.sqrt(seen * 0.25 + seen**2 / 4) / (1 + seen)
+    found = crossed(outcomes)
+    assert (found.estimate, found.low, found.high) == pytest.approx((0.5, 0.5 - half, 0.5 + half), abs=1e-6)
+
+
+def test_crossed_is_never_narrower_than_wilson_and_wide_where_nothing_was_won() -> None:
+    rng = np.random.default_rng(0)
+    for share in (0.02, 0.3, 0.9):
+        outcomes = (rng.random((4, 50)) < share).astype(float)
+        found, over = crossed(outcomes), wilson(outcomes.sum(), outcomes.size)
+        assert found.high - found.low >= over.high - over.low
+    assert crossed(np.zeros((3, 100))) == pooled([(0, 100)] * 3).seeds
+    assert crossed(np.ones((3, 100))).high == 1.0
+    one_won = np.zeros((3, 100))
+    one_won[0, 0] = 1
+    assert crossed(one_won).high > crossed(np.zeros((3, 100))).high
+
+
+def test_a_start_on_which_an_episode_broke_counts_for_no_run() -> None:
+    outcomes = np.array([[1, 0, math.nan, 1], [1, 0, 1, 0], [0, 0, 1, 1]], dtype=float)
+    assert crossed(outcomes) == crossed(outcomes[:, [0, 1, 3]])
+
+
+def test_crossed_of_one_run_says_nothing_about_the_method() -> None:
+    assert crossed(np.array([[1.0, 0.0, 1.0]])) == Interval(2 / 3, 0.0, 1.0)
+
+
+@pytest.mark.parametrize("bad", [np.zeros((0, 5)), np.zeros((3, 1)), np.full((2, 3), 2.0), np.full((2, 3), math.nan)])
+def test_crossed_refuses_what_is_no_table_of_outcomes(bad: np.ndarray) -> None:
+    with pytest.raises(ValueError, match="outcomes of shape"):
+        crossed(bad)
+
+
+def logistic(x: np.ndarray) -> np.ndarray:
+    return 1 / (1 + np.exp(-x))
+
+
+@pytest.mark.parametrize("runs", [3, 6])
+@pytest.mark.parametrize("centre", [0.0, -2.0])
+@pytest.mark.parametrize("skill", [0.0, 0.3, 0.7])
+def test_crossed_covers_seeds_and_starts(runs: int, centre: float, skill: float) -> None:
+    """Logits: starts differ much in difficulty (sd 3) and agents agree on which are hard; agents differ by `skill`.
+
+    The truth is the method's success over all agents and all starts, not over those at hand.
+    """
+    rng = np.random.default_rng([7, runs])
+    drawn = rng.normal(size=200_000) * math.hypot(3.0, skill)
+    truth = float(logistic(centre + drawn).mean())
+    trials, both, seeds_only = 4000, 0, 0
+    for _ in range(trials):
+        agents, starts = skill * rng.normal(size=(runs, 1)), 3 * rng.normal(size=(1, 100))
+        outcomes = (rng.random((runs, 100)) < logistic(centre + agents + starts)).astype(float)
+        found = crossed(outcomes)
+        both += found.low <= truth <= found.high
+        alone = pooled([(int(row.sum()), 100) for row in outcomes]).seeds
+        seeds_only += alone.low <= truth <= alone.high
+    assert 0.93 <= both / trials <= 0.985
+    if runs == 6 and skill == 0.0:
+        assert seeds_only / trials < 0.9, "an interval over seeds on one panel takes its starts for all starts"
+
+
 def test_apart() -> None:
     low, high = Interval(0.1, 0.0, 0.2), Interval(0.5, 0.3, 0.7)
     assert apart(low, high)
@@ -134,5 +195,3 @@ def test_bad_counts_are_refused() -> None:
         pooled([(1, 0)])
     with pytest.raises(ValueError, match="each run needs"):
         pooled([])
-    with pytest.raises(ValueError, match="no quantile"):
-        student(0.4, 3)

@@ -15,14 +15,15 @@ from accelerate.utils import DistributedType
 from safetensors.torch import load_file
 from small import changed
 
-from gtr import checkpoint, parsing
+from gtr import checkpoint
 from gtr import train as street
 from gtr.algo import cloning
+from gtr.cli.train import parse_train
 from gtr.config import Config
+from gtr.config.presets import METHODS
 from gtr.errors import ConfigError, DivergenceError, GtrError, PolicyError, RunError
 from gtr.policy import tiny
 from gtr.policy.policy import load_policy
-from gtr.presets import METHODS
 from gtr.report import Run, RunFolder
 from gtr.train import train
 
@@ -77,8 +78,8 @@ def test_what_an_update_logs(small: Settings) -> None:
         assert line["reply/complete"] > 0.5, "or this test would say little"
         assert line["loss/cloning"] > 0
         assert all(math.isfinite(line[name]) for name in line if name.startswith(("loss/", "update/", "policy/")))
-    assert lines[0]["policy/kl_start"] == pytest.approx(0.0, abs=1e-6)
-    assert lines[1]["policy/kl_start"] > 1e-6
+    assert lines[0]["policy/kl_ref"] == pytest.approx(0.0, abs=1e-6)
+    assert lines[1]["policy/kl_ref"] > 1e-6
     assert lines[1]["update/lessons"] > lines[0]["update/lessons"] > 0
     assert lines[0]["update/learning_rate"] > lines[1]["update/learning_rate"]
 
@@ -145,7 +146,7 @@ def test_the_papers_settings_run_on_a_tiny_model(build_model: Callable[..., Path
     model = build_model("tiny-llava-next", "points24")
     words = f"gtr --task points24 --scale 7b --policy.model {model} --runs {tmp_path} --policy.max-new-tokens 8"
     words += " --train.updates 2 --train.envs 2 --train.turns 2 --train.epochs 2 --train.eval-episodes 2"
-    config = parsing.parse_train([*words.split(), "--train.lr", "1e-3", "--report.probe-turns", "2"]).config
+    config = parse_train([*words.split(), "--train.lr", "1e-3", "--report.probe-turns", "2"]).config
     run = train(changed(config, **{"train.lr_final": 1e-3, "task.max_turns": 3}))
     lines = curve(run)
     assert len(lines) == 2

@@ -69,7 +69,7 @@ class CountTask(Task):
     def check(self, truth: Truth, parsed: Parsed, target: str | None) -> Mapping[str, bool]:
         return {"step": parsed.fields.get("thoughts") == "fine"}
 
-    def on_course(self, truth: Truth, target: str | None) -> bool:
+    def plan_reachable(self, truth: Truth, target: str | None) -> bool:
         return bool(truth.state["count"] != 2)
 
 

@@ -20,10 +20,10 @@ from safetensors.torch import save_file
 from small import changed, cut, draw_pictures, opinionated_head
 from test_learner import WHOLE, Bench, descent
 
-from gtr import presets
 from gtr import train as street
 from gtr.algo.buffer import ThoughtBuffer
 from gtr.algo.ppo import PPO
+from gtr.config import presets
 from gtr.learner import learn
 from gtr.policy.policy import Policy, load_policy
 from gtr.train import DISTRIBUTED, Run

@@ -21,6 +21,7 @@ from gtr.types import Rollout, RolloutSpec, Sample
 
 if TYPE_CHECKING:
     from gtr.policy.policy import Policy
+    from gtr.policy.reference import ReferencePolicy
 
 Everyone = Callable[[Sequence[float]], Sequence[float]]
 """Numbers of this process to those of all processes, in the order of the processes."""
@@ -39,8 +40,15 @@ class Term:
 class Algorithm(ABC):
     """Credit assignment and guidance of one method. Stateful: it lives as long as its run."""
 
-    def __init__(self, config: Config, task: Task, policy: "Policy", everyone: Everyone = list) -> None:
-        self.config, self.task, self.policy, self.everyone = config, task, policy, everyone
+    def __init__(
+        self,
+        config: Config,
+        task: Task,
+        policy: "Policy",
+        everyone: Everyone = list,
+        reference: "ReferencePolicy | None" = None,
+    ) -> None:
+        self.config, self.task, self.policy, self.everyone, self.reference = config, task, policy, everyone, reference
         self.cloning = ThoughtCloning(config.guidance, task, policy)
         self.update = 0
         """Number of the update at hand, from 0."""

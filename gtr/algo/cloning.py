@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from gtr.algo.buffer import ThoughtBuffer
+from gtr.algo.edits import edit_weights
 from gtr.config import GuidanceConfig
 from gtr.policy.tokens import touching
 from gtr.tasks.reply import parse, write
@@ -53,7 +54,7 @@ def corrected(turn: Turn, task: Task, policy: "Policy", config: GuidanceConfig) 
     corrector's own is taught, or replies never learn to be whole again.
     """
     verdict = turn.verdict
-    if verdict is None or verdict.judgement is not Judgement.WRONG or verdict.thought is None:
+    if verdict is None or verdict.judgement is not Judgement.INCORRECT or verdict.thought is None:
         return None
     if turn.parsed.status is not ReplyStatus.COMPLETE and not config.correct_malformed:
         return None
@@ -66,5 +67,6 @@ def corrected(turn: Turn, task: Task, policy: "Policy", config: GuidanceConfig) 
         text = text[: span[0]]
     tokens = policy.encode_reply(text) if action is not None else policy.encode_reply(text)[:-1]
     masked = [False] * len(tokens) if with_action else touching(policy.offsets(tokens), span)
-    weights = tuple(0.0 if hidden else 1.0 for hidden in masked)
+    counts = edit_weights(turn.reply.tokens, tokens) if config.token_weights == "edits" else [1.0] * len(tokens)
+    weights = tuple(0.0 if hidden else count for hidden, count in zip(masked, counts, strict=True))
     return Sample(turn.prompt, tokens, {CLONING: weights}, place=(turn.env, turn.episode, turn.index))

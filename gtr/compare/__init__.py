@@ -1,9 +1,10 @@
 """Methods x seeds on one task, from one starting agent and with the same number of turns, side by side."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 from rich.table import Column, Table
@@ -12,17 +13,19 @@ from rich.text import Text
 from gtr.compare.figures import draw
 from gtr.compare.formats import COLUMNS, FOOTNOTE, cells, comma_separated, latex, markdown
 from gtr.compare.from_runs import read_existing
-from gtr.compare.plan import Plan, claim, plan
+from gtr.compare.plan import Comparison, Plan, claim, plan
 from gtr.compare.progress import Progress
 from gtr.compare.results import read_result
 from gtr.compare.runner import State, last_lines, run_all
 from gtr.compare.samples import markdown as samples_markdown
 from gtr.compare.study import Study, shown, study_of
-from gtr.errors import RunError
-from gtr.options import CompareOptions, ShowOptions
+from gtr.config.files import read_file
+from gtr.config.presets import METHODS, preset
+from gtr.errors import ConfigError, RunError, nearest
 from gtr.report.files import encode, write_whole
 from gtr.report.found import find_runs, is_run
 from gtr.report.text import visible
+from gtr.show import TURNS
 from gtr.show.export import export
 from gtr.show.page import is_installed
 from gtr.show.study import RESULTS, read_study
@@ -30,49 +33,80 @@ from gtr.show.study import RESULTS, read_study
 LOG_LINES = 8
 
 
-def compare(options: CompareOptions, overrides: Sequence[str]) -> Path:
-    """Runs what is not finished yet, then writes and shows table, pictures and thoughts; returns the folder.
+def compare(
+    *methods: str,
+    task: str | None = None,
+    scale: str = "tiny",
+    seeds: Sequence[int] = (1, 2, 3),
+    out: Path | str = "runs/compare",
+    jobs: int | None = None,
+    file: Path | str | None = None,
+    **settings: Any,
+) -> Path:
+    """Trains methods x seeds and reports on them: ``compare("rl4vlm", "gtr", seeds=[1], **{"train.updates": 3})``.
+
+    What is finished already is not done again. Arguments are as `gtr.config.presets.preset` takes them; `jobs` runs go
+    on at a time, by default one per core. Returns the folder `out` with the runs and the report.
 
     Raises:
-        ConfigError: a method or setting does not exist.
-        RunError: the folder holds another comparison, runs failed (the table then shows which), or runs that were to
-            be reported are none, damaged or of several tasks.
+        ConfigError: a method or setting does not exist or cannot work.
+        RunError: as `run`.
     """
-    if options.folders:
-        return report(options)
-    planned = plan(options, overrides)
-    claim(options, overrides)
+    configs = {method: preset(method, task, scale, file, **settings) for method in methods}
+    if not configs:
+        raise ConfigError(f"compare() needs methods: {nearest('', METHODS)}")
+    game = next(iter(configs.values())).task.name
+    words = [word for key, value in settings.items() for word in (f"--{key}", *_words(value))]
+    if file is not None:
+        words = ["--config", str(file), *words]
+    held = {} if file is None else read_file(Path(file))
+    return run(Comparison(configs, tuple(seeds), Path(out), game, scale, tuple(words), held, jobs))
+
+
+def run(comparison: Comparison) -> Path:
+    """Runs what is not finished yet, then writes and shows table, pictures and thoughts; returns the folder.
+
+    Raises `RunError` where the folder holds another comparison, or runs failed (the table then shows which).
+    """
+    planned = plan(comparison)
+    claim(comparison)
     try:
-        states = _run(planned, options)
+        states = _run(planned, comparison.jobs)
     except KeyboardInterrupt as stop:
         stop.add_note(f"{_finished(planned)} of {len(planned.runs)} runs are finished; give the same command to go on.")
         raise
     results = [read_result(job, states[job.name]) for job in planned.runs]
-    seeds = map(str, options.seeds)
-    words = [*options.methods, "--task", options.task, "--scale", options.scale, "--seeds", *seeds, *overrides]
-    title = f"{options.task}: {', '.join(options.methods)}; seeds {', '.join(map(str, options.seeds))}"
-    study = study_of(results, title, ["gtr", "compare", *words, "--out", str(options.out)], options.task)
-    write(study, options.out, options.task)
-    show(study, options.out)
+    study = study_of(results, comparison.title, comparison.command, comparison.task)
+    write(study, comparison.out, comparison.task)
+    show(study, comparison.out)
     failed = [job for job in planned.runs if states[job.name] is State.FAILED]
     if failed:
         ends = "\n".join(f"{job.log} ends:\n  " + "\n  ".join(last_lines(job.log, LOG_LINES)) for job in failed)
         raise RunError(f"{len(failed)} of {len(results)} runs failed; give the same command to retry.\n{ends}")
-    return options.out
+    return comparison.out
 
 
-def report(options: CompareOptions) -> Path:
-    """The same from runs that exist, training nothing."""
-    if (options.out / "comparison.json").exists():
-        raise RunError(f"{options.out} holds a comparison with its own report: choose another folder with --out")
-    results = read_existing(options.folders)
+def report(folders: Sequence[Path], out: Path, code: Collection[str] = ()) -> Path:
+    """The same from runs that exist, training nothing; `code` names the task of the user's own that may be run.
+
+    Raises `RunError` where they are none, damaged or of several tasks, or the folder holds another comparison.
+    """
+    if (out / "comparison.json").exists():
+        raise RunError(f"{out} holds a comparison with its own report: choose another folder with --out")
+    results = read_existing(folders)
     methods, seeds = dict.fromkeys(one.method for one in results), sorted({one.seed for one in results})
     title = f"{results[0].settings.get('task.name')}: {', '.join(methods)}; seeds {', '.join(map(str, seeds))}"
-    words = ["gtr", "compare", "--from", *map(str, options.folders), "--out", str(options.out)]
-    study = study_of(results, title, words)
-    write(study, options.out)
-    show(study, options.out)
-    return options.out
+    own = [word for name in code for word in ("--task", name)]
+    words = ["gtr", "compare", "--from", *map(str, folders), *own, "--out", str(out)]
+    own_task = next(iter(code), None)
+    study = study_of(results, title, words, own_task)
+    write(study, out, own_task)
+    show(study, out)
+    return out
+
+
+def _words(value: object) -> list[str]:
+    return [str(one) for one in value] if isinstance(value, list | tuple) else [str(value)]
 
 
 def write(study: Study, out: Path, own_task: str | None = None) -> None:
@@ -90,7 +124,7 @@ def write(study: Study, out: Path, own_task: str | None = None) -> None:
             write_whole(out / "images" / state.image, state.picture)
     folders = [Path(one.folder) for one in results if is_run(Path(one.folder))]
     if is_installed() and folders:
-        export(find_runs(folders, own_task), out / "comparison.html", ShowOptions.turns, read_study([out]))
+        export(find_runs(folders, own_task), out / "comparison.html", TURNS, read_study([out]))
 
 
 def show(study: Study, out: Path) -> None:
@@ -116,8 +150,8 @@ def _plain(text: str) -> Text:
     return Text(visible(text))
 
 
-def _run(planned: Plan, options: CompareOptions) -> dict[str, State]:
-    limit = options.jobs or cores()
+def _run(planned: Plan, jobs: int | None) -> dict[str, State]:
+    limit = jobs or cores()
     with Progress([*planned.starts, *planned.runs]) as progress:
         waiting = dict.fromkeys((job.name for job in planned.runs), State.WAITING)
         starts = run_all(planned.starts, limit, lambda states: progress.show({**states, **waiting}))

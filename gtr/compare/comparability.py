@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Iterator, Sequence
 
-from gtr.compare.from_runs import filled
 from gtr.compare.results import RunResult
 from gtr.compare.runner import State
 
@@ -36,7 +35,7 @@ def _ends(results: Sequence[RunResult]) -> Iterator[str]:
 
 
 def _settings(results: Sequence[RunResult]) -> Iterator[str]:
-    known = [(one.method, filled(one.settings)) for one in results if one.settings]
+    known = [(one.method, one.settings) for one in results if one.settings]
     for key in dict.fromkeys(key for _, settings in known for key in settings):
         if key.startswith(("task.", "policy.")) and key not in METHOD_SETTINGS:
             yield from _sentence([(method, str(settings.get(key))) for method, settings in known], f"{key} differs")

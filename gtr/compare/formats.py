@@ -11,13 +11,19 @@ from gtr.report.text import visible
 
 COLUMNS = (
     *("agent", "success by seed", "success", "95 %", *(column for column, _ in HEALTH)),
-    *("x start", f"x {OUTCOME_ONLY}", "collapse alarm"),
+    *("x start", f"x {OUTCOME_ONLY}", f"beats {OUTCOME_ONLY}", "95 % speaks for", "collapse alarm"),
 )
 """Titles of the table's columns."""
+LONG = ("success by seed", "95 % speaks for")
+"""Columns that a table in a paper has no room for."""
 FOOTNOTE = (
-    "Success: greedy play of the same untruncated panel. 95 %: over runs where there are several, over episodes for a "
-    "single run or the starting agent. x: how many times the success of the start and of outcome-only PPO (rl4vlm); "
-    "* where the two intervals lie apart. ↓: over runs, the 95 % t interval of the mean lies below the start's value."
+    "Success: greedy play of one untruncated panel, alike for all rows. 95 %: where a method's success lies for other "
+    "seeds and starts of the same kind (two-way layout), an agent's for other starts; runs of earlier versions kept no "
+    "outcomes by start, and theirs speaks for other seeds on these starts alone. x: how many times the success of the "
+    "start and of outcome-only PPO (rl4vlm); * where the two intervals lie apart. Beats: how likely a run has more "
+    "success than one of rl4vlm, a tie counting half (probability of improvement, arXiv 2108.13264). ↓: over runs, the "
+    "95 % t interval of the mean lies below the start's value. †: the settings of the presets were chosen on this "
+    "starting agent or on one of these seeds."
 )
 LATEX = {
     **{sign: "\\" + sign for sign in "&%$#_{}"},
@@ -29,13 +35,15 @@ LATEX = {
 def cells(row: Row) -> list[str]:
     """A row as texts, one per column."""
     return [
-        row.agent,
+        row.agent + ("†" if row.developed else ""),
         " ".join([*(f"{value:.2f}" for value in row.seeds), *_missing(row)]),
         number(row.success),
         f"{row.interval.low:.2f}-{row.interval.high:.2f}" if row.seeds else "-",
         *(number(value) + ("↓" if column in row.worse else "") for column, value in row.health.items()),
         number(row.times_start) + ("*" if row.apart_from_start else ""),
         number(row.times_plain) + ("*" if row.apart_from_plain else ""),
+        number(row.better_than_plain),
+        row.speaks_for or "-",
         row.collapse or "-",
     ]
 
@@ -66,18 +74,22 @@ def comma_separated(rows: Sequence[Row]) -> str:
     """The table for a spreadsheet, numbers in full."""
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
-    extra = ["x start", f"x {OUTCOME_ONLY}"]
+    extra = ["x start", f"x {OUTCOME_ONLY}", f"beats {OUTCOME_ONLY}", "iqm"]
     writer.writerow(["agent", "seeds", "success", "low", "high", *(name for name, _ in HEALTH), "collapse", *extra])
     for row in rows:
         seeds = " ".join(map(repr, row.seeds))
         numbers = [row.success, row.interval.low, row.interval.high, *row.health.values()]
-        writer.writerow([row.agent, seeds, *numbers, row.collapse, row.times_start, row.times_plain])
+        writer.writerow([row.agent, seeds, *numbers, row.collapse, *_compared(row)])
     return out.getvalue()
+
+
+def _compared(row: Row) -> list[float]:
+    return [row.times_start, row.times_plain, row.better_than_plain, row.iqm]
 
 
 def latex(rows: Sequence[Row], title: str, label: str) -> str:
     """The table for a paper that loads ``booktabs``: a whole ``table*``; of the alarm only in how many runs it rang."""
-    columns = [name for name in COLUMNS if name != "success by seed"]
+    columns = [name for name in COLUMNS if name not in LONG]
     lines = [
         r"\begin{table*}",
         r"  \centering\small",
@@ -97,7 +109,7 @@ def latex(rows: Sequence[Row], title: str, label: str) -> str:
 
 def _short(row: Row) -> list[str]:
     texts = dict(zip(COLUMNS, cells(row), strict=True))
-    texts.pop("success by seed")
+    texts = {name: text for name, text in texts.items() if name not in LONG}
     return list({**texts, "collapse alarm": row.collapse.partition(" ")[0] or "-"}.values())
 
 
@@ -112,7 +124,7 @@ def _typeset(text: str) -> str:
     text = re.sub(r"^x ", "\x00 ", re.sub(r"(?<=\d)-(?=\d)", "\x01", visible(text)))
     text = escaped(re.sub(r"^inf(?=\*?$)", "\x02", text))
     text = text.replace("\x00", r"$\times$").replace("\x01", "--").replace("\x02", r"$\infty$")
-    return text.replace("↓", r"$\downarrow$")
+    return text.replace("↓", r"$\downarrow$").replace("†", r"$\dagger$")
 
 
 def escaped(text: str) -> str:

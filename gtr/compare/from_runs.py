@@ -1,21 +1,15 @@
 """A comparison of runs that were trained before: which methods they are, and how far each run came."""
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cache
 from pathlib import Path
 from typing import Any
 
 from gtr.compare.results import RunResult, read_run
 from gtr.compare.runner import State
-from gtr.config import Config
-from gtr.config_io import config_to_dict
 from gtr.errors import RunError
-from gtr.report.files import encode
 from gtr.report.found import find_runs
 from gtr.report.owner import is_being_written
-from gtr.report.records import flat
 from gtr.report.run import Run
 
 NOT_THE_METHOD = ("seed", "runs", "name", "report.", "train.threads", "train.eval_every")
@@ -71,26 +65,15 @@ def _methods(runs: Sequence[Run]) -> list[str]:
     """Each run's method: its preset, and where one preset was run with several settings, those that differ."""
     groups: list[_Group] = []
     for index, run in enumerate(runs):
-        settings = filled(run.settings)
-        alike = (one for one in groups if run.method == one.preset and not _differ(settings, one.settings))
+        alike = (one for one in groups if run.method == one.preset and not _differ(run.settings, one.settings))
         if (group := next(alike, None)) is None:
-            groups.append(group := _Group(run.method, settings))
+            groups.append(group := _Group(run.method, run.settings))
         group.members.append(index)
     names: dict[int, str] = {}
     for group in groups:
         namesakes = [one.settings for one in groups if one.preset == group.preset]
         names |= dict.fromkeys(group.members, _name(group, namesakes))
     return [names[index] for index in range(len(runs))]
-
-
-def filled(settings: Settings) -> Settings:
-    """Settings with the defaults of those that are younger than the run."""
-    return {**_defaults(), **settings}
-
-
-@cache
-def _defaults() -> Settings:
-    return dict(flat(json.loads(encode(config_to_dict(Config())))))
 
 
 def _differ(one: Settings, other: Settings) -> list[str]:

@@ -34,7 +34,7 @@ class RunResult:
     """The evaluations before the first and after the last update."""
     collapse: Collapse | None = None
     settings: Mapping[str, Any] = field(default_factory=dict)
-    """By dotted key, as they stand in its ``config.json``; empty where there is none."""
+    """By dotted key, as `gtr.report.run.Run.settings` has them; empty where there are none."""
     made_by: Mapping[str, Any] = field(default_factory=dict)
     """Command, versions, code and machine of the run's first start (see `gtr.report.fingerprint`)."""
     problems: Sequence[str] = ()

@@ -75,6 +75,7 @@ def _held_elsewhere(job: Job) -> bool:
 def _start(job: Job, program: Sequence[str]) -> subprocess.Popen[bytes]:
     """Starts a job in a session of its own, so that Ctrl-C reaches the comparison alone, which then stops it."""
     job.log.parent.mkdir(parents=True, exist_ok=True)
+    job.prepare()
     threads = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "TOKENIZERS_PARALLELISM": "false"}
     with job.log.open("ab") as log:
         return subprocess.Popen(

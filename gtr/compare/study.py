@@ -8,7 +8,7 @@ from typing import Any
 
 from gtr.compare.comparability import doubts
 from gtr.compare.formats import COLUMNS, FOOTNOTE, cells, number
-from gtr.compare.from_runs import NOT_THE_METHOD, filled
+from gtr.compare.from_runs import NOT_THE_METHOD
 from gtr.compare.results import RunResult
 from gtr.compare.samples import StartState, start_states
 from gtr.compare.table import OUTCOME_ONLY, Row, rows_of
@@ -41,7 +41,7 @@ def study_of(results: Sequence[RunResult], title: str, command: Sequence[str], o
 
 def shown(study: Study) -> dict[str, Any]:
     """What the page's table view shows, as plain texts (read back by `gtr.show.study`)."""
-    methods = {one.method: filled(one.settings) for one in study.results if one.settings}
+    methods = {one.method: one.settings for one in study.results if one.settings}
     return {
         "title": study.title,
         "command": study.command,

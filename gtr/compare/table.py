@@ -6,9 +6,12 @@ from dataclasses import dataclass, field, replace
 from statistics import fmean
 from typing import Any
 
+import numpy as np
+
+from gtr.aggregates import iqm, performance_profile, probability_of_improvement
 from gtr.compare.results import RunResult
 from gtr.compare.runner import State
-from gtr.stats import Interval, apart, mean_interval, pooled, wilson
+from gtr.stats import Interval, apart, crossed, mean_interval, pooled, wilson
 
 OUTCOME_ONLY = "rl4vlm"
 """The method that others are measured against: PPO guided by the outcome alone."""
@@ -25,6 +28,14 @@ HEALTH = (
 """Columns and the metrics behind them, as measured on the panel."""
 SHARES_OF_HEALTH = ("perception", "start plan", "right", "follows")
 """Columns that are shares of healthy thoughts: less is worse."""
+THRESHOLDS = tuple(i / 20 for i in range(20))
+"""Of success, at which a performance profile is given."""
+
+
+DEVELOPMENT_AGENTS, DEVELOPMENT_SEEDS = (0,), (1, 2, 3, 4, 5, 6, 11, 12, 13)
+"""Starting agents (sft.seed) and seeds of the runs on which the settings of the tiny presets were chosen."""
+STARTS, SEEDS, SEEDS_AND_STARTS = "other starts", "other seeds, these starts", "other seeds and starts"
+"""Populations that an interval speaks for: one agent's, or a method's whose runs kept no outcomes, or a method's."""
 
 
 @dataclass(frozen=True)
@@ -36,7 +47,7 @@ class Row:
     """Success of each finished run."""
     success: float
     interval: Interval
-    """95 %: over runs where there are several (pooled, see `gtr.stats`), over episodes where there is one."""
+    """95 %, of the population that `speaks_for` names."""
     health: Mapping[str, float]
     """Mean over runs of the metrics in `HEALTH`, by column; NaN where none measured it."""
     spread: Mapping[str, Interval] = field(default_factory=dict)
@@ -50,6 +61,15 @@ class Row:
     times_start: float = math.nan
     times_plain: float = math.nan
     """Success divided by that of the starting agent, and of outcome-only PPO; infinite where that is 0."""
+    speaks_for: str = STARTS
+    iqm: float = math.nan
+    """Interquartile mean of success over runs."""
+    profile: Sequence[float] = ()
+    """Performance profile: the share of runs with more success than each of `THRESHOLDS`."""
+    developed: bool = False
+    """Whether the presets' settings were chosen on its starting agent or on one of its seeds."""
+    better_than_plain: float = math.nan
+    """Probability of improvement: how likely a run of this method beats one of outcome-only PPO."""
     apart_from_start: bool = False
     apart_from_plain: bool = False
     """Whether the two 95 % intervals do not touch."""
@@ -96,24 +116,57 @@ def _start_rows(results: Sequence[RunResult]) -> dict[str, Row]:
 
 def _method_row(method: str, results: Sequence[RunResult]) -> Row:
     ends = [result.end for result in results if result.state is State.FINISHED and result.end is not None]
-    counts = [(end["successes"], end["episodes"]) for end in ends if end["episodes"]]
+    ends = [end for end in ends if end["episodes"]]
     states = [result.state for result in results]
     failed, finished = states.count(State.FAILED), states.count(State.FINISHED)
-    rate, interval = _estimate(counts)
-    shares = tuple(wins / episodes for wins, episodes in counts)
-    unfinished = len(results) - failed - finished
-    panel = ends[0]["panel"] if ends else ""
-    collapses = _collapses(results)
+    shares = tuple(end["successes"] / end["episodes"] for end in ends)
+    interval, speaks_for = _interval(ends)
     return Row(
-        method, shares, rate, interval, _health(ends), _spread(ends), collapses, failed, unfinished, len(results), panel
+        method,
+        shares,
+        interval.estimate,
+        interval,
+        _health(ends),
+        _spread(ends),
+        _collapses(results),
+        failed,
+        unfinished=len(results) - failed - finished,
+        runs=len(results),
+        panel=ends[0]["panel"] if ends else "",
+        speaks_for=speaks_for,
+        iqm=iqm(_column(shares)) if shares else math.nan,
+        profile=performance_profile(_column(shares), THRESHOLDS) if shares else (),
+        developed=any(_developed(result) for result in results),
     )
 
 
-def _estimate(counts: Sequence[tuple[int, int]]) -> tuple[float, Interval]:
+def _developed(result: RunResult) -> bool:
+    if result.settings.get("sft.enabled") is not True:
+        return False
+    return result.settings.get("sft.seed") in DEVELOPMENT_AGENTS or result.seed in DEVELOPMENT_SEEDS
+
+
+def _interval(ends: Sequence[Mapping[str, Any]]) -> tuple[Interval, str]:
+    """The success over runs, how sure it is, and for what population."""
+    counts = [(end["successes"], end["episodes"]) for end in ends]
     if not counts:
-        return math.nan, Interval(math.nan, 0.0, 1.0)
-    over = pooled(counts)
-    return over.rate, over.seeds if len(counts) > 1 else over.episodes
+        return Interval(math.nan, 0.0, 1.0), ""
+    if len(counts) == 1:
+        return wilson(*counts[0]), STARTS
+    outcomes = [end.get("outcomes", ()) for end in ends]
+    if len({(end["panel"], len(row)) for end, row in zip(ends, outcomes, strict=True)}) == 1 and _played(outcomes) > 1:
+        known = crossed(np.array(outcomes, dtype=float))
+        return replace(known, estimate=pooled(counts).rate), SEEDS_AND_STARTS
+    return pooled(counts).seeds, SEEDS
+
+
+def _played(outcomes: Sequence[Sequence[bool | None]]) -> int:
+    """Starts that every run has played to the end."""
+    return sum(None not in start for start in zip(*outcomes, strict=True))
+
+
+def _column(shares: Sequence[float]) -> np.ndarray:
+    return np.array(shares, dtype=float)[:, None]
 
 
 def _health(records: Sequence[Mapping[str, Any]]) -> dict[str, float]:
@@ -150,6 +203,7 @@ def _against(row: Row, start: Row | None, plain: Row | None) -> Row:
         row,
         times_start=_times(row, start),
         times_plain=_times(row, other),
+        better_than_plain=_better(row, other),
         apart_from_start=start is not None and apart(row.interval, start.interval),
         apart_from_plain=other is not None and apart(row.interval, other.interval),
         worse=frozenset(
@@ -166,3 +220,9 @@ def _times(row: Row, other: Row | None) -> float:
     if other.success == 0:
         return math.inf if row.success > 0 else math.nan
     return row.success / other.success
+
+
+def _better(row: Row, other: Row | None) -> float:
+    if other is None or not row.seeds or not other.seeds:
+        return math.nan
+    return probability_of_improvement(_column(row.seeds), _column(other.seeds))

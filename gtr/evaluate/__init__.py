@@ -2,13 +2,15 @@
 
 from contextlib import closing
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import torch
 
 from gtr import tasks
-from gtr.agent import Agent
+from gtr.agents import Agent
 from gtr.config import Config
+from gtr.config.io import check_code, settings_of
 from gtr.envs import EnvState, VecEnv
 from gtr.errors import ConfigError
 from gtr.evaluate.agents import ExpertAgent, PolicyAgent, RandomAgent, load_agent
@@ -17,6 +19,7 @@ from gtr.evaluate.results import Evaluation, result_of, write_json
 from gtr.evaluate.table import print_table
 from gtr.policy.policy import Policy
 from gtr.policy.seeded import seeded
+from gtr.report.folder import read_config
 from gtr.tasks.reply import parse
 from gtr.tasks.task import Task
 from gtr.types import Ending, Reply, Turn
@@ -38,18 +41,29 @@ def evaluate_policy(
 
 
 def evaluate(
-    agent: str, config: Config, split: Split = "same", episodes: int = 100, seed: int = 0, greedy: bool = True
+    agent: str,
+    config: Config | None = None,
+    split: Split = "same",
+    episodes: int = 100,
+    seed: int = 0,
+    greedy: bool = True,
 ) -> Evaluation:
     """Evaluates `random`, `expert`, a run folder (its last checkpoint) or a model on a panel.
+
+    Without a `config` a run is played with its own; if its task is code of the user's own, the user must name it:
+    ``config=gtr.preset(file="RUN/config.json", task="file.py:Class")``.
 
     Raises:
         GtrError: the agent cannot be loaded, or the task has no expert.
     """
+    if config is None:
+        config = read_config(Path(agent))
+        check_code(settings_of(config), (), agent)
     if agent in ("random", "expert"):
         panel = make_panel(config.task, split, episodes, seed)
         task = tasks.load(panel.task)
         player: Agent = RandomAgent(task, seed) if agent == "random" else ExpertAgent(task)
-        if agent == "expert" and not _has_expert(task):
+        if agent == "expert" and not task.has_expert():
             raise ConfigError(f"task '{task.name}' has no expert: it does not define Task.expert")
         return result_of(player, panel, task, play(player, task, panel, config))
     if agent.startswith(API_AGENTS):
@@ -64,7 +78,7 @@ def _evaluate_api(agent: str, config: Config, split: Split, episodes: int, seed:
     from gtr.guidance import needs_chat
 
     with needs_chat(f"agent {agent}"):
-        from gtr.chat_agent import ChatAgent
+        from gtr.agents.chat import ChatAgent
     panel = make_panel(config.task, split, episodes, seed)
     task = tasks.load(panel.task)
     with closing(ChatAgent(agent, task, config.corrector, greedy)) as player:
@@ -73,12 +87,8 @@ def _evaluate_api(agent: str, config: Config, split: Split, episodes: int, seed:
     return replace(found, health={**found.health, **costs})
 
 
-def _has_expert(task: Task) -> bool:
-    return type(task).expert is not Task.expert
-
-
 def play(agent: Agent, task: Task, panel: Panel, config: Config) -> list[list[Turn]]:
-    """Plays every start of a panel to its end; returns the episodes in the panel's order.
+    """Plays every start of a panel to its end, by the panel's rules; returns the episodes in the panel's order.
 
     Replies are neither rewarded for their format nor is any episode stopped by a corrector.
     """

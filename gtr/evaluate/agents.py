@@ -6,7 +6,7 @@ from typing import Any, final
 
 import numpy as np
 
-from gtr.agent import Agent
+from gtr.agents import Agent
 from gtr.checkpoint import latest
 from gtr.config import PolicyConfig
 from gtr.envs import EnvState

@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from gtr.agent import Agent
+from gtr.agents import Agent
 from gtr.evaluate.panels import Panel, Split
 from gtr.metrics import health
 from gtr.stats import mean_interval, wilson
@@ -39,7 +39,7 @@ class Evaluation:
     successes: int
     success: float
     interval: tuple[float, float]
-    """95 % Wilson interval of the success rate."""
+    """95 % Wilson interval of the success rate: this agent's on new starts."""
     health: Mapping[str, float] = field(default_factory=dict)
     """The thought-health metrics over the panel's turns."""
     groups: Mapping[str, Group] = field(default_factory=dict)
@@ -47,6 +47,8 @@ class Evaluation:
     conditions: tuple[float, float, float] | None = None
     """Mean share of the goal's conditions that held at the end, with its 95 % t interval, where the task counts them.
     """
+    outcomes: Sequence[bool | None] = ()
+    """Whether each start was won, in the panel's order; None where the episode was aborted."""
 
     def to_dict(self) -> dict[str, Any]:
         return asdict(self)
@@ -72,6 +74,7 @@ def result_of(agent: Agent, panel: Panel, task: Task, episodes: Sequence[Sequenc
         health(Rollout([Trajectory(episode) for episode in episodes]), task, 0),
         _groups(whole, task),
         _conditions(whole),
+        tuple(None if e[-1].ending is Ending.ABORTED else e[-1].success for e in episodes),
     )
 
 

@@ -12,11 +12,27 @@ from gtr.report.costs import costs_line
 WIDE = 160
 """Columns of a table that goes to a file or a pipe."""
 COLUMNS = ("episode/return", "episode/length", "action/legal", "thought/perception", "thought/start_plan")
+CAPTION = "95 %: of this agent on other starts of the same kind. Replies that are not legal actions are penalised."
 
 
 def print_table(evaluations: Sequence[Evaluation]) -> None:
-    """Prints evaluations as one table."""
-    grid = RichTable(title=f"panel {evaluations[0].panel}" if evaluations else None)
+    """Prints evaluations, those of one panel, which is to say of one set of starts and rules, as one table."""
+    console = Console()
+    if not console.is_terminal:
+        console.width = max(console.width, WIDE)
+    for panel in dict.fromkeys(e.panel for e in evaluations):
+        console.print(_table(panel, [e for e in evaluations if e.panel == panel]))
+    if evaluations:
+        console.print(CAPTION, style="dim", highlight=False)
+    if any(e.groups or e.conditions for e in evaluations):
+        console.print(_by_kind(evaluations))
+    for e in evaluations:
+        if (costs := costs_line(e.health)) is not None:
+            console.print(f"{e.agent}: {costs}", highlight=False, soft_wrap=True)
+
+
+def _table(panel: str, evaluations: Sequence[Evaluation]) -> RichTable:
+    grid = RichTable(title=f"panel {panel}")
     columns = ("agent", "mode", "success", "95 % interval", "episodes", "return", "length", "legal", "perception")
     for column in (*columns, "start plan"):
         grid.add_column(column, justify="left" if column in ("agent", "mode") else "right", overflow="fold")
@@ -30,15 +46,7 @@ def print_table(evaluations: Sequence[Evaluation]) -> None:
             str(e.episodes) + (f" (+{e.aborted} aborted)" if e.aborted else ""),
             *(_number(e.health, key) for key in COLUMNS),
         )
-    console = Console()
-    if not console.is_terminal:
-        console.width = max(console.width, WIDE)
-    console.print(grid)
-    if any(e.groups or e.conditions for e in evaluations):
-        console.print(_by_kind(evaluations))
-    for e in evaluations:
-        if (costs := costs_line(e.health)) is not None:
-            console.print(f"{e.agent}: {costs}", highlight=False, soft_wrap=True)
+    return grid
 
 
 def _by_kind(evaluations: Sequence[Evaluation]) -> RichTable:

@@ -1,14 +1,16 @@
 """Guidance: who judges thoughts, and what is learnt from the verdicts."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from gtr.config import Config
-from gtr.errors import CorrectorError
+from gtr.config.section import is_path
+from gtr.errors import CorrectorError, GtrError
 from gtr.guidance.corrector import Corrector
 from gtr.guidance.judge import OracleJudge
 from gtr.guidance.oracle import OracleCorrector
+from gtr.imports import load_class
 from gtr.tasks.task import Task
 
 EXTRA = ("openai", "pydantic", "tenacity")
@@ -26,13 +28,21 @@ def needs_chat(what: str) -> Iterator[None]:
         raise CorrectorError(f"{what} needs {error.name}, which is not installed: pip install 'gtr[chat]'") from None
 
 
+def corrector_class(path: str) -> type[Corrector]:
+    """A user's own corrector by its import path; its code is run. CorrectorError where there is no such class."""
+    return load_class(path, Corrector, "corrector", CorrectorError)  # type: ignore[type-abstract]
+
+
 def make_corrector(
     config: Config, task: Task, folder: Path | None = None, rank: int = 0, ranks: int = 1
 ) -> Corrector | None:
     """The corrector that the settings name; None is plain RL. `folder` is the run's, for ledger and verdicts.
 
+    A class of the user's own is built with the config and the task.
+
     Raises:
-        CorrectorError: its libraries are not installed, or what it should replay does not exist.
+        CorrectorError: its libraries are not installed, what it should replay does not exist, or a class of the user's
+            own cannot be imported or built.
     """
     guidance = config.guidance
     if guidance.corrector == "none":
@@ -41,8 +51,19 @@ def make_corrector(
         if guidance.judge != "off":
             return OracleJudge(task, guidance.judge == "compare")
         return OracleCorrector(task, guidance.forget_target)
+    if is_path(guidance.corrector):
+        return _own(guidance.corrector, config, task)
     with needs_chat(f"guidance.corrector {guidance.corrector}"):
-        from gtr.guidance.chat.corrector import ModelCorrector
-        from gtr.guidance.chat.judging import ModelJudge
+        from gtr.guidance.chat.correctors import ModelCorrector, ModelJudge
     kind = ModelCorrector if guidance.judge == "off" else ModelJudge
     return kind(config, task, folder, rank, ranks)
+
+
+def _own(path: str, config: Config, task: Task) -> Corrector:
+    build: Callable[[Config, Task], Corrector] = corrector_class(path)
+    try:
+        return build(config, task)
+    except GtrError:
+        raise
+    except Exception as error:
+        raise CorrectorError(f"{path} cannot be built from (config, task): {type(error).__name__}: {error}") from error

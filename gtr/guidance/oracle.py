@@ -47,13 +47,13 @@ class OracleCorrector(Corrector):
             return self._right(case, answers, stated or target)
         expert = self._task.expert(case.truth, stated or target)
         if expert is None:
-            return Verdict(Judgement.HOPELESS, answers=answers, target=target, stop=True)
-        return Verdict(Judgement.WRONG, expert.thought, expert.action, answers, expert.target)
+            return Verdict(Judgement.UNSOLVABLE, answers=answers, target=target, stop=True)
+        return Verdict(Judgement.INCORRECT, expert.thought, expert.action, answers, expert.target)
 
     def _right(self, case: Case, answers: Mapping[str, bool], target: str | None) -> Verdict:
         if self._forget and case.episode > 0 and case.index == 0:
-            return Verdict(Judgement.RIGHT, answers=answers, stop=True)
-        return Verdict(Judgement.RIGHT, answers=answers, target=target)
+            return Verdict(Judgement.CORRECT, answers=answers, stop=True)
+        return Verdict(Judgement.CORRECT, answers=answers, target=target)
 
     def state(self) -> Mapping[str, object]:
         return {str(env): list(value) for env, value in self._targets.items()}

@@ -13,6 +13,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from gtr.losses.cloning import cloning_loss
+from gtr.losses.kl import kl_loss
 from gtr.losses.ppo import Ratio, entropy_bonus, policy_normaliser, ppo_loss, value_loss
 
 Result = tuple[Float[Tensor, ""], Mapping[str, Tensor]]
@@ -32,10 +33,10 @@ class Rows:
     entropy: Float[Tensor, "row token"]
     advantages: Tensor
     """(n,), or (n, L) where tokens have advantages of their own."""
-    values: Float[Tensor, " row"]
-    """The critic's estimates now."""
-    old_values: Float[Tensor, " row"]
-    targets: Float[Tensor, " row"]
+    values: Tensor
+    """The critic's estimates now: (n,), or (n, L) where tokens have targets of their own."""
+    old_values: Tensor
+    targets: Tensor
 
 
 @dataclass(frozen=True)
@@ -54,7 +55,15 @@ def _policy(rows: Rows, normaliser: float, **options: Any) -> Result:
 
 
 def _value(rows: Rows, normaliser: float, **options: Any) -> Result:
-    return value_loss(rows.values, rows.old_values, rows.targets, normaliser=normaliser, **options).loss, {}
+    told = [rows.values, rows.old_values, rows.targets]
+    if rows.values.dim() == 2:
+        told = [one[rows.weights > 0] for one in told]
+    return value_loss(*told, normaliser=normaliser, **options).loss, {}
+
+
+def _count_value(weights: Tensor, **_: Any) -> float:
+    """Rows, or tokens where they have targets of their own."""
+    return float((weights > 0).sum()) if bool((weights > 0).any()) else float(len(weights))
 
 
 def _entropy(rows: Rows, normaliser: float) -> Result:
@@ -63,6 +72,15 @@ def _entropy(rows: Rows, normaliser: float) -> Result:
 
 def _cloning(rows: Rows, normaliser: float) -> Result:
     return cloning_loss(rows.new, rows.weights, normaliser=normaliser), {}
+
+
+def _kl(rows: Rows, normaliser: float) -> Result:
+    loss = kl_loss(rows.new, rows.reference, rows.weights, normaliser=normaliser)
+    return loss, {"kl_ref": loss.detach()}
+
+
+def _count_taught(weights: Tensor) -> float:
+    return float((weights > 0).sum())
 
 
 def _tokens(weights: Tensor) -> float:
@@ -75,7 +93,8 @@ def _count_policy(weights: Tensor, ratio: Ratio, **_: Any) -> float:
 
 LOSSES: Mapping[str, Loss] = {
     "policy": Loss(_policy, _count_policy),
-    "value": Loss(_value, lambda weights, **_: float(len(weights))),
+    "value": Loss(_value, _count_value),
     "entropy": Loss(_entropy, _tokens),
-    "cloning": Loss(_cloning, _tokens),
+    "cloning": Loss(_cloning, _count_taught),
+    "kl": Loss(_kl, _tokens),
 }

@@ -14,8 +14,8 @@ from torch import Tensor
 
 from gtr.losses.kl import MAX_LOG_RATIO, k1, k3
 
-Ratio = Literal["turn", "token"]
-
+Ratio = Literal["turn", "token", "turn_mean"]
+_TINY = 1e-12
 
 @dataclass(frozen=True)
 class PolicyLoss:
@@ -40,19 +40,22 @@ class ValueLoss:
 
 
 def policy_normaliser(weights: Float[Tensor, "turn token"], ratio: Ratio) -> float:
-    """What `ppo_loss` divides by, for the whole batch: its turns with any weighted token, or its sum of weights."""
-    return float((weights > 0).any(dim=-1).sum()) if ratio == "turn" else float(weights.sum())
+    """What `ppo_loss` divides by, for the whole batch: its sum of weights, or its turns with any weighted token."""
+    return float(weights.sum()) if ratio == "token" else float((weights > 0).any(dim=-1).sum())
 
 
 def ppo_loss(
     new: Float[Tensor, "turn token"],
     old: Float[Tensor, "turn token"],
     weights: Float[Tensor, "turn token"],
-    advantages: Float[Tensor, " turn"],
+    advantages: Float[Tensor, " turn"] | Float[Tensor, "turn token"],
     *,
     clip: float,
     ratio: Ratio,
     normaliser: float,
+    clip_high: float | None = None,
+    dual_clip: float | None = None,
+    ratio_cap: float | None = None,
 ) -> PolicyLoss:
     """PPO's clipped surrogate (arXiv 1707.06347) on the reply's tokens.
 
@@ -61,24 +64,41 @@ def ppo_loss(
     section 4.2), 0 elsewhere and on padding, where `new` and `old` may hold anything.
 
     - ratio "turn": one ratio per turn, exp of the weighted sum of log-ratios; loss is the mean over turns.
-    - ratio "token": one ratio per token with its turn's advantage (VL-DAC, arXiv 2508.04280); loss is the mean over
-      tokens weighted by `weights`.
+    - ratio "turn_mean": the same of their weighted mean (GSPO, arXiv 2507.18071; ReMA, arXiv 2503.09501).
+    - ratio "token": one ratio per token (VL-DAC, arXiv 2508.04280); loss is the mean over tokens weighted by `weights`.
+
+    `advantages` of tokens are averaged, by weight, where a turn has one ratio. Options:
+
+    - `clip_high`: the range above 1, where it is another than below (DAPO, arXiv 2503.14476).
+    - `dual_clip`: for negative advantages the loss is at most this times their size (arXiv 1912.09729).
+    - `ratio_cap`: a ratio above it counts as the clipped one, whatever the advantage's sign (VL-DAC's code: 10).
 
     A turn without a weighted token contributes nothing.
     """
     used = weights > 0
     zero = torch.zeros_like(new)
     new, old = torch.where(used, new, zero), torch.where(used, old, zero)
-    if ratio == "turn":
-        new, old = (weights * new).sum(dim=-1), (weights * old).sum(dim=-1)
-        share = used.any(dim=-1).to(new.dtype) / _divisor(normaliser)
-    else:
-        advantages = advantages[:, None]
+    if ratio == "token":
+        advantages = advantages if advantages.dim() == 2 else advantages[:, None]
         share = weights / _divisor(normaliser)
+    else:
+        new, old = (weights * new).sum(dim=-1), (weights * old).sum(dim=-1)
+        total = weights.sum(dim=-1).clamp(min=_TINY)
+        if ratio == "turn_mean":
+            new, old = new / total, old / total
+        if advantages.dim() == 2:
+            advantages = (weights * advantages).sum(dim=-1) / total
+        share = used.any(dim=-1).to(new.dtype) / _divisor(normaliser)
     r = (new - old).clamp(-MAX_LOG_RATIO, MAX_LOG_RATIO).exp()
-    gain = torch.minimum(r * advantages, r.clamp(1 - clip, 1 + clip) * advantages)
+    clipped = r.clamp(1 - clip, 1 + (clip if clip_high is None else clip_high))
+    if ratio_cap is not None:
+        r = torch.where(r > ratio_cap, clipped, r)
+    gain = torch.minimum(r * advantages, clipped * advantages)
+    if dual_clip is not None:
+        gain = torch.where(advantages < 0, torch.maximum(gain, dual_clip * advantages), gain)
     with torch.no_grad():
-        clip_frac = (share * ((r - 1).abs() > clip)).sum()
+        outside = (r - 1 > (clip if clip_high is None else clip_high)) | (1 - r > clip)
+        clip_frac = (share * outside).sum()
         kl_k1, kl_k3 = (share * k1(old, new)).sum(), (share * k3(old, new)).sum()
     return PolicyLoss(-(share * gain).sum(), clip_frac, kl_k1, kl_k3)
 

@@ -1,6 +1,6 @@
 """Thought health: what a run's thoughts and actions look like, and an alarm for when they collapse."""
 
-from gtr.metrics.probes import image_sensitivity, kl_to_start, relevance
+from gtr.metrics.forward import image_sensitivity, kl_to_reference, relevance
 from gtr.metrics.turns import health
 
-__all__ = ["health", "image_sensitivity", "kl_to_start", "relevance"]
+__all__ = ["health", "image_sensitivity", "kl_to_reference", "relevance"]

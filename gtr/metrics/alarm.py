@@ -1,9 +1,10 @@
 """An alarm that says when a run is collapsing, and which metrics saw it.
 
-The baseline of each metric is its mean over the first updates, the agent at its start. A metric has *fallen* when it
-is worse than its baseline by both a share of it and an absolute margin. Metrics that move together count as one
-*idea*; the alarm rings when two ideas have each been fallen for several updates running, so that neither noise nor
-one odd metric can ring it.
+The baseline of each metric is its first measurement: a rollout is measured before its update learns from it, so that
+this is the starting agent's own, and a collapse within the first update is seen. A metric has *fallen* when it is worse
+than its baseline by both a share of it and an absolute margin. Metrics that move together count as one *idea*; the
+alarm rings when two ideas have each been fallen for several updates running, so that neither noise nor one odd metric
+can ring it.
 
 Length, action histogram and variety also change when an agent gets better. They count as fallen only while neither
 success nor the share of working plans has risen above its baseline, and variety only once states share thoughts. What
@@ -15,16 +16,9 @@ from dataclasses import dataclass
 from math import inf
 from typing import Any, Literal
 
-BASELINE = 2
+BASELINE = 1
 """Measurements that make a baseline."""
-PATIENCE = 3
-"""Updates running for which an idea must be fallen."""
-IDEAS = 2
-"""Ideas that must be fallen at once."""
 EXCUSES = ("episode/success", "thought/start_plan")
-GAIN = 0.05
-"""Rise of one of `EXCUSES` over its baseline that excuses changed behaviour: one right formula takes the place of many
-wrong ones long before games are won."""
 
 
 @dataclass(frozen=True)
@@ -42,6 +36,14 @@ class Watch:
     """Whether more success, or more plans that work, excuse it."""
     limit: float = inf
     """Not fallen at or above this value, however high the baseline was."""
+    censored: bool = False
+    """Whether the first rollout measures it too low, because episodes that outlast it are missing: then the second
+    measurement is the baseline."""
+
+    @property
+    def needed(self) -> int:
+        """Measurements until the baseline stands."""
+        return BASELINE + self.censored
 
 
 WATCHED = (
@@ -52,12 +54,30 @@ WATCHED = (
     Watch("reply/complete", "completeness", "falls", 0.75, 0.1),
     Watch("episode/success", "success", "falls", 0.5, 0.1),
     Watch("relevance/retrieval", "relevance", "falls", 0.6, 0.1),
-    Watch("episode/length", "behaviour", "moves", 0.6, 1.0, excused=True),
+    Watch("episode/length", "behaviour", "moves", 0.6, 1.0, excused=True, censored=True),
     Watch("action/max_share", "behaviour", "rises", 0.67, 0.2, excused=True),
     Watch("thought/per_state", "variety", "falls", 0.5, 0.25, excused=True, limit=1.0),
     Watch("distinct/", "variety", "falls", 0.5, 0.25, excused=True, limit=1.0),
 )
 """Which metrics saw tiny agents collapse on the point games (see docs/LAB.md), and RAGEN-2's retrieval accuracy."""
+
+
+@dataclass(frozen=True)
+class Sensitivity:
+    """How readily the alarm rings. The values of `benchmarks/alarm.py` are chosen on some runs and rated on others."""
+
+    patience: int = 3
+    """Updates running for which an idea must be fallen."""
+    ideas: int = 2
+    """Ideas that must be fallen at once."""
+    gain: float = 0.05
+    """Rise of one of `EXCUSES` over its baseline that excuses changed behaviour: one right formula takes the place of
+    many wrong ones long before games are won."""
+    scale: float = 1.0
+    """Multiplies every margin, and is the power of every ratio: above 1, a metric must fall further."""
+
+
+DEFAULT = Sensitivity()
 
 
 @dataclass(frozen=True)
@@ -100,7 +120,8 @@ class Alarm:
     Its memory is a few numbers, so that a resumed run rings exactly when one never stopped would have.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, sensitivity: Sensitivity = DEFAULT) -> None:
+        self._sensitivity = sensitivity
         self._baseline: dict[str, list[float]] = {}
         self._since: dict[str, int] = {}
         self._last: dict[str, float] = {}
@@ -115,9 +136,10 @@ class Alarm:
             watch = _watch(metric)
             if watch is not None:
                 self._judge(update, watch, metric, value, excuse)
-        falls = [self._fall(metric) for metric, since in self._since.items() if update - since + 1 >= PATIENCE]
+        patience = self._sensitivity.patience
+        falls = [self._fall(metric) for metric, since in self._since.items() if update - since + 1 >= patience]
         falls.sort(key=lambda fall: (fall.since, fall.metric))
-        return Alert(len({fall.idea for fall in falls}) >= IDEAS, tuple(falls))
+        return Alert(len({fall.idea for fall in falls}) >= self._sensitivity.ideas, tuple(falls))
 
     def state(self) -> dict[str, object]:
         """The memory as JSON values."""
@@ -133,21 +155,32 @@ class Alarm:
     def _judge(self, update: int, watch: Watch, metric: str, value: float, excuse: bool) -> None:
         first = self._baseline.setdefault(metric, [])
         self._last[metric] = value
-        if len(first) < BASELINE:
+        if len(first) < watch.needed:
             first.append(value)
-        elif _fallen(watch, _mean(first), value) and not (watch.excused and excuse):
+        elif self._fallen(watch, metric, value) and not (watch.excused and excuse):
             self._since.setdefault(metric, update)
         else:
             self._since.pop(metric, None)
 
+    def _fallen(self, watch: Watch, metric: str, value: float) -> bool:
+        baseline, scale = self._start(watch, metric), self._sensitivity.scale
+        ratio, margin = watch.ratio**scale, watch.margin * scale
+        low = value < min(ratio * baseline, watch.limit) and baseline - value >= margin
+        high = value > baseline / ratio and value - baseline >= margin
+        return (low and watch.direction != "rises") or (high and watch.direction != "falls")
+
     def _rose(self, metric: str, metrics: Mapping[str, float]) -> bool:
-        now, first = metrics.get(metric, self._last.get(metric)), self._baseline.get(metric, [])
-        return now is not None and len(first) == BASELINE and now >= _mean(first) + GAIN
+        now, first = metrics.get(metric, self._last.get(metric)), self._baseline.get(metric)
+        return now is not None and first is not None and now >= _mean(first) + self._sensitivity.gain
+
+    def _start(self, watch: Watch, metric: str) -> float:
+        """The baseline. Runs of earlier versions have kept two measurements: then it is their mean."""
+        return _mean(self._baseline[metric][watch.needed - BASELINE :])
 
     def _fall(self, metric: str) -> Fall:
         watch = _watch(metric)
         assert watch is not None
-        return Fall(metric, watch.idea, _mean(self._baseline[metric]), self._last[metric], self._since[metric])
+        return Fall(metric, watch.idea, self._start(watch, metric), self._last[metric], self._since[metric])
 
 
 def _watch(metric: str) -> Watch | None:
@@ -155,12 +188,6 @@ def _watch(metric: str) -> Watch | None:
         if metric == watch.metric or (watch.metric.endswith("/") and metric.startswith(watch.metric)):
             return watch
     return None
-
-
-def _fallen(watch: Watch, baseline: float, value: float) -> bool:
-    low = value < min(watch.ratio * baseline, watch.limit) and baseline - value >= watch.margin
-    high = value > baseline / watch.ratio and value - baseline >= watch.margin
-    return (low and watch.direction != "rises") or (high and watch.direction != "falls")
 
 
 def _mean(values: list[float]) -> float:

@@ -1,12 +1,14 @@
 """One figure from those of several processes, each of which has played and learnt its own share of the turns.
 
-Processes play equally many turns and normalise losses by the average over processes, so that a plain mean is the
-figure of the whole: exactly for shares of turns and for losses; nearly, where a metric counts complete replies only.
+A share or mean is weighted by what it counts (`Metric.n`), which makes it the figure of the whole. The rest is averaged
+plainly: processes play equally many turns and normalise losses by the average over processes.
 """
 
 from collections.abc import Mapping, Sequence
 
-SUMMED = ("episode/ended", "episode/aborted", "update/lessons", "corrector/")
+from gtr.metrics.table import describe
+
+SUMMED = ("count/", "episode/ended", "episode/aborted", "update/lessons", "corrector/")
 LARGEST = ("seconds/", "update/logprob_mismatch", "corrector/seconds_")
 """Prefixes; what is not here is averaged."""
 HISTOGRAM = "action/is/"
@@ -14,7 +16,7 @@ HISTOGRAM = "action/is/"
 
 
 def pooled(processes: Sequence[Mapping[str, float]]) -> dict[str, float]:
-    """The metrics of all processes together. Of episodes, the mean is weighted by how many each process ended.
+    """The metrics of all processes together.
 
     >>> pooled([{"action/legal": 0.5, "episode/ended": 2.0}, {"action/legal": 1.0, "episode/ended": 3.0}])
     {'action/legal': 0.75, 'episode/ended': 5.0}
@@ -32,7 +34,8 @@ def _pool(name: str, processes: Sequence[Mapping[str, float]]) -> float:
         return max(found)
     if name.startswith(SUMMED):
         return sum(found)
-    if name.startswith("episode/"):
-        ended = [values["episode/ended"] for values in having]
-        return sum(x * count for x, count in zip(found, ended, strict=True)) / (sum(ended) or 1.0)
+    metric = describe(name)
+    if metric is not None and all(metric.n in values for values in having):
+        counts = [values[metric.n] for values in having]
+        return sum(x * count for x, count in zip(found, counts, strict=True)) / (sum(counts) or 1.0)
     return sum(found) / (len(processes) if name.startswith(HISTOGRAM) else len(found))

@@ -1,111 +1,17 @@
 """The one definition of every metric that a run logs; `docs/METRICS.md` is generated from it."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+
+from gtr.metrics.agent_rows import AGENT
+from gtr.metrics.metric import Metric
+from gtr.metrics.renamed import current_name
 
 GTR = "arXiv 2503.08525"
 RAGEN2 = "arXiv 2604.06268"
-MAYE = "arXiv 2504.02587, table 2"
 PPO = "arXiv 1707.06347"
 
-
-@dataclass(frozen=True)
-class Metric:
-    """A row of the table."""
-
-    name: str
-    """As logged; ``<...>`` stands for a text that the task or the agent fills in."""
-    formula: str
-    """How it is computed, over the turns of one rollout unless it says otherwise."""
-    meaning: str
-    healthy: str
-    """Which direction is good, or what to expect."""
-    source: str = ""
-
-
 METRICS = (
-    # -- episodes -------------------------------------------------------------------------------------------------
-    Metric(
-        "episode/success",
-        "episodes that reached their goal / ended episodes",
-        "Training success: sampled, with early stops; compare methods by `gtr eval` instead.",
-        "up",
-    ),
-    Metric(
-        "episode/return",
-        "sum of all rewards / ended episodes",
-        "Undiscounted return of an episode. A ratio of totals, so that episodes cut by the rollout's edge do not bias "
-        "it towards short ones.",
-        "up",
-    ),
-    Metric(
-        "episode/conditions",
-        "mean share of the goal's conditions that hold when an episode ends",
-        "Partial success, in games that count conditions (ALFWorld); 1 where the goal is reached.",
-        "up",
-        "arXiv 1912.01734",
-    ),
-    Metric(
-        "episode/length",
-        "mean number of turns of ended episodes",
-        "Counted from the episode's own start, also when that lay in an earlier rollout.",
-        "steady; doubling or halving without more success is collapse",
-    ),
-    Metric("episode/ended", "number of ended episodes", "How many episodes the shares above rest on.", "-"),
-    Metric(
-        "episode/stopped",
-        "episodes ended by the corrector / ended episodes",
-        "Early truncation (reference code).",
-        "down",
-        GTR,
-    ),
-    Metric("episode/truncated", "episodes cut by the time limit / ended episodes", "The agent dithers.", "down"),
-    Metric(
-        "episode/aborted",
-        "number of turns on which an environment broke",
-        "Their turns count in no other metric.",
-        "0",
-    ),
-    # -- replies --------------------------------------------------------------------------------------------------
-    Metric("reply/complete", "complete replies / turns", "Replies that have every key once.", "up, near 1"),
-    Metric("reply/empty", "empty replies / turns", "Nothing but white space.", "0"),
-    Metric("reply/cut", "cut replies / turns", "The token limit came before the end.", "0"),
-    Metric("reply/malformed", "malformed replies / turns", "Not readable as thought and action.", "0"),
-    Metric("reply/missing_key", "replies without a required key / turns", "Readable but not whole.", "0"),
-    Metric("reply/repeated_key", "replies with a key twice / turns", "Ambiguous, so not used.", "0"),
-    Metric("reply/tokens", "mean number of sampled tokens", "Length of thought and action together.", "steady"),
-    # -- actions --------------------------------------------------------------------------------------------------
-    Metric("action/legal", "turns with a legal action / turns", "Incomplete replies count as not legal.", "up, near 1"),
-    Metric(
-        "action/illegal",
-        "complete replies whose action the game forbids / complete replies",
-        "Well written, but against the rules.",
-        "down",
-    ),
-    Metric(
-        "action/max_share",
-        "most frequent action / actions",
-        "Near 1 when the agent does one thing whatever it sees.",
-        "steady; a rise without more success is collapse",
-    ),
-    Metric(
-        "action/is/<action>",
-        "turns with this action / actions",
-        "The action histogram: the eight most frequent, texts cut to 32 characters.",
-        "-",
-    ),
-    Metric(
-        "action/follows",
-        "actions equal to the one their thought announces / complete replies that announce one",
-        "Whether acting follows thinking. Cloning thoughts with actions masked can let it slip.",
-        "up, near 1",
-    ),
-    Metric(
-        "action/follows_right",
-        "the same among thoughts that pass every check",
-        "Whether right thoughts lead to their actions.",
-        "up, near 1",
-    ),
+    *AGENT,
     # -- guidance -------------------------------------------------------------------------------------------------
     Metric("guidance/correction", "wrong verdicts / usable verdicts", "Correction rate.", "down", GTR),
     Metric("guidance/hopeless", "hopeless verdicts / usable verdicts", "States that nothing can save.", "down"),
@@ -159,70 +65,6 @@ METRICS = (
     Metric("corrector/tool_calls", "calls of the task's tools, since the start", "The paper: one a turn.", "-", GTR),
     Metric("corrector/unfunded", "turns not asked about because the budget was spent", "No lesson.", "0"),
     Metric("corrector/down", "turns not asked about because the server was down", "No lesson.", "0"),
-    # -- what thoughts say ----------------------------------------------------------------------------------------
-    Metric(
-        "thought/perception",
-        "thoughts whose stated view of the picture is true / judged complete replies",
-        "Reading accuracy. Saw the collapse of Points24 where text diversity did not.",
-        "up, near 1",
-    ),
-    Metric(
-        "thought/plan",
-        "thoughts whose plan works from their state / judged complete replies",
-        "Judged without the corrector's target, so that it means the same for every method.",
-        "up",
-    ),
-    Metric("thought/step", "thoughts that announce a right next action / judged complete replies", "As it says.", "up"),
-    Metric(
-        "thought/start_plan",
-        "first turns whose thought states a plan that works / first turns",
-        "Like thought/plan on the start states only, which no policy can choose; incomplete replies count as wrong. "
-        "Cannot exceed the share of start states that have a solution.",
-        "up",
-    ),
-    Metric("thought/right", "thoughts that pass every check / judged complete replies", "As it says.", "up"),
-    Metric("thought/<check>", "thoughts that pass this check / judged complete replies", "A task's own check.", "up"),
-    # -- how thoughts read ----------------------------------------------------------------------------------------
-    Metric("thought/characters", "mean characters of the thought's values", "Thought length.", "steady", GTR),
-    Metric("thought/words", "mean words of the thought's values", "A word: letters and digits, or one sign.", "steady"),
-    Metric(
-        "thought/self_bleu2",
-        "mean over 64 thoughts of BLEU-2 against the other 63 (NLTK smoothing method 1)",
-        "How alike thoughts read. Short structured thoughts are alike even in health: watch the change.",
-        "steady; near 1 is one template",
-        "arXiv 1802.01886",
-    ),
-    Metric(
-        "thought/distinct1",
-        "different words / words, in 64 thoughts",
-        "Vocabulary of thoughts.",
-        "steady",
-        "arXiv 1510.03055",
-    ),
-    Metric(
-        "thought/distinct2",
-        "different word pairs / word pairs, in 64 thoughts",
-        "The same for pairs.",
-        "steady",
-        "arXiv 1510.03055",
-    ),
-    Metric(
-        "thought/per_state",
-        "different thoughts / different states (`Task.goal_key`)",
-        "Near 0 when one thought serves every state (template collapse).",
-        "steady; falls towards 1 as the agent grows sure, below it is collapse",
-    ),
-    Metric(
-        "distinct/<field>",
-        "different values of this thought field / different states",
-        "The same for one part of the thought, such as the plan.",
-        "as thought/per_state",
-    ),
-    Metric("reflection/ratio", "thoughts with reconsidering words / thoughts", "Second thoughts.", "-", MAYE),
-    Metric("reflection/in_right", "right thoughts with such words / right thoughts", "As it says.", "-", MAYE),
-    Metric("reflection/in_wrong", "wrong thoughts with such words / wrong thoughts", "As it says.", "-", MAYE),
-    Metric("reflection/right_with", "right thoughts with such words / thoughts with them", "Do they help?", "up", MAYE),
-    Metric("reflection/right_without", "right thoughts without / thoughts without", "To compare with.", "up", MAYE),
     # -- do thoughts depend on what is seen -----------------------------------------------------------------------
     Metric(
         "relevance/retrieval",
@@ -255,9 +97,9 @@ METRICS = (
         RAGEN2,
     ),
     Metric(
-        "policy/kl_start",
-        "mean over sampled tokens of r - 1 - log r with r = p_start / p_now (K3), nats per token",
-        "Distance of the agent from where the run started.",
+        "policy/kl_ref",
+        "mean over sampled tokens of r - 1 - log r with r = p_ref / p_now (K3), nats per token",
+        "Distance of the agent from the reference policy, the agent that the run started from.",
         "slowly up",
         "J. Schulman, Approximating KL Divergence, 2020",
     ),
@@ -289,6 +131,14 @@ METRICS = (
         "How much the critic knows.",
         "up towards 1",
     ),
+    # -- the starting agent ---------------------------------------------------------------------------------------
+    Metric(
+        "sft/success_sampled",
+        "episodes won / episodes, sampled as in training, by the agent that SFT made, on starts of its own",
+        "What sft.target asks for; logged with the first update.",
+        "near sft.target",
+    ),
+    Metric("sft/success_greedy", "the same by greedy play", "What the start scores on panels.", "-"),
     # -- the panel and the clock ----------------------------------------------------------------------------------
     Metric(
         "panel/success",
@@ -310,11 +160,12 @@ METRICS = (
 
 
 def describe(name: str, metrics: Iterable[Metric] = METRICS) -> Metric | None:
-    """The row that defines a logged name, families such as ``action/is/<action>`` included; None if there is none."""
+    """The row that defines a logged name, also one of an old run, families such as ``action/is/<action>`` included."""
     families = []
+    now = current_name(name)
     for metric in metrics:
-        if metric.name == name:
+        if metric.name == now:
             return metric
-        if "<" in metric.name and name.startswith(metric.name.split("<")[0]):
+        if "<" in metric.name and now.startswith(metric.name.split("<")[0]):
             families.append(metric)
     return families[0] if families else None

@@ -27,7 +27,7 @@ class Thought:
     """The values of the task's thought keys, in order, joined by spaces; strings as they are, the rest as JSON."""
     words: tuple[str, ...]
     state: str
-    """`Task.goal_key` of the state it was thought in."""
+    """`Task.state_key` of the state it was thought in."""
     checks: dict[str, bool]
     """`Task.check` of the thought, empty where the task cannot judge."""
     turn: Turn
@@ -55,7 +55,14 @@ def _read(turn: Turn, task: Task) -> Thought:
     fields = turn.parsed.fields
     text = " ".join(written(fields[key]) for key in task.thought_keys if key in fields)
     checks = dict(task.check(turn.truth, turn.parsed, None))
-    return Thought(text, tuple(WORD.findall(text)), task.goal_key(turn.truth), checks, turn)
+    return Thought(text, tuple(WORD.findall(text)), task.state_key(turn.truth), checks, turn)
+
+
+def follows(turn: Turn, task: Task) -> bool | None:
+    """Whether a complete reply's action is the one that its thought announces; None where that cannot be told."""
+    if not complete(turn) or turn.implied is None or turn.parsed.action is None:
+        return None
+    return task.same_action(turn.parsed.action, turn.implied)
 
 
 def written(value: object) -> str:

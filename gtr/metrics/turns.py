@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from rapidfuzz.distance import Levenshtein
 
 from gtr.metrics.diversity import distinct, distinct_per_state, sample, self_bleu2
-from gtr.metrics.thought import WORD, Thought, complete, read, reconsiders, written
+from gtr.metrics.thought import WORD, Thought, complete, follows, read, reconsiders, written
 from gtr.tasks.task import Task
 from gtr.types import Ending, Judgement, ReplyStatus, Rollout, Turn
 
@@ -22,13 +22,18 @@ def health(rollout: Rollout, task: Task, seed: int) -> dict[str, float]:
     """Every metric of the table that a rollout alone can tell, by name.
 
     A metric is left out where nothing could be measured (no episode ended, no reply was complete, the task cannot
-    judge), never set to a number that looks measured. `seed` chooses the subsample of thoughts for text diversity.
+    judge), never set to a number that looks measured. Metrics of thoughts are taken over states where a right thought
+    exists (`Task.solvable`): after a wrong action most puzzles have no solution left, and counted there too, perfect
+    thoughts would look wrong because of the actions between them. `seed` chooses the subsample of thoughts for text
+    diversity.
     """
     turns = [turn for turn in rollout.flat() if turn.ending is not Ending.ABORTED]
-    thoughts = read(turns, task)
+    solvable = [turn for turn in turns if task.solvable(turn.truth)]
+    thoughts = read(solvable, task)
     found: dict[str, float | None] = {"episode/aborted": float(len(rollout.flat()) - len(turns))}
-    found |= _episodes(turns) | _replies(turns) | _actions(turns) | _guidance(turns)
-    found |= _checks(turns, thoughts) | _texts(thoughts, task, seed)
+    found |= {"thought/solvable": len(solvable) / len(turns) if turns else None, "count/turns": float(len(turns))}
+    found |= _episodes(rollout) | _replies(turns) | _actions(turns, task) | _guidance(turns)
+    found |= _checks(solvable, thoughts, task) | _texts(thoughts, task, seed)
     return {name: value for name, value in found.items() if value is not None}
 
 
@@ -44,7 +49,10 @@ def mean(numbers: Iterable[float]) -> float | None:
     return sum(listed) / len(listed) if listed else None
 
 
-def _episodes(turns: Sequence[Turn]) -> dict[str, float | None]:
+def _episodes(rollout: Rollout) -> dict[str, float | None]:
+    """Of episodes that no broken environment cut: what they had gathered before counts for nothing either."""
+    broken = {(turn.env, turn.episode) for turn in rollout.flat() if turn.ending is Ending.ABORTED}
+    turns = [turn for turn in rollout.flat() if (turn.env, turn.episode) not in broken]
     last = [turn for turn in turns if turn.ending is not Ending.RUNNING]
     return {
         "episode/ended": float(len(last)),
@@ -67,16 +75,18 @@ def _replies(turns: Sequence[Turn]) -> dict[str, float | None]:
     }
 
 
-def _actions(turns: Sequence[Turn]) -> dict[str, float | None]:
+def _actions(turns: Sequence[Turn], task: Task) -> dict[str, float | None]:
     said = [turn.parsed.action for turn in turns if turn.parsed.action is not None]
-    counts = Counter(" ".join(action.split())[:ACTION_LENGTH] for action in said)
+    counts = Counter(" ".join(action.casefold().split())[:ACTION_LENGTH] for action in said)
     top = sorted(counts.items(), key=lambda item: (-item[1], item[0]))[:TOP_ACTIONS]
-    announced = [turn for turn in turns if complete(turn) and turn.implied is not None]
+    following = [follows(turn, task) for turn in turns]
     return {
         "action/legal": share(turn.legal for turn in turns),
         "action/illegal": share(not turn.legal for turn in turns if complete(turn)),
         "action/max_share": top[0][1] / len(said) if said else None,
-        "action/follows": share(turn.parsed.action == turn.implied for turn in announced),
+        "action/follows": share(outcome for outcome in following if outcome is not None),
+        "count/complete": float(sum(map(complete, turns))),
+        "count/announced": float(sum(outcome is not None for outcome in following)),
     } | {f"action/is/{action}": count / len(said) for action, count in top}
 
 
@@ -90,11 +100,12 @@ def _guidance(turns: Sequence[Turn]) -> dict[str, float | None]:
     return {
         "guidance/score": mean(scores),
         "guidance/judge_reward": mean(turn.judge_reward for turn in turns) if scores else None,
-        "guidance/correction": share(verdict.judgement is Judgement.WRONG for verdict in judged),
-        "guidance/hopeless": share(verdict.judgement is Judgement.HOPELESS for verdict in judged),
+        "guidance/correction": share(verdict.judgement is Judgement.INCORRECT for verdict in judged),
+        "guidance/hopeless": share(verdict.judgement is Judgement.UNSOLVABLE for verdict in judged),
         "guidance/absent": share(verdict.judgement is Judgement.ABSENT for verdict in asked),
         "guidance/skipped": 1 - len(asked) / len(verdicts),
-        "guidance/lesson": sum(v.judgement is Judgement.WRONG and v.thought is not None for v in verdicts) / len(turns),
+        "guidance/lesson": sum(v.judgement is Judgement.INCORRECT and v.thought is not None for v in verdicts)
+        / len(turns),
         "guidance/edit": mean(edit for turn in turns if (edit := _edit(turn)) is not None),
     }
 
@@ -102,29 +113,41 @@ def _guidance(turns: Sequence[Turn]) -> dict[str, float | None]:
 def _edit(turn: Turn) -> float | None:
     """The share of words that a correction changes in a complete thought."""
     verdict = turn.verdict
-    if verdict is None or verdict.judgement is not Judgement.WRONG or not verdict.thought or not complete(turn):
+    if verdict is None or verdict.judgement is not Judgement.INCORRECT or not verdict.thought or not complete(turn):
         return None
     before = [word for key in verdict.thought for word in WORD.findall(written(turn.parsed.fields.get(key, "")))]
     after = [word for value in verdict.thought.values() for word in WORD.findall(written(value))]
     return Levenshtein.normalized_distance(before, after)
 
 
-def _checks(turns: Sequence[Turn], thoughts: Sequence[Thought]) -> dict[str, float | None]:
+def _checks(solvable: Sequence[Turn], thoughts: Sequence[Thought], task: Task) -> dict[str, float | None]:
     judged = [thought for thought in thoughts if thought.checks]
     if not judged:
         return {}
     questions = sorted({name for thought in judged for name in thought.checks})
     found = {f"thought/{name}": share(t.checks[name] for t in judged if name in t.checks) for name in questions}
     if "plan" in questions:
-        right_at_start = sum(thought.checks.get("plan", False) for thought in judged if thought.turn.index == 0)
-        starts = sum(turn.index == 0 for turn in turns)
-        found["thought/start_plan"] = right_at_start / starts if starts else None
+        planned = sum(thought.checks.get("plan", False) for thought in judged if thought.turn.index == 0)
+        starts = sum(turn.index == 0 for turn in solvable)
+        found |= {"thought/start_plan": planned / starts if starts else None, "count/starts": float(starts)}
+    right = [thought for thought in judged if thought.right]
+    following = [outcome for thought in right if (outcome := follows(thought.turn, task)) is not None]
+    return (
+        found
+        | _reflection(judged)
+        | {
+            "thought/right": len(right) / len(judged),
+            "count/judged": float(len(judged)),
+            "action/follows_right": share(following),
+            "count/announced_right": float(len(following)),
+        }
+    )
+
+
+def _reflection(judged: Sequence[Thought]) -> dict[str, float | None]:
     reconsidering = [thought for thought in judged if reconsiders(thought)]
     plain = [thought for thought in judged if not reconsiders(thought)]
-    announced = [t.turn for t in judged if t.right and t.turn.implied is not None]
-    return found | {
-        "thought/right": share(thought.right for thought in judged),
-        "action/follows_right": share(turn.parsed.action == turn.implied for turn in announced),
+    return {
         "reflection/in_right": share(reconsiders(thought) for thought in judged if thought.right),
         "reflection/in_wrong": share(reconsiders(thought) for thought in judged if not thought.right),
         "reflection/right_with": share(thought.right for thought in reconsidering),
@@ -136,6 +159,7 @@ def _texts(thoughts: Sequence[Thought], task: Task, seed: int) -> dict[str, floa
     words = [thoughts[i].words for i in sample(len(thoughts), SAMPLE, seed)]
     fields = {f"distinct/{key}": _field_per_state(thoughts, key) for key in task.thought_keys}
     return fields | {
+        "count/thoughts": float(len(thoughts)),
         "thought/characters": mean(len(thought.text) for thought in thoughts),
         "thought/words": mean(len(thought.words) for thought in thoughts),
         "thought/self_bleu2": self_bleu2(words),

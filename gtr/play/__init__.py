@@ -6,7 +6,6 @@ from pathlib import Path
 
 from gtr.config import Config
 from gtr.errors import ConfigError
-from gtr.options import PlayOptions
 from gtr.play import terminal
 from gtr.play.game import Game
 
@@ -14,27 +13,27 @@ EXTRA = ("starlette", "uvicorn")
 """What `gtr[show]` brings."""
 
 
-def play(options: PlayOptions, config: Config) -> None:
-    """Plays in the terminal, or serves the page.
+def play(config: Config, episodes: int = 10, pictures: Path | None = None, port: int | None = None) -> None:
+    """Plays in the terminal, its pictures in a folder; or serves a page at a port, where one is given.
 
     Raises:
         TaskError: the game cannot be loaded or begun.
-        ConfigError: the browser is wanted and what serves it is not installed, or the port is taken.
+        ConfigError: what serves the page is not installed, or the port is taken.
     """
-    with closing(Game(config, options.seed)) as game:
-        if options.browser:
-            _in_browser(game, options)
+    with closing(Game(config, config.seed)) as game:
+        if port is not None:
+            _in_browser(game, episodes, port)
         else:
-            folder = options.pictures or Path(tempfile.mkdtemp(prefix="gtr-play-"))
+            folder = pictures or Path(tempfile.mkdtemp(prefix="gtr-play-"))
             folder.mkdir(parents=True, exist_ok=True)
-            terminal.play(game, options.episodes, folder)
+            terminal.play(game, episodes, folder)
 
 
-def _in_browser(game: Game, options: PlayOptions) -> None:
+def _in_browser(game: Game, episodes: int, port: int) -> None:
     try:
         from gtr.play import browser
     except ModuleNotFoundError as error:
         if error.name not in EXTRA:
             raise
         raise ConfigError(f"--browser needs {error.name}, which is not installed: pip install 'gtr[show]'") from None
-    browser.play(game, options.episodes, options.port)
+    browser.play(game, episodes, port)

@@ -23,9 +23,9 @@ STATUS = {
     ReplyStatus.REPEATED_KEY: "a key is there twice",
 }
 JUDGEMENT = {
-    Judgement.RIGHT: "right",
-    Judgement.WRONG: "wrong",
-    Judgement.HOPELESS: "no thought can succeed from here; in training the corrector would end the episode",
+    Judgement.CORRECT: "right",
+    Judgement.INCORRECT: "wrong",
+    Judgement.UNSOLVABLE: "no thought can succeed from here; in training the corrector would end the episode",
 }
 
 

@@ -26,9 +26,7 @@ LARGEST = 72
 Ask = Callable[[], str]
 
 
-def play(
-    game: Game, episodes: int, pictures: Path, console: Console | None = None, ask: Ask | None = None
-) -> None:
+def play(game: Game, episodes: int, pictures: Path, console: Console | None = None, ask: Ask | None = None) -> None:
     """Plays `episodes` episodes, or until the person leaves; every picture is saved into the folder `pictures`."""
     console = console or Console(highlight=False)
     ask = ask or _asker()

@@ -27,6 +27,8 @@ class Scores:
     """(n, L) entropy in nats of the distribution at each reply token; 0 on padding."""
     values: Tensor
     """(n,) the critic's estimate for the prompt."""
+    token_values: Tensor
+    """(n, L) its estimate before each reply token, the first that for the prompt; (n, 0) if not asked for."""
 
 
 @dataclass(frozen=True)
@@ -142,6 +144,7 @@ class Network(nn.Module):
         temperature: Tensor,
         entropy: bool = False,
         value_gradient: bool = True,
+        token_values: bool = False,
     ) -> Scores:
         """Scores given replies under given prompts.
 
@@ -152,6 +155,7 @@ class Network(nn.Module):
             temperature: (n,) of each row: the one that was sampled with, or 1 for supervised examples.
             entropy: also compute entropies (zero otherwise).
             value_gradient: let the values' gradient reach the model below the head.
+            token_values: also compute the critic's estimate before each reply token.
         """
         length = reply.shape[1]
         inputs = dict(prompt)
@@ -173,7 +177,8 @@ class Network(nn.Module):
         if entropy:
             terms = logprobs.exp() * logprobs.masked_fill(logprobs == float("-inf"), 0.0)
             entropies = -terms.sum(-1).masked_fill(~keep, 0.0)
-        return Scores(chosen, entropies, values)
+        tokens = hidden[:, -(length + 1) : -1] if token_values else hidden[:, :0]
+        return Scores(chosen, entropies, values, self.value_head(tokens))
 
     def _run(self, inputs: dict[str, Tensor], keep: int) -> Tensor:
         """(n, keep, vocabulary) the logits of the last `keep` positions."""

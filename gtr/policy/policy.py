@@ -23,8 +23,8 @@ from transformers import (
 )
 from transformers.utils import logging as transformers_logging
 
-from gtr.checks import BUILT_IN_MODELS, check_model
 from gtr.config import PolicyConfig
+from gtr.config.checks import BUILT_IN_MODELS, check_model
 from gtr.errors import PolicyError
 from gtr.policy.families import GridProcessor, check_usable, family_of, forbidden_ids, vision_modules
 from gtr.policy.network import Network, Scores, ValueHead
@@ -36,6 +36,8 @@ from gtr.types import Prompt, Reply, Span
 transformers_logging.disable_progress_bar()
 
 VALUE_HEAD = "value_head.safetensors"
+BATCH = 32
+"""Replies scored at a time where no gradient is wanted."""
 log = logging.getLogger(__name__)
 
 
@@ -110,6 +112,7 @@ class Policy:
         entropy: bool = False,
         temperatures: Sequence[float] | None = None,
         value_gradient: bool = True,
+        token_values: bool = False,
     ) -> Scores:
         """Log-probabilities of given reply tokens under the same prompts and distribution as in sampling.
 
@@ -121,7 +124,7 @@ class Policy:
         heat = torch.tensor(rows, device=self.device)
         # Without a gradient there is nothing to exchange, and processes may differ in how many such passes they make.
         scorer = self.scorer if torch.is_grad_enabled() else self.network
-        scores = scorer(self.inputs(prompts), reply, mask, heat, entropy, value_gradient)
+        scores = scorer(self.inputs(prompts), reply, mask, heat, entropy, value_gradient, token_values)
         assert isinstance(scores, Scores)
         return scores
 
@@ -140,6 +143,18 @@ class Policy:
         self.network.eval()
         return [float(v) for v in self.network.values(self.inputs(prompts))]
 
+    def token_values(self, prompts: Sequence[Prompt], replies: Sequence[Sequence[int]]) -> list[list[float]]:
+        """The critic's estimate before each token of given replies."""
+        self.network.eval()
+        found: list[list[float]] = []
+        with torch.no_grad():
+            for first in range(0, len(prompts), BATCH):
+                part = replies[first : first + BATCH]
+                scores = self.score(prompts[first : first + BATCH], part, token_values=True)
+                rows = zip(scores.token_values.tolist(), part, strict=True)
+                found += [row[: len(reply)] for row, reply in rows]
+        return found
+
     def inputs(self, prompts: Sequence[Prompt]) -> dict[str, Tensor]:
         """Prompts as one batch of the model's inputs, on its device and in its type."""
         dtype = next(self.network.model.parameters()).dtype
@@ -157,9 +172,7 @@ class Policy:
         save_file(self.network.value_head.state_dict(), folder / VALUE_HEAD)
 
 
-def load_policy(
-    path: str | Path, config: PolicyConfig, seed: int = 0, device: torch.device | None = None
-) -> Policy:
+def load_policy(path: str | Path, config: PolicyConfig, seed: int = 0, device: torch.device | None = None) -> Policy:
     """Loads a policy from a model folder or hub id; a folder that `Policy.save` wrote also brings its value head.
 
     Args:

@@ -4,13 +4,15 @@ What a function here has written is on the disk when it returns: the file's byte
 """
 
 import contextlib
+import errno
 import json
 import logging
 import math
 import os
 import shutil
 import stat
-from collections.abc import Mapping
+import threading
+from collections.abc import Callable, Mapping
 from enum import Enum
 from fractions import Fraction
 from pathlib import Path
@@ -136,19 +138,32 @@ def _is_part(name: str) -> bool:
 def append_line(path: Path, record: Mapping[str, Any]) -> None:
     """Adds one JSON line that is on the disk when this returns; a failed write leaves the file as it was."""
     new = not path.exists()
-    with path.open("ab", buffering=0) as file:
-        size = file.seek(0, os.SEEK_END)
-        try:
-            rest = memoryview(encode(record))
-            while rest:
-                rest = rest[file.write(rest) :]
-            os.fsync(file.fileno())
-        except BaseException:
-            with contextlib.suppress(OSError):
-                file.truncate(size)
-            raise
+    handle = _open_to_append(path)
+    try:
+        _append(handle, os.fstat(handle).st_size, encode(record))
+    finally:
+        os.close(handle)
     if new:
         sync(path.parent)
+
+
+def _open_to_append(path: Path) -> int:
+    return os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o666)
+
+
+def _append(handle: int, size: int, data: bytes) -> None:
+    """Brings data to the disk behind the first `size` bytes of a file, or leaves these alone there."""
+    try:
+        rest = memoryview(data)
+        while rest:
+            if (written := os.write(handle, rest)) == 0:
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            rest = rest[written:]
+        os.fsync(handle)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            os.ftruncate(handle, size)
+        raise
 
 
 def read_lines(path: Path) -> list[dict[str, Any]]:
@@ -163,6 +178,85 @@ def read_lines(path: Path) -> list[dict[str, Any]]:
     except Unreadable as error:
         raise RunError(f"{path} {error}") from error
     return [_record(path, index, line) for index, line in enumerate(lines, start=1)]
+
+
+UNUSABLE = (ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError)
+"""What a reader stumbles over in a record that is damaged, or of another version."""
+
+
+def read_usable(path: Path, use: Callable[[dict[str, Any]], object]) -> None:
+    """Hands every record of a file of JSON lines to `use`, in order; what cannot be read or used is left where it is.
+
+    One message says how many lines that were and what is wrong with the first. `use` must check before it changes
+    anything. A last line still being written is left out.
+    """
+    faults: list[str] = []
+    for number, line in enumerate(path.read_bytes().split(b"\n")[:-1] if path.is_file() else (), start=1):
+        try:
+            record = json.loads(line)
+            if not isinstance(record, dict):
+                raise TypeError("it is not a record")
+            use(record)
+        except UNUSABLE as error:
+            faults.append(f"line {number}: {type(error).__name__}: {str(error)[:200]}")
+    if faults:
+        log.warning("%s: %d lines cannot be used and are set aside (%s)", path, len(faults), faults[0])
+
+
+class JsonlFile:
+    """JSON lines at a path, or nowhere, which threads add to: whole lines or none, on a full disk too.
+
+    A line is on the disk when `append` returns.
+    """
+
+    def __init__(self, path: Path | None) -> None:
+        self._path = path
+        self._lock = threading.Lock()
+        self._handle: int | None = None
+        self._size = 0
+        """Bytes of whole lines."""
+        if path is not None:
+            make_folder(path.parent)
+            drop_torn_line(path)
+
+    def read(self, use: Callable[[dict[str, Any]], object]) -> None:
+        """Hands all records so far to `use`, as `read_usable` does."""
+        if self._path is not None:
+            read_usable(self._path, use)
+
+    def append(self, record: Mapping[str, Any]) -> None:
+        """Adds one record.
+
+        Raises:
+            RunError: it could not be written, and the file is as it was.
+        """
+        if self._path is None:
+            return
+        with self._lock:
+            try:
+                self._add(self._path, encode(record))
+            except OSError as error:
+                raise RunError(
+                    f"{self._path} cannot be written ({error.strerror or error}): mend that, for example by making "
+                    "room on the disk; nothing that was written before is lost"
+                ) from error
+
+    def _add(self, path: Path, line: bytes) -> None:
+        if self._handle is None:
+            self._handle = _open_to_append(path)
+            self._size = os.fstat(self._handle).st_size
+            sync(path.parent)
+        if os.fstat(self._handle).st_size > self._size:  # What a failed write left, where the file could not be cut.
+            os.ftruncate(self._handle, self._size)
+        _append(self._handle, self._size, line)
+        self._size += len(line)
+
+    def close(self) -> None:
+        """Closes the file; a later append opens it again."""
+        with self._lock:
+            if self._handle is not None:
+                os.close(self._handle)
+                self._handle = None
 
 
 def drop_torn_line(path: Path) -> None:

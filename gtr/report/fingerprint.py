@@ -20,10 +20,16 @@ PACKAGES = ("torch", "transformers", "peft", "accelerate", "tokenizers", "gymnas
 START_STATES = 8
 
 
-def fingerprint(config: Config, task: Task | None = None, device: str | None = None) -> dict[str, Any]:
+def fingerprint(
+    config: Config,
+    task: Task | None = None,
+    device: str | None = None,
+    competence: Mapping[str, Any] | None = None,
+) -> dict[str, Any]:
     """A record for ``fingerprint.json``; two runs with equal settings and fingerprints give equal curves.
 
-    `task` adds the hash of the first start states; `device` is the trainer's device, else it is looked up.
+    `task` adds the hash of the first start states; `device` is the trainer's device, else it is looked up;
+    `competence` says how able the starting agent is that SFT made.
     """
     return {
         "command": sys.argv,
@@ -37,6 +43,7 @@ def fingerprint(config: Config, task: Task | None = None, device: str | None = N
         "processes": int(os.environ.get("WORLD_SIZE", "1")),
         "seeds": {"run": config.seed, "sft": config.sft.seed},
         "task": {} if task is None else dict(task.describe()),
+        "starting_agent": dict(competence or {}),
         "start_states": None if task is None else start_states(task),
     }
 

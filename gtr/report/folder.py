@@ -17,13 +17,13 @@ import logging
 import os
 import re
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
 from gtr.config import Config
-from gtr.config_io import config_from_dict, config_to_dict
+from gtr.config.io import config_from_dict, config_to_dict
 from gtr.errors import ConfigError, GtrError, RunError, nearest
 from gtr.report.files import append_line, drop_torn_line, encode, make_folder, read_lines, remove_parts, write_whole
 from gtr.report.fingerprint import differences, fingerprint
@@ -151,9 +151,11 @@ class RunFolder:
         if self.main:
             write_whole(self.path / "config.json", encode(config_to_dict(config), indent=2))
 
-    def write_fingerprint(self, task: Task | None = None, device: str | None = None) -> list[str]:
+    def write_fingerprint(
+        self, task: Task | None = None, device: str | None = None, competence: Mapping[str, Any] | None = None
+    ) -> list[str]:
         """Adds an entry for this start of the run; returns what differs from the first start (see `differences`)."""
-        entry = fingerprint(self.config, task, device)
+        entry = fingerprint(self.config, task, device, competence)
         if not self.main:
             return []
         before = Run(self.path)
@@ -184,7 +186,7 @@ class RunFolder:
                 tracker.examples(update, turns)
 
     def write_probe(self, update: int, record: Mapping[str, Any]) -> None:
-        """Writes an update's matrix of thoughts against prompts (see `gtr.probe.Probe.last`)."""
+        """Writes an update's matrix of thoughts against prompts (see `gtr.relevance.RelevanceMeter.last`)."""
         if self.main:
             write_whole(self.path / probe_file(update), encode(record))
 
@@ -218,12 +220,12 @@ def run_name(config: Config) -> str:
     return config.name or f"{config.preset}-{task.lower()}-{config.seed}"
 
 
-def read_config(path: Path) -> Config:
-    """The settings of the run at `path`."""
+def read_config(path: Path, code: Collection[str] = ()) -> Config:
+    """The settings of the run at `path`; `code` holds what the user named, as in `config_from_dict`."""
     if not (path / "config.json").is_file():
         raise RunError(f"{path} is not a run folder (no config.json): {_known_runs(path)}")
     try:
-        return config_from_dict(parsed(read_inside(path, "config.json")))
+        return config_from_dict(parsed(read_inside(path, "config.json")), code)
     except (Unreadable, ConfigError) as error:
         raise RunError(f"{path}/config.json is damaged, or made by another version of gtr: {error}") from error
 

@@ -44,4 +44,4 @@ def is_run(path: Path) -> bool:
 
 def _hint(path: Path) -> str:
     known = sorted({run.name for run in _runs_in(path.parent)} | {run.name for run in _runs_in(Path("runs"))})
-    return nearest(path.name, known) if known else "train one first, for example: gtr train gtr --task numberline"
+    return nearest(path.name, known) if known else "train one first, for example: gtr train gtr"

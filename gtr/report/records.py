@@ -1,7 +1,7 @@
 """What the files of a run hold, record by record: values of the wrong type are dropped and named, never passed on."""
 
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from gtr.metrics.renamed import current_name
@@ -116,6 +116,11 @@ def each(kinds: Mapping[str, Kind]) -> Kind:
     return read
 
 
+def outcomes(value: Any) -> list[bool | None] | None:
+    """Whether each start was won; None for one whose episode was aborted."""
+    return value if isinstance(value, list) and all(one is None or isinstance(one, bool) for one in value) else None
+
+
 LESSON = each({"text": text, "ends": several(whole), "weights": spread})
 TURN: Mapping[str, tuple[Kind, Any]] = {
     **dict.fromkeys(("env", "episode", "turn", "tokens"), (whole, 0)),
@@ -136,7 +141,7 @@ TURN: Mapping[str, tuple[Kind, Any]] = {
 missing, as in runs of older versions."""
 EVALUATION: Mapping[str, tuple[Kind, Any]] = {
     **{"panel": (text, ""), "success": (number, None), "successes": (whole, None), "episodes": (whole, None)},
-    **{"interval": (several(number), None), "health": (metrics, {})},
+    **{"interval": (several(number), None), "health": (metrics, {}), "outcomes": (outcomes, [])},
 }
 START: Mapping[str, tuple[Kind, Any]] = {
     **dict.fromkeys(("gtr", "python", "device"), (text, "?")),
@@ -166,12 +171,3 @@ def square(probe: Record) -> bool:
     size = len(probe["turns"])
     rows = [probe["states"], probe["scores"], *probe["scores"]]
     return all(len(row) == size for row in rows) and all(len(place) == 3 for place in probe["turns"])
-
-
-def flat(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """Nested tables as dotted keys: ``{"task": {"name": "x"}}`` gives ``task.name``."""
-    for name, value in values.items():
-        if isinstance(value, dict) and value:
-            yield from flat(value, f"{prefix}{name}.")
-        else:
-            yield f"{prefix}{name}", value

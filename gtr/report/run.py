@@ -25,6 +25,7 @@ from gtr.report.layout import (
 )
 from gtr.report.read import Files
 from gtr.report.records import PICTURE, Record, fitted
+from gtr.report.settings import all_settings
 from gtr.tasks.task import Task
 
 KEPT_BYTES, TURN_BYTES = 512 << 20, 4 << 10
@@ -68,10 +69,10 @@ class Run:
         found = records.whole(self.setting(key))
         return otherwise if found is None else found
 
-    @property
+    @cached_property
     def settings(self) -> dict[str, Any]:
-        """All that stands in ``config.json``, by dotted key."""
-        return dict(records.flat(self.config))
+        """All settings by dotted key; see `gtr.report.settings.all_settings`."""
+        return all_settings(self.config)
 
     @property
     def method(self) -> str:
@@ -145,6 +146,8 @@ class Run:
             bad.append("successes")
         if len(found["interval"] or (0, 0)) != 2:
             bad.append("interval")
+        if (won := found["outcomes"]) and (won.count(True), len(won) - won.count(None)) != (wins, played):
+            bad.append("outcomes")
         if bad:
             self.files.note(name, f"{name}: has no usable {', '.join(bad)}; this evaluation is left out")
         return {} if bad else found

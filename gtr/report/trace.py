@@ -54,9 +54,7 @@ def _expert(turn: Turn, task: Task) -> Mapping[str, Any] | None:
     return None if expert is None else {**plain(expert.thought), "action": expert.action}
 
 
-def _learnt(
-    turn: Turn, row: tuple[Sample, Sequence[float]] | None, lesson: Sample | None, policy: Policy
-) -> Trace:
+def _learnt(turn: Turn, row: tuple[Sample, Sequence[float]] | None, lesson: Sample | None, policy: Policy) -> Trace:
     taught = None
     if lesson is not None:
         text, ends = policy.decode(lesson.tokens), _ends(lesson.tokens, policy)

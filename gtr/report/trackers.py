@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from gtr.config import Config
-from gtr.config_io import config_to_dict
+from gtr.config.io import config_to_dict
 from gtr.errors import ConfigError, RunError
 from gtr.report.files import encode, write_whole
 from gtr.report.inside import Missing, Unreadable, parsed, read_inside

@@ -18,6 +18,7 @@ from gtr.policy import tiny
 from gtr.policy.families import vision_modules
 from gtr.policy.policy import Policy, load_policy
 from gtr.policy.seeded import seeded
+from gtr.sft import competence
 from gtr.sft.experts import expert_examples
 from gtr.sft.stages import teach_reading, teach_replies, warm_up
 from gtr.tasks.reply import write
@@ -34,14 +35,14 @@ def starting_agent(config: Config) -> Path | str:
     """What `load_policy` loads for a new run: the SFT-initialised agent, a tiny model with random weights, or the
     model that the settings name."""
     if config.sft.enabled:
-        return initialise(config)
+        return _cached(config, _make)
     if config.policy.model in tiny.BUILDERS:
         return _cached(config, _make_random)
     return config.policy.model
 
 
 def initialise(config: Config) -> Path:
-    """The SFT-initialised agent that these settings describe: taken from the cache, or made now.
+    """The SFT-initialised agent that these settings describe, taken from the cache or made now; says how able it is.
 
     Returns:
         A model folder below ``<runs>/agents``, named by a hash of all that made it.
@@ -50,19 +51,21 @@ def initialise(config: Config) -> Path:
         TaskError: the task has no expert.
         PolicyError: the model cannot be read or built.
     """
-    return _cached(config, _make)
+    folder = _cached(config, _make)
+    competence.say(competence_of(config))
+    return folder
 
 
 def _cached(config: Config, make: Callable[[Config, Path], dict[str, Any]]) -> Path:
-    folder = (Path(config.runs) / "agents" / agent_name(config)).resolve()
+    folder = _folder(config)
     if (folder / "competence.json").exists():
         return folder
     partial = folder.with_name(f"{folder.name}.{os.getpid()}.partial")
     shutil.rmtree(partial, ignore_errors=True)
     torch.set_num_threads(config.train.threads)
     with seeded(config.sft.seed):
-        competence = make(config, partial)
-    (partial / "competence.json").write_text(json.dumps(competence, indent=1) + "\n")
+        measured = make(config, partial)
+    (partial / "competence.json").write_text(json.dumps(measured, indent=1) + "\n")
     try:
         partial.rename(folder)
     except OSError:
@@ -71,6 +74,20 @@ def _cached(config: Config, make: Callable[[Config, Path], dict[str, Any]]) -> P
         # Another process made the same agent meanwhile.
         shutil.rmtree(partial)
     return folder
+
+
+def _folder(config: Config) -> Path:
+    return (Path(config.runs) / "agents" / agent_name(config)).resolve()
+
+
+def competence_of(config: Config) -> dict[str, Any]:
+    """How able the SFT-initialised agent of these settings is (see `gtr.sft.competence.measure`); empty where SFT is
+    off, or the agent was made elsewhere or by an earlier version."""
+    file = _folder(config) / "competence.json" if config.sft.enabled else None
+    if file is None or not file.exists():
+        return {}
+    found: dict[str, Any] = json.loads(file.read_bytes()).get("competence", {})
+    return found
 
 
 def agent_name(config: Config) -> str:
@@ -88,17 +105,18 @@ def _make(config: Config, folder: Path) -> dict[str, Any]:
     fresh = config.policy.model in tiny.BUILDERS
     if not fresh:
         policy = load_policy(config.policy.model, replace(config.policy, freeze_vision=False), config.sft.seed)
-    examples = expert_examples(task, config, EPISODES, rng)
+    examples = expert_examples(task, EPISODES, rng)
     if fresh:
         texts = [e.reply for e in examples] + [e.prompt.text for e in examples]
         policy = _built(config, texts, folder)
     measured: dict[str, Any] = {}
-    if fresh and task.reading(examples[0].truth) is not None:
+    if fresh and task.visual_labels(examples[0].truth) is not None:
         measured["warm_up"] = warm_up(policy, task, config, rng)
         _freeze_vision(policy)
     if fresh and examples[0].reading:
         measured["reading"] = teach_reading(policy, task, examples, config, rng)
     measured["replies"] = teach_replies(policy, examples, config, rng)
+    measured["competence"] = competence.measure(policy, config)
     policy.save(folder)
     return measured
 

@@ -8,8 +8,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from gtr.config import Config
 from gtr.errors import TaskError
+from gtr.tasks.expert import ExpertState, expert_episode
 from gtr.tasks.reply import write
 from gtr.tasks.task import Task
 from gtr.types import Prompt, Truth
@@ -29,26 +29,10 @@ class Example:
     """The reply up to the end of what it says it sees; empty for tasks that do not say."""
 
 
-def expert_examples(task: Task, config: Config, episodes: int, rng: np.random.Generator) -> list[Example]:
-    """States of expert episodes with the expert's replies; hopeless starts are passed over."""
+def expert_examples(task: Task, episodes: int, rng: np.random.Generator) -> list[Example]:
+    """States of expert episodes with the expert's replies; unsolvable starts are passed over."""
     env = task.make_env()
-    examples: list[Example] = []
-    limit = config.task.max_turns or task.max_turns
-    for _ in range(episodes):
-        image, info = env.reset(**task.reset_arguments(rng))
-        target: str | None = None
-        for _ in range(limit):
-            truth, observation = task.truth(info), task.observe(image, info)
-            expert = task.expert(truth, target)
-            if expert is None:
-                break
-            target = expert.target
-            prompt = Prompt(observation.image, task.prompt(observation))
-            reply = write(expert.thought, expert.action)
-            examples.append(Example(prompt, truth, reply, _reading_part(task, expert.thought)))
-            image, _, terminated, truncated, info = env.step(task.to_env(expert.action, observation))
-            if terminated or truncated:
-                break
+    examples = [_example(task, state) for _ in range(episodes) for state in expert_episode(task, env, rng)]
     env.close()
     if not examples:
         raise TaskError(
@@ -57,26 +41,32 @@ def expert_examples(task: Task, config: Config, episodes: int, rng: np.random.Ge
     return examples
 
 
+def _example(task: Task, state: ExpertState) -> Example:
+    prompt = Prompt(state.observation.image, task.prompt(state.observation))
+    reply = write(state.expert.thought, state.expert.action)
+    return Example(prompt, state.truth, reply, _reading_part(task, state.expert.thought))
+
+
 def _reading_part(task: Task, thought: Any) -> str:
     """The reply's beginning, up to the end of the keys that say what is seen."""
     seen = {key: thought[key] for key in task.reading_keys if key in thought}
     return json.dumps(seen, ensure_ascii=False)[:-1] if seen else ""
 
 
-def readings(task: Task, count: int, config: Config, rng: np.random.Generator) -> tuple[list[Prompt], Tensor]:
+def readings(task: Task, count: int, rng: np.random.Generator) -> tuple[list[Prompt], Tensor]:
     """Pictures of start states and what they show; of expert episodes where all starts show the same."""
     env = task.make_env()
     prompts, labels = [], []
     for _ in range(count):
         image, info = env.reset(**task.reset_arguments(rng))
         prompts.append(Prompt(np.asarray(image), ""))
-        labels.append(task.reading(task.truth(info)))
+        labels.append(task.visual_labels(task.truth(info)))
         if len(labels) == ALIKE and len(set(labels)) == 1:
             break
     env.close()
     if len(set(labels)) == 1:
-        examples = expert_examples(task, config, max(1, count // 10), rng)
+        examples = expert_examples(task, max(1, count // 10), rng)
         chosen = [examples[i] for i in rng.permutation(len(examples))[:count]]
         prompts = [Prompt(example.prompt.image, "") for example in chosen]
-        labels = [task.reading(example.truth) for example in chosen]
+        labels = [task.visual_labels(example.truth) for example in chosen]
     return prompts, torch.tensor(labels)

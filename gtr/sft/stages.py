@@ -37,9 +37,9 @@ console = Console(stderr=True)
 
 # -- stage 1 ------------------------------------------------------------------------------------------------------
 def warm_up(policy: Policy, task: Task, config: Config, rng: np.random.Generator) -> dict[str, float]:
-    """Trains vision tower and projector to classify `Task.reading` until held-out pictures are read exactly."""
-    images, labels = readings(task, WARM_UP_IMAGES, config, rng)
-    held, truths = readings(task, 256, config, np.random.default_rng([config.sft.seed, HELD_OUT]))
+    """Trains vision tower and projector to classify `Task.visual_labels` until held-out pictures are read exactly."""
+    images, labels = readings(task, WARM_UP_IMAGES, rng)
+    held, truths = readings(task, 256, np.random.default_rng([config.sft.seed, HELD_OUT]))
     classes = int(labels.max()) + 1
     with torch.no_grad():
         width = _features(policy, images[:1]).shape[1]
@@ -80,7 +80,7 @@ def teach_reading(
     policy: Policy, task: Task, examples: Sequence[Example], config: Config, rng: np.random.Generator
 ) -> dict[str, float]:
     """Trains the reading part of replies until held-out pictures are read exactly in words."""
-    held = expert_examples(task, config, 32, np.random.default_rng([config.sft.seed, HELD_OUT]))[:128]
+    held = expert_examples(task, 32, np.random.default_rng([config.sft.seed, HELD_OUT]))[:128]
     samples = [taught(policy, e.prompt, e.reading, ended=False) for e in examples]
     longest = max(len(sample.tokens) for sample in samples)
     exact, step = 0.0, 0

@@ -1,27 +1,42 @@
 """The viewer: what an agent saw, thought and was told, in a page on this machine or in one file that travels."""
 
+from collections.abc import Sequence
+from pathlib import Path
+
 from gtr.errors import RunError
-from gtr.options import ShowOptions
+
+TURNS = 1000
+"""Training turns that an exported file holds at most, where nobody says otherwise."""
 
 
-def show(options: ShowOptions) -> None:
-    """Serves the page, or writes it to a file.
+def show(
+    paths: Sequence[Path],
+    to: Path | None = None,
+    turns: int = TURNS,
+    task: str | None = None,
+    host: str = "127.0.0.1",
+    port: int = 8024,
+    browser: bool = True,
+) -> None:
+    """Serves the page, or writes it to the file `to` with at most so many `turns`.
+
+    `task` is the import path of the user's own game, whose code may be run to judge thoughts.
 
     Raises `RunError` where there is no run, the viewer's packages are missing, or the port or file cannot be used.
     """
     from gtr.report.found import find_runs
     from gtr.show.study import read_study
 
-    runs, study = find_runs(options.runs, options.task), read_study(options.runs)
-    if options.export is not None:
+    runs, study = find_runs(paths, task), read_study(paths)
+    if to is not None:
         from gtr.show.export import export
 
-        done = export(runs, options.export, options.turns, study)
+        done = export(runs, to, turns, study)
         size = done["bytes"] / 1e6
-        print(f"{options.export}  {size:.1f} MB, with {done['taken']:,} of {done['all']:,} training turns")
+        print(f"{to}  {size:.1f} MB, with {done['taken']:,} of {done['all']:,} training turns")
         return
     try:
         from gtr.show.server import serve
     except ImportError as error:
         raise RunError(f"the viewer's packages are not installed ({error.name}): pip install 'gtr[show]'") from error
-    serve(runs, study, options.host, options.port, not options.no_browser)
+    serve(runs, study, host, port, browser)

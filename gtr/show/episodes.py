@@ -5,6 +5,7 @@ An episode that lies across two updates has a part in each; whoever shows them a
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from typing import Any
 
 from gtr.metrics.thought import written
@@ -53,7 +54,7 @@ def _part(turns: Sequence[Mapping[str, Any]]) -> tuple[Any, ...]:
         last["ending"],
         int(last["success"]),
         sum(one not in ("", Judgement.ABSENT, Judgement.SKIPPED) for one in judgements),
-        sum(one == Judgement.WRONG for one in judgements),
+        sum(one == Judgement.INCORRECT for one in judgements),
         sum(not turn["legal"] for turn in turns),
         sum(turn["tokens"] for turn in turns),
         round(sum(turn["logprob"] for turn in turns), 3),
@@ -62,9 +63,11 @@ def _part(turns: Sequence[Mapping[str, Any]]) -> tuple[Any, ...]:
 
 
 def judgement(turn: Mapping[str, Any]) -> str:
-    """The corrector's judgement of a turn; empty where there was no corrector."""
-    verdict = turn["verdict"] or {}
-    return str(verdict.get("judgement") or "")
+    """The corrector's judgement of a turn, of older runs too; empty where there was no corrector."""
+    said = str((turn["verdict"] or {}).get("judgement") or "")
+    with suppress(ValueError):
+        said = str(Judgement(said))
+    return said
 
 
 def kind(turn: Mapping[str, Any]) -> str:

@@ -54,7 +54,7 @@ def _run(index: int, history: History) -> dict[str, Any]:
         "guided": run.guided,
         "task": run.text("task.name"),
         "turns_per_update": run.turns_per_update,
-        "clip": run.number("ppo.clip"),
+        "clip": run.number("algo.clip", run.number("ppo.clip")),
         "done": done,
         "total": run.whole("train.updates"),
         "goes_on": run.goes_on(done),

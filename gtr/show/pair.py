@@ -42,7 +42,7 @@ def thought_pair(histories: Sequence[History]) -> dict[str, Any] | None:
 
 def questions(run: Run) -> dict[str, str]:
     """The task's check questions in words."""
-    return {} if run.task is None else dict(run.task.briefing().questions)
+    return {} if run.task is None else dict(run.task.corrector_spec().questions)
 
 
 def _telling(before: Mapping[str, Any], after: Sequence[tuple[Run, Mapping[str, Any]]]) -> int:

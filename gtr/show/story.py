@@ -19,6 +19,8 @@ DECAY = 0.1
 """Fall of a share, from the start to the end, that counts as decay where the alarm did not ring: its own margin."""
 STEADY = 0.015
 """Change that is not worth a word."""
+LAST = 2
+"""Measurements of training itself, each of one small rollout, whose mean is the share at the end."""
 MAIN = "gtr"
 SEEING, PLANNING = "thought/perception", "thought/start_plan"
 
@@ -109,9 +111,9 @@ def _ends(history: History, metric: str, panel: bool) -> tuple[float, float]:
         first, last = history.panel[0], history.panel[-1]
         return first["health"].get(metric, math.nan), last["health"].get(metric, math.nan)
     values = [value for value in history.series.get(metric, []) if not math.isnan(value)]
-    if len(values) <= BASELINE:
+    if len(values) < BASELINE + LAST:
         return math.nan, math.nan
-    return fmean(values[:BASELINE]), fmean(values[-BASELINE:])
+    return fmean(values[:BASELINE]), fmean(values[-LAST:])
 
 
 def story(histories: Sequence[History]) -> dict[str, Any]:

@@ -3,107 +3,89 @@
 Light: no torch. A task of your own needs no registration, only its import path.
 """
 
-import importlib
-import importlib.util
-import os
-import sys
-from pathlib import Path
-from types import ModuleType
+from collections.abc import Collection, Mapping
+from dataclasses import asdict
+from typing import Any, NamedTuple
 
 import gymnasium
 
 from gtr.config import TaskConfig
+from gtr.config.reading import read
+from gtr.config.section import Kept, is_path
 from gtr.errors import GtrError, TaskError, nearest
+from gtr.imports import load_class
 from gtr.tasks.task import Task
 
-TASKS = {
-    "numberline": "gtr.tasks.numberline:NumberLineTask",
-    "ezpoints": "gtr.tasks.points:EZPointsTask",
-    "points24": "gtr.tasks.points:Points24Task",
-    "blackjack": "gtr.tasks.blackjack:BlackjackTask",
+
+class Row(NamedTuple):
+    """Where a game that comes with gtr lives."""
+
+    task: str
+    id: str
+    """Of its environment at gymnasium."""
+    env: str
+    extra: bool = False
+    """Whether its environment needs the extra of gtr that has the game's name."""
+
+
+TASKS: Mapping[str, Row] = {
+    "numberline": Row("gtr.tasks.numberline:NumberLineTask", "gtr/NumberLine-v0", "gtr.tasks.numberline:NumberLineEnv"),
+    "ezpoints": Row("gtr.tasks.points:EZPointsTask", "gtr/EZPoints-v0", "gtr.tasks.points_env:EZPointsEnv"),
+    "points24": Row("gtr.tasks.points:Points24Task", "gtr/Points24-v0", "gtr.tasks.points_env:Points24Env"),
+    "blackjack": Row("gtr.tasks.blackjack:BlackjackTask", "gtr/Blackjack-v0", "gtr.tasks.blackjack:BlackjackEnv"),
+    "alfworld": Row(
+        "gtr.tasks.alfworld.task:ALFWorldTask", "gtr/ALFWorld-v0", "gtr.tasks.alfworld.env:ALFWorldEnv", extra=True
+    ),
 }
-"""The built-in tasks and where they live."""
+DEFAULT = "points24"
+"""The game that is played where none is named: the paper's main one."""
 
-EXTRA_TASKS = {"alfworld": "gtr.tasks.alfworld.task:ALFWorldTask"}
-"""Built-in tasks whose environments need one of gtr's extras, which has the task's name."""
-
-ENVIRONMENTS = {
-    "gtr/NumberLine-v0": "gtr.tasks.numberline:NumberLineEnv",
-    "gtr/EZPoints-v0": "gtr.tasks.points_env:EZPointsEnv",
-    "gtr/Points24-v0": "gtr.tasks.points_env:Points24Env",
-    "gtr/Blackjack-v0": "gtr.tasks.blackjack:BlackjackEnv",
-}
-"""The gymnasium ids and where the environments live."""
-
-EXTRA_ENVIRONMENTS = {"gtr/ALFWorld-v0": "gtr.tasks.alfworld.env:ALFWorldEnv"}
-"""Those that need one of gtr's extras."""
-
-for _id, _entry in {**ENVIRONMENTS, **EXTRA_ENVIRONMENTS}.items():
-    gymnasium.register(_id, entry_point=_entry)
+for _row in TASKS.values():
+    gymnasium.register(_row.id, entry_point=_row.env)
 
 
-def load(config: TaskConfig) -> Task:
-    """The task that ``config.name`` means: a built-in name, ``package.module:Class`` or ``path/file.py:Class``.
+def find(name: str) -> type[Task]:
+    """The class of a task: by a built-in name, ``package.module:Class`` or ``path/file.py:Class``, whose code is run.
+
+    Raises `TaskError`: no such name, file, module or class, a module that fails when imported, or a class that is no
+    `Task`.
+    """
+    if name not in TASKS and not is_path(name):
+        raise TaskError(f"unknown task {name!r}: {hint(name)}")
+    return load_class(TASKS[name].task if name in TASKS else name, Task, "task", TaskError)  # type: ignore[type-abstract]
+
+
+def hint(name: str) -> str:
+    """What would be a task's name, the nearest first."""
+    return f"{nearest(name, TASKS)}. A task of yours is written package.module:Class or path/file.py:Class"
+
+
+def settings_class(name: str) -> type[TaskConfig] | None:
+    """The class of a task's settings; None where there is no such task. Code of the user's own is run."""
+    return find(name).Settings if name in TASKS or is_path(name) else None
+
+
+def settings(name: str, **values: Any) -> TaskConfig:
+    """A task's settings by its name, some of them changed; ConfigError for one that does not exist or cannot work."""
+    return read(find(name).Settings, {"name": name, **values}, "task.")
+
+
+def load(config: TaskConfig, code: Collection[str] = ()) -> Task:
+    """The task that ``config.name`` means, built with its settings.
+
+    A run folder is data: settings that come from one run code of the user's own only where `code` names it.
 
     Raises:
-        TaskError: no such name, file, module or class; a module that fails when imported; a class that is no `Task`
-            or cannot be built from a `TaskConfig`.
+        TaskError: as `find`, code that nobody named, or a class that cannot be built from its settings.
+        ConfigError: settings that the task does not have, or that cannot work.
     """
-    known = {**TASKS, **EXTRA_TASKS}
-    path = known.get(config.name, config.name)
-    place, colon, name = path.rpartition(":")
-    if not colon or not place or not name:
-        raise TaskError(
-            f"unknown task {config.name!r}: {nearest(config.name, known)}. "
-            "A task of yours is written package.module:Class or path/file.py:Class"
-        )
-    module = _from_file(Path(place)) if place.endswith(".py") else _from_package(place)
-    found = vars(module).get(name)
-    if found is None:
-        classes = [key for key, value in vars(module).items() if isinstance(value, type) and issubclass(value, Task)]
-        hint = nearest(name, [key for key in classes if key != "Task"]) if classes else "it defines no Task"
-        raise TaskError(f"{place} has no {name!r}: {hint}")
-    if not (isinstance(found, type) and issubclass(found, Task)):
-        raise TaskError(f"{path} is not a Task: derive the class from gtr.tasks.task.Task")
+    if isinstance(config, Kept) and is_path(config.name) and config.name not in code:
+        raise TaskError(f"the game {config.name} is code of its own, run only where you name it: --task {config.name}")
+    kind = find(config.name)
+    own = config if isinstance(config, kind.Settings) else read(kind.Settings, asdict(config), "task.")
     try:
-        return found(config)
+        return kind(own)
     except GtrError:
         raise
     except Exception as error:
-        raise TaskError(f"{path} cannot be built from a TaskConfig: {type(error).__name__}: {error}") from error
-
-
-def _from_file(path: Path) -> ModuleType:
-    """The module in a file, imported once under a name made from its full path."""
-    if not path.is_file():
-        raise TaskError(f"task file {str(path)!r} does not exist (looked in {Path.cwd()})")
-    name = "gtr_task_" + "".join(letter if letter.isalnum() else "_" for letter in str(path.resolve()))
-    if name in sys.modules:
-        return sys.modules[name]
-    spec = importlib.util.spec_from_file_location(name, path)
-    if spec is None or spec.loader is None:
-        raise TaskError(f"task file {str(path)!r} cannot be read as Python")
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[name] = module
-    try:
-        spec.loader.exec_module(module)
-    except BaseException as error:
-        del sys.modules[name]
-        if isinstance(error, Exception):
-            raise TaskError(f"task file {str(path)!r} fails when imported: {_why(error)}") from error
-        raise
-    return module
-
-
-def _from_package(name: str) -> ModuleType:
-    """A module by its dotted name, the current folder included in the search."""
-    if os.getcwd() not in sys.path:
-        sys.path.append(os.getcwd())
-    try:
-        return importlib.import_module(name)
-    except Exception as error:
-        raise TaskError(f"task module {name!r} cannot be imported: {_why(error)}") from error
-
-
-def _why(error: Exception) -> str:
-    return f"{type(error).__name__}: {error}"
+        raise TaskError(f"{config.name} cannot be built from its settings: {type(error).__name__}: {error}") from error

@@ -4,17 +4,17 @@ from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from typing import Any
 
-from gtr.config import TaskConfig
 from gtr.tasks.blackjack_env import DECK, MOVES, BlackjackEnv, soft, total
 from gtr.tasks.cards import rank_of
+from gtr.tasks.defaults import Published, Tiny
 from gtr.tasks.hands import stated_value
-from gtr.tasks.options import known_options, no_hands
+from gtr.tasks.looks import DeckSettings, DeckTask
 from gtr.tasks.reply import announced
-from gtr.tasks.task import Briefing, Task
+from gtr.tasks.task import CorrectorSpec
 from gtr.types import Expert, Image, Observation, Parsed, Truth
 
 LONGEST = 8
-"""Player cards that `BlackjackTask.reading` has places for."""
+"""Player cards that `BlackjackTask.visual_labels` has places for."""
 
 
 def best_move(values: Sequence[int], shown: int) -> str:
@@ -57,17 +57,18 @@ def _hit(points: int, ace: bool, shown: int) -> float:
     return worth / len(DECK)
 
 
-class BlackjackTask(Task):
+class BlackjackTask(DeckTask):
     """Blackjack: hit or stand against the dealer's open card."""
+
+    published = Published(turns_per_update=512, updates=30)
+    tiny = Tiny(sft_target=0.3)
 
     name = "blackjack"
     thought_keys: tuple[str, ...] = ("dealer", "player", "thoughts")
     reading_keys: tuple[str, ...] = ("dealer", "player")
     max_turns = 22
 
-    def __init__(self, config: TaskConfig) -> None:
-        known_options(config.options, (), f"task.options of {self.name}")
-        no_hands(config)
+    def __init__(self, config: DeckSettings) -> None:
         super().__init__(config)
         self.make_env()
 
@@ -137,7 +138,7 @@ class BlackjackTask(Task):
         """The move named after the last "next" of the thoughts."""
         return announced(parsed.fields.get("thoughts"), MOVES)
 
-    def briefing(self) -> Briefing:
+    def corrector_spec(self) -> CorrectorSpec:
         """The rules, the check questions, and the exact best move as a tool."""
         rules = (
             "The picture shows the dealer's open card and the player's own cards. The player wants to come closer to "
@@ -151,7 +152,9 @@ class BlackjackTask(Task):
             "step": "Is the announced move the one with the larger expected reward?",
         }
         types = {"dealer": int, "player": list[int], "thoughts": str}
-        return Briefing(rules, questions, {key: types[key] for key in self.thought_keys}, "", (self.find_best_move,))
+        return CorrectorSpec(
+            rules, questions, {key: types[key] for key in self.thought_keys}, "", (self.find_best_move,)
+        )
 
     def find_best_move(self, dealer: int, player: list[int]) -> str:
         """The move with the larger expected reward, from the dealer's open card and the player's cards; an ace is 1."""
@@ -159,7 +162,7 @@ class BlackjackTask(Task):
             raise ValueError(f"every card must be a number from 1 to 10, not dealer {dealer}, player {player}")
         return best_move(player, dealer)
 
-    def objection(self, observation: Observation, thought: Mapping[str, Any]) -> str | None:
+    def validate_correction(self, observation: Observation, thought: Mapping[str, Any]) -> str | None:
         """Whether the cards and the announced move fit one another."""
         dealer, player = _stated(thought.get("dealer")), [_stated(card) for card in thought.get("player", ())]
         if not player or not all(1 <= card <= 10 for card in (dealer, *player)):
@@ -169,12 +172,12 @@ class BlackjackTask(Task):
             return None
         return f'with {player} against {dealer} the thoughts must end with "next action is {due}"'
 
-    def goal_key(self, truth: Truth) -> str:
+    def state_key(self, truth: Truth) -> str:
         """The dealer's open card and the player's values in ascending order."""
         shown, hand = _seen(truth)
         return f"{shown} {sorted(hand)}"
 
-    def reading(self, truth: Truth) -> tuple[int, ...] | None:
+    def visual_labels(self, truth: Truth) -> tuple[int, ...] | None:
         """Ranks 1..13 of the dealer's open card and the player's cards, padded with 0 to 1 + `LONGEST` places.
 
         None for the rare longer hand.

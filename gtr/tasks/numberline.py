@@ -5,17 +5,21 @@ truncated after twice the line's length. A start is never the target itself, as 
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from dataclasses import dataclass
+from typing import Annotated, Any, ClassVar
 
 import gymnasium
 import numpy as np
+from annotated_types import Ge, Le
 
 from gtr.config import TaskConfig
-from gtr.errors import ConfigError, TaskError
+from gtr.errors import TaskError
 from gtr.tasks.cards import Table, check_size, style
-from gtr.tasks.options import known_options, no_hands
+from gtr.tasks.defaults import Published, Tiny
+from gtr.tasks.looks import DeckSettings, DeckTask
+from gtr.tasks.options import known_options
 from gtr.tasks.reply import announced
-from gtr.tasks.task import Briefing, Task
+from gtr.tasks.task import CorrectorSpec
 from gtr.types import Expert, Image, Observation, Parsed, Truth
 
 MOVES = ("-", "+")
@@ -91,27 +95,33 @@ class NumberLineEnv(gymnasium.Env[Image, np.int64]):
         return table.image()
 
 
-class NumberLineTask(Task):
-    """NumberLine: bring the current number to the target by + and -. Option max_position lengthens the line."""
+@dataclass(frozen=True)
+class NumberLineSettings(DeckSettings):
+    """How long the line is."""
 
+    max_position: Annotated[int, Ge(1), Le(99)] = MAX_POSITION
+    """The largest number on the line, which begins at 0."""
+
+
+class NumberLineTask(DeckTask):
+    """NumberLine: bring the current number to the target by + and -."""
+
+    Settings: ClassVar[type[TaskConfig]] = NumberLineSettings
+    published = Published(turns_per_update=512, updates=30)
+    tiny = Tiny(sft_target=0.3)
+    config: NumberLineSettings
     name = "numberline"
     thought_keys: tuple[str, ...] = ("target", "current", "thoughts")
     reading_keys: tuple[str, ...] = ("target", "current")
 
-    def __init__(self, config: TaskConfig) -> None:
-        known_options(config.options, ("max_position",), f"task.options of {self.name}")
-        no_hands(config)
-        length = config.options.get("max_position", str(MAX_POSITION))
-        if not length.isdecimal() or not 1 <= int(length) <= 99:
-            raise ConfigError(f"task.options max_position={length!r}: write a number from 1 to 99")
-        self.max_position = int(length)
-        self.max_turns = 2 * self.max_position
+    def __init__(self, config: NumberLineSettings) -> None:
+        self.max_turns = 2 * config.max_position
         super().__init__(config)
         self.make_env()
 
     def make_env(self) -> NumberLineEnv:
         """The environment with this task's settings."""
-        return NumberLineEnv(self.config.image_size, self.config.deck, self.max_position, self.max_turns)
+        return NumberLineEnv(self.config.image_size, self.config.deck, self.config.max_position, self.max_turns)
 
     def observe(self, image: Image, info: Mapping[str, Any]) -> Observation:
         """The picture alone."""
@@ -173,7 +183,7 @@ class NumberLineTask(Task):
         """The move named after the last "next" of the thoughts."""
         return announced(parsed.fields.get("thoughts"), MOVES)
 
-    def briefing(self) -> Briefing:
+    def corrector_spec(self) -> CorrectorSpec:
         """The rules and the check questions."""
         rules = (
             "The picture shows a target number and a current number. Each turn the player adds one (+) or subtracts "
@@ -185,9 +195,9 @@ class NumberLineTask(Task):
             "step": "Does the announced move bring the current number closer to the target?",
         }
         types = {key: str if key == "thoughts" else int for key in self.thought_keys}
-        return Briefing(rules, questions, types)
+        return CorrectorSpec(rules, questions, types)
 
-    def objection(self, observation: Observation, thought: Mapping[str, Any]) -> str | None:
+    def validate_correction(self, observation: Observation, thought: Mapping[str, Any]) -> str | None:
         """Whether the numbers and the announced move fit one another."""
         goal, current = int(thought.get("target", 0)), int(thought.get("current", 0))
         if goal == current:
@@ -197,11 +207,11 @@ class NumberLineTask(Task):
             return None
         return f'from {current} to {goal} the thoughts must end with "next action is {due}"'
 
-    def goal_key(self, truth: Truth) -> str:
+    def state_key(self, truth: Truth) -> str:
         """Target and current."""
         return f"{truth.state['Target']} {truth.state['Current']}"
 
-    def reading(self, truth: Truth) -> tuple[int, ...]:
+    def visual_labels(self, truth: Truth) -> tuple[int, ...]:
         """Target and current as the picture shows them."""
         return truth.state["Target"], truth.state["Current"]
 

@@ -5,54 +5,73 @@ The stated formula is a whole plan that begins as the current formula, written w
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar
+from dataclasses import dataclass, replace
+from typing import Annotated, Any, ClassVar, Literal
+
+from annotated_types import Ge, Le
 
 from gtr.config import TaskConfig
 from gtr.tasks.cards import rank_of
 from gtr.tasks.completion import complete
+from gtr.tasks.defaults import Published, Tiny
 from gtr.tasks.formulas import BLANK, FormulaError, Symbol, evaluate, tokenise, written
 from gtr.tasks.hands import EZPOINTS, POINTS24, Game, largest, stated_value
-from gtr.tasks.options import choice, known_options
+from gtr.tasks.looks import DeckSettings, DeckTask
 from gtr.tasks.points_env import EZPointsEnv, Points24Env, PointsEnv, action_words
 from gtr.tasks.reply import announced
 from gtr.tasks.solver import solutions
-from gtr.tasks.task import Briefing, Task
+from gtr.tasks.task import CorrectorSpec
 from gtr.types import Expert, Image, Observation, Parsed, Truth
 
+FACES = {"ten": "J, Q and K count as 10", "rank": "J, Q and K count as 11, 12 and 13"}
 MANY = 40
 """Formulas that the corrector's tool lists at most."""
-ORDERS = ("shuffled", "sorted")
-"""Values of the option ``order``: how the cards of a hand from a hand set lie."""
 
 
-class PointsTask(Task):
+@dataclass(frozen=True)
+class PointsSettings(DeckSettings):
+    """A point game: which hands are dealt and what cards count."""
+
+    faces: Literal["ten", "rank"] = "ten"
+    """J, Q, K count 10, or 11, 12, 13 (the "new rules" split)."""
+    hands: Annotated[int, Ge(1), Le(1362)] | None = None
+    """Number of distinct hands in play, the difficulty knob; None deals freely, unsolvable hands included (code)."""
+    order: Literal["shuffled", "sorted"] = "shuffled"
+    """How the cards of a hand from a set of `hands` lie: in random order, or ascending."""
+    loopholes: bool = False
+    """Accept what the reference environment accepts by accident: **, // and glued digits in formulas."""
+
+
+class PointsTask(DeckTask):
     """A point game in words: state the cards, a whole formula, the next symbol, then write that symbol."""
 
+    Settings: ClassVar[type[TaskConfig]] = PointsSettings
+    splits = ("same", "new-look", "new-rules")
+    published = Published(reference={"loopholes": True})
+    config: PointsSettings
     thought_keys: tuple[str, ...] = ("cards", "formula", "thoughts")
     reading_keys: tuple[str, ...] = ("cards",)
     game: ClassVar[Game]
     env_class: ClassVar[type[PointsEnv]]
 
-    def __init__(self, config: TaskConfig) -> None:
+    def __init__(self, config: PointsSettings) -> None:
         self.name = self.game.name
         self.max_turns = self.game.limit + 2
         super().__init__(config)
-        known_options(config.options, ("order",), f"task.options of {self.name}")
-        self.order = choice(config, "order", ORDERS)
         self.words = action_words(self.game, config.faces)
         self.make_env()
 
     def make_env(self) -> PointsEnv:
         """The environment with this task's settings."""
         config = self.config
-        return self.env_class(
-            image_size=config.image_size,
-            deck=config.deck,
-            faces=config.faces,
-            hands=config.hands,
-            loopholes=config.loopholes,
-            shuffled=self.order == "shuffled",
-        )
+        shuffled, loopholes = config.order == "shuffled", config.loopholes
+        return self.env_class(config.image_size, config.deck, config.faces, config.hands, loopholes, shuffled)
+
+    def for_split(self, split: str) -> TaskConfig:
+        """``new-rules`` counts face cards otherwise."""
+        if split == "new-rules":
+            return replace(self.config, faces="rank" if self.config.faces != "rank" else "ten")
+        return super().for_split(split)
 
     def observe(self, image: Image, info: Mapping[str, Any]) -> Observation:
         """The picture, and the formula so far as text."""
@@ -64,8 +83,7 @@ class PointsTask(Task):
         return f"formula: {formula}" if self.config.prompt == "compact" else self._rules(formula)
 
     def _rules(self, formula: str) -> str:
-        game = self.game
-        faces = "J, Q and K count as 10" if self.config.faces == "ten" else "J, Q and K count as 11, 12 and 13"
+        game, faces = self.game, FACES[self.config.faces]
         fields = {
             "cards": "[the number of each card in the picture, from left to right]",
             "formula": f'"a whole formula worth {game.goal} that begins with the current one, closed by ="',
@@ -176,7 +194,7 @@ class PointsTask(Task):
         plan = self._working(truth, parsed.fields.get("formula"))
         return None if plan is None else written(plan) + "="
 
-    def on_course(self, truth: Truth, target: str | None) -> bool:
+    def plan_reachable(self, truth: Truth, target: str | None) -> bool:
         """Whether the formula so far can become `target`, or anything right where there is no target.
 
         An illegal number leaves the course too: its blank spoils no formula, but no plan ever wanted it.
@@ -191,10 +209,13 @@ class PointsTask(Task):
         """The symbol named after the last "next" of the thoughts."""
         return announced(parsed.fields.get("thoughts"), self.words)
 
-    def briefing(self) -> Briefing:
+    def strict(self) -> TaskConfig:
+        """Without what the reference environment accepts by accident."""
+        return replace(self.config, illegal="penalise", loopholes=False)
+
+    def corrector_spec(self) -> CorrectorSpec:
         """The rules, the paper's check questions, and the solver as a tool."""
-        game = self.game
-        faces = "J, Q and K count as 10" if self.config.faces == "ten" else "J, Q and K count as 11, 12 and 13"
+        game, faces = self.game, FACES[self.config.faces]
         rules = (
             f"The player builds a formula worth {game.goal} from the {game.cards} cards in the picture, one symbol a "
             f"turn, and must use every card exactly once. A counts as 1; {faces}. Symbols: {' '.join(self.words)}. "
@@ -211,7 +232,7 @@ class PointsTask(Task):
         }
         plan = f"a whole formula worth {game.goal} that begins with the current formula"
         types = {key: list[int] if key == "cards" else str for key in self.thought_keys}
-        return Briefing(rules, questions, types, plan, (self.find_all_correct_formulas,))
+        return CorrectorSpec(rules, questions, types, plan, (self.find_all_correct_formulas,))
 
     def find_all_correct_formulas(self, cards: list[int], current: str = "") -> list[str]:
         """All correct formulas for these card numbers that begin with the current formula (which may be empty).
@@ -222,12 +243,10 @@ class PointsTask(Task):
         if len(cards) != self.game.cards or not all(1 <= card <= highest for card in cards):
             raise ValueError(f"cards must be {self.game.cards} numbers from 1 to {highest}, not {cards}")
         state = Truth({"Numbers": cards, "Formula": tokenise(current)})
-        known = [written(plan) for text in self._known(cards) if (plan := self._working(state, text))]
+        canonical = solutions(cards, self.game.goal, self.game.operators)
+        known = [written(plan) for text in canonical if (plan := self._working(state, text))]
         plan = None if known else self._plan(state, None)
         return known[:MANY] or ([] if plan is None else [written(plan)])
-
-    def _known(self, cards: Sequence[int]) -> tuple[str, ...]:
-        return solutions(cards, self.game.goal, self.game.operators)
 
     def fits(self, observation: Observation, target: str) -> bool:
         """Whether the formula so far is the beginning of the kept one."""
@@ -237,7 +256,7 @@ class PointsTask(Task):
             return False
         return plan[: len(begun)] == begun
 
-    def objection(self, observation: Observation, thought: Mapping[str, Any]) -> str | None:
+    def validate_correction(self, observation: Observation, thought: Mapping[str, Any]) -> str | None:
         """Whether cards, formula and announced symbol fit one another."""
         formula = observation.words["formula"]
         cards = [stated_value(card, self.config.faces) for card in thought.get("cards", ())]
@@ -250,20 +269,23 @@ class PointsTask(Task):
         due, said = str((*plan, "=")[len(_begun(state))]), announced(thought.get("thoughts"), self.words)
         return None if said == due else f'the thoughts must end with "next symbol is {due}", as the formula says'
 
-    def goal_key(self, truth: Truth) -> str:
+    def state_key(self, truth: Truth) -> str:
         """The hand in ascending order and the formula so far."""
         return f"{sorted(truth.state['Numbers'])} {written(truth.state['Formula'])}"
 
-    def reading(self, truth: Truth) -> tuple[int, ...]:
+    def visual_labels(self, truth: Truth) -> tuple[int, ...]:
         """The ranks 1..13 in the picture, from left to right."""
         return tuple(rank_of(card) for card in truth.state["Cards"])
 
 
+# Both games start where the paper's agent does: thoughts can be read and mostly say what is seen, yet hardly an episode
+# is won. Where success is common from the start, outcomes alone teach enough, and there is nothing to guide.
 class EZPointsTask(PointsTask):
     """EZPoints: two cards, write a formula worth 12 with + and *, one symbol a turn."""
 
     game = EZPOINTS
     env_class = EZPointsEnv
+    tiny = Tiny(sft_target=0.01, check_episodes=256, updates=12, lr=5e-4)
 
 
 class Points24Task(PointsTask):
@@ -271,6 +293,7 @@ class Points24Task(PointsTask):
 
     game = POINTS24
     env_class = Points24Env
+    tiny = Tiny(sft_target=0.008, check_episodes=256, updates=24, lr=3e-4, settings={"hands": 32})
 
 
 def _begun(truth: Truth) -> tuple[Symbol, ...]:

@@ -41,7 +41,7 @@ def write(thought: Mapping[str, Any], action: str) -> str:
     '{"cards": [2, 10], "thoughts": "next 2", "action": "2"}'
     """
     fields = {key: value for key, value in thought.items() if key != "action"}
-    return json.dumps({**fields, "action": action}, ensure_ascii=False)
+    return json.dumps(valid_text({**fields, "action": action}), ensure_ascii=False)
 
 
 def parse(text: str, finished: bool, thought_keys: Sequence[str], action_key: str = "action") -> Parsed:
@@ -160,7 +160,7 @@ def _string(text: str, at: int) -> tuple[str, int]:
     except ValueError as error:
         body = _STRING_BODY.match(text, at + 1)
         raise (_Cut if body is None or body.end() >= len(text) or text[body.end()] == "\\" else _Bad) from error
-    return _encodable(value), end
+    return valid_text(value), end
 
 
 def _end_of_scalar(text: str, at: int) -> int:
@@ -191,7 +191,7 @@ def _end_of_nested(text: str, at: int) -> int:
 def _decoded(value: str, at_end: bool) -> Any:
     """A number, literal, list or object."""
     try:
-        return _encodable(json.loads(value, parse_constant=_no_constant))
+        return valid_text(json.loads(value, parse_constant=_no_constant))
     except ValueError as error:
         raise (_Cut if at_end and value[0] not in "[{" else _Bad) from error
 
@@ -200,14 +200,18 @@ def _no_constant(name: str) -> Any:
     raise ValueError(f"{name} is not JSON")
 
 
-def _encodable(value: Any) -> Any:
-    """The value with lone surrogates replaced, so that it can be written as UTF-8."""
+def valid_text(value: Any) -> Any:
+    r"""The value, however nested, with halves of surrogate pairs replaced: tokenizers and UTF-8 know none.
+
+    >>> valid_text(["next \ud83d", 2])
+    ['next \ufffd', 2]
+    """
     if isinstance(value, str):
         return value if value.isascii() else value.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
     if isinstance(value, list):
-        return [_encodable(item) for item in value]
+        return [valid_text(item) for item in value]
     if isinstance(value, dict):
-        return {_encodable(key): _encodable(item) for key, item in value.items()}
+        return {valid_text(key): valid_text(item) for key, item in value.items()}
     return value
 
 

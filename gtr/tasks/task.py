@@ -5,17 +5,20 @@ are legal and, optionally, what an expert would think. Everything else in gtr wo
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from typing import Any
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any, ClassVar
 
 import gymnasium
 import numpy as np
 
 from gtr.config import TaskConfig
 from gtr.errors import ConfigError
+from gtr.tasks.defaults import Published, Tiny
 from gtr.types import Expert, Image, Observation, Parsed, Truth
 
+OF_THE_AGENT = ("prompt", "thought")
+"""Settings of how the game is told to an agent and what it must write, not of the game."""
 QUESTIONS: Mapping[str, str] = {
     "perception": "Is everything that the thought says it sees really in the picture?",
     "step": "Is the next action that the thought announces a good one in this state?",
@@ -24,7 +27,7 @@ QUESTIONS: Mapping[str, str] = {
 
 
 @dataclass(frozen=True)
-class Briefing:
+class CorrectorSpec:
     """What a corrector that is a model is told about a game, in the task's own words (paper section 3.2)."""
 
     rules: str = ""
@@ -40,12 +43,44 @@ class Briefing:
     that they raise goes back to it as the answer."""
 
 
+@dataclass(frozen=True)
+class Finding:
+    """Something that `gtr doctor` found about this machine."""
+
+    fine: bool
+    text: str
+    remedy: str = ""
+
+    def line(self) -> str:
+        """As printed."""
+        mark = "ok" if self.fine else "!!"
+        return f"{mark}  {self.text}" + (f"\n      -> {self.remedy}" if self.remedy else "")
+
+
 class Task(ABC):
-    """One game: its environment and the words around it. Stateless: one instance serves all episodes.
+    '''One game: its environment and the words around it. Stateless: one instance serves all episodes.
 
-    Subclasses are built with the run's `TaskConfig` and must accept it as their only argument.
-    """
+    Subclasses are built with their `Settings` as the only argument. A game with settings of its own derives a frozen
+    dataclass from `TaskConfig`, each field with a docstring, and names it; they are flags then, as ``--task.length 9``:
 
+        @dataclass(frozen=True)
+        class MazeSettings(TaskConfig):
+            length: Annotated[int, Ge(1), Le(99)] = 5
+            """Cells on a side."""
+
+        class MazeTask(Task):
+            Settings = MazeSettings
+            config: MazeSettings
+    '''
+
+    Settings: ClassVar[type[TaskConfig]] = TaskConfig
+    """The class of its settings."""
+    published: ClassVar[Published] = Published()
+    """How the paper's code plays it."""
+    tiny: ClassVar[Tiny] = Tiny()
+    """What a tiny agent needs on it."""
+    splits: ClassVar[tuple[str, ...]] = ("same",)
+    """The ways in which `under` lets it be evaluated."""
     name: str
     """Short lower-case name, used in tables and run folders."""
     thought_keys: tuple[str, ...] = ("thoughts",)
@@ -87,22 +122,35 @@ class Task(ABC):
         """The kind of game an episode is, by which evaluations tell success apart; None where all are alike."""
         return None
 
-    def under(self, split: str) -> TaskConfig:
+    def for_split(self, split: str) -> TaskConfig:
         """The settings under which a split of an evaluation is played.
 
-        ``same`` is as trained, ``new-look`` shows another deck, ``new-rules`` counts face cards otherwise.
+        ``same`` is as trained; a game says in `splits` what else it has.
 
         Raises:
             ConfigError: the task has no such split.
         """
-        deck, faces = self.config.deck, self.config.faces
         if split == "same":
             return self.config
-        if split == "new-look":
-            return replace(self.config, deck="dark" if deck != "dark" else "sketch")
-        if split == "new-rules":
-            return replace(self.config, faces="rank" if faces != "rank" else "ten")
-        raise ConfigError(f"--split {split}: {self.name} has the splits same, new-look and new-rules")
+        raise ConfigError(f"--split {split}: {self.name} has {', '.join(self.splits)}")
+
+    # -- whether it can be played here ----------------------------------------------------------------------------
+    def ready(self) -> None:
+        """Raises `TaskError` where something the game needs is not installed or not there; asked before work begins."""
+
+    @classmethod
+    def findings(cls) -> Iterator[Finding]:
+        """What `gtr doctor` says about this game on this machine; by default nothing."""
+        return iter(())
+
+    def strict(self) -> TaskConfig:
+        """The settings with everything off that lets a reply pass which is not a legal action: a panel's rules."""
+        return replace(self.config, illegal="penalise")
+
+    def rules(self) -> Mapping[str, Any]:
+        """What decides how a game goes and is scored, as JSON values: two panels with other rules have other names."""
+        settings = {**asdict(self.config), "max_turns": self.max_turns}
+        return {key: value for key, value in settings.items() if key not in OF_THE_AGENT}
 
     # -- words ----------------------------------------------------------------------------------------------------
     @abstractmethod
@@ -127,6 +175,17 @@ class Task(ABC):
         """A perfect player's thought and action, following `target` where it still can; None where nothing helps."""
         return None
 
+    def has_expert(self) -> bool:
+        """Whether the task defines `expert`."""
+        return type(self).expert is not Task.expert
+
+    def solvable(self, truth: Truth) -> bool:
+        """Whether a right thought exists in this state: the expert has one. Always, for a task without an expert.
+
+        Metrics of thoughts are taken over such states alone: elsewhere no thought can be right, whoever thinks it.
+        """
+        return not self.has_expert() or self.expert(truth) is not None
+
     def check(self, truth: Truth, parsed: Parsed, target: str | None) -> Mapping[str, bool]:
         """The corrector's questions about a thought and whether it passes each (paper section 3.2).
 
@@ -140,7 +199,7 @@ class Task(ABC):
         """The plan the thought states, if it is one that works from this state; else None."""
         return None
 
-    def on_course(self, truth: Truth, target: str | None) -> bool:
+    def plan_reachable(self, truth: Truth, target: str | None) -> bool:
         """Whether `target` can still be completed from this state, the one *after* an action."""
         return True
 
@@ -148,14 +207,18 @@ class Task(ABC):
         """The action that the thought itself announces, to measure whether actions follow thoughts; None if unsaid."""
         return None
 
-    def reading(self, truth: Truth) -> tuple[int, ...] | None:
+    def same_action(self, one: str, other: str) -> bool:
+        """Whether two texts name the same action; by default in the same words, in any case and spacing."""
+        return one.casefold().split() == other.casefold().split()
+
+    def visual_labels(self, truth: Truth) -> tuple[int, ...] | None:
         """What the picture shows, as small class numbers of a fixed number of places; None if it has no such form.
 
         Tiny models learn to see from it before they learn to speak.
         """
         return None
 
-    def goal_key(self, truth: Truth) -> str:
+    def state_key(self, truth: Truth) -> str:
         """A string equal for two states that call for the same thought; groups thoughts by state in metrics."""
         return repr(sorted(truth.state.items(), key=lambda item: item[0]))
 
@@ -164,15 +227,15 @@ class Task(ABC):
         return {}
 
     # -- words for correctors that are models, optional: the defaults serve any game -----------------------------------
-    def briefing(self) -> Briefing:
+    def corrector_spec(self) -> CorrectorSpec:
         """Rules, check questions and tools for a corrector that is a model."""
-        return Briefing()
+        return CorrectorSpec()
 
     def fits(self, observation: Observation, target: str) -> bool:
         """Whether a kept plan can still be followed, as far as the game's words beside the picture tell."""
         return True
 
-    def objection(self, observation: Observation, thought: Mapping[str, Any]) -> str | None:
+    def validate_correction(self, observation: Observation, thought: Mapping[str, Any]) -> str | None:
         """What is wrong with a corrected thought by the rules alone, whatever the picture shows; None if nothing is.
 
         It goes back to the corrector as the reason for which it is asked again.

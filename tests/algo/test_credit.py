@@ -164,7 +164,7 @@ def test_inner_bootstraps_of_running_turns_are_never_read() -> None:
 def test_normalise_by_hand() -> None:
     # Mean 2, population standard deviation sqrt(2/3).
     out = normalise(torch.tensor([1.0, 2.0, 3.0], dtype=F))
-    torch.testing.assert_close(out, torch.tensor([-1.5**0.5, 0.0, 1.5**0.5], dtype=F))
+    torch.testing.assert_close(out, torch.tensor([-(1.5**0.5), 0.0, 1.5**0.5], dtype=F))
 
 
 @pytest.mark.parametrize("value", [0.0, -1.0, 3.1])

@@ -7,7 +7,8 @@ import pytest
 from small import changed, cut, plain_turn, spoken
 from toys import say
 
-from gtr.algo.ppo import PPO, token_weights
+from gtr.algo.policy_gradient import token_weights
+from gtr.algo.ppo import PPO
 from gtr.config import Config
 from gtr.policy.policy import Policy
 from gtr.types import Ending, ReplyStatus, Turn

@@ -19,23 +19,24 @@ import pytest
 from PIL import Image as Pictures
 from rich.console import Console
 
+from gtr.cli.compare import parse_compare
+from gtr.cli.train import parse_train
 from gtr.compare import study_of, write
 from gtr.compare.figures import curve
 from gtr.compare.formats import COLUMNS, cells, comma_separated, markdown, number
-from gtr.compare.plan import Job, claim, plan
+from gtr.compare.plan import Comparison, Job, claim, plan
 from gtr.compare.progress import Progress
 from gtr.compare.results import RunResult, read_result
 from gtr.compare.runner import State, last_lines, run_all
 from gtr.compare.samples import sample
 from gtr.compare.table import rows_of
 from gtr.config import ReportConfig, TaskConfig
+from gtr.config.presets import build
 from gtr.errors import RunError
-from gtr.options import CompareOptions
-from gtr.parsing import parse_compare
-from gtr.presets import build
 from gtr.report import Run, RunFolder
 from gtr.report.history import Collapse, find_collapse
-from gtr.stats import pooled, wilson
+from gtr.report.settings import all_settings
+from gtr.stats import crossed, pooled, wilson
 from gtr.tasks import load
 
 # -- the plan -----------------------------------------------------------------------------------------------------
@@ -43,34 +44,61 @@ from gtr.tasks import load
 
 def test_methods_share_a_starting_agent_unless_they_start_differently(tmp_path: Path) -> None:
     words = f"gtr rl4vlm no_thought --task ezpoints --seeds 4 5 --out {tmp_path} --train.updates 3"
-    planned = plan(*parse_compare(words.split()))
+    planned = plan(parse_compare(words.split()))
     assert len(planned.starts) == 2
     assert [job.name for job in planned.runs] == [
         f"{method}-seed{seed}" for method in ("gtr", "rl4vlm", "no_thought") for seed in (4, 5)
     ]
     assert all(job.updates == 3 for job in planned.runs)
     first = planned.runs[0]
-    assert first.command() == (
-        "train", "gtr", "--task", "ezpoints", "--scale", "tiny", "--train.updates", "3",
-        "--seed", "4", "--runs", str(tmp_path / "runs"), "--name", "gtr-seed4",
-    )  # fmt: skip
+    file = tmp_path / "configs" / "gtr-seed4.json"
+    assert first.command() == ("train", "--config", str(file))
+    first.prepare()
+    written = parse_train(["--config", str(file)]).config
+    base = build("gtr", "ezpoints", updates=3)
+    assert written == replace(base, seed=4, runs=str(tmp_path / "runs"), name="gtr-seed4")
+    start = planned.starts[0]
+    assert start.command() == ("sft", "--config", str(tmp_path / "configs" / f"{start.name}.json"))
+
+
+def test_words_that_a_shell_would_split_reach_the_runs_whole(tmp_path: Path) -> None:
+    odd = "a 'b' \"c\" $d"
+    out = tmp_path / odd
+    (job,) = plan(parse_compare(["gtr", "--seeds", "1", "--out", str(out), "--report.project", odd])).runs
+    job.prepare()
+    assert parse_train(list(job.command()[1:])).config.report.project == odd
+
+
+def test_classes_of_ones_own_are_named_on_the_command_line_of_every_run(tmp_path: Path) -> None:
+    examples = Path(__file__).parents[2] / "examples"
+    game, corrector = f"{examples}/dots.py:DotsTask", f"{examples}/own_corrector.py:OwnCorrector"
+    words = ["gtr", "--task", game, "--guidance.corrector", corrector, "--seeds", "1", "--out", str(tmp_path)]
+    (job,) = plan(parse_compare(words)).runs
+    job.prepare()
+    assert job.command()[-4:] == ("--task", game, "--guidance.corrector", corrector)
+    config = parse_train(list(job.command()[1:])).config
+    assert (config.task.name, config.guidance.corrector) == (game, corrector)
+    RunFolder.create(config).close()
+    assert parse_train(list(job.command()[1:])).config == config
 
 
 def test_a_run_that_has_begun_is_gone_on_with(tmp_path: Path) -> None:
-    job = plan(*parse_compare(["gtr", "--seeds", "1", "--out", str(tmp_path)])).runs[0]
+    job = plan(parse_compare(["gtr", "--seeds", "1", "--out", str(tmp_path)])).runs[0]
     config = replace(build("gtr"), runs=str(tmp_path / "runs"), name="gtr-seed1", report=ReportConfig(trackers=()))
     RunFolder.create(config).close()
     assert job.command() == ("train", "--resume", str(tmp_path / "runs" / "gtr-seed1"))
 
 
 def test_a_folder_holds_one_comparison_that_may_grow(tmp_path: Path) -> None:
-    options = CompareOptions(("gtr",), "ezpoints", "tiny", (1,), tmp_path)
-    claim(options, ["--ppo.clip", "0.1"])
-    claim(replace(options, methods=("gtr", "rl4vlm"), seeds=(1, 2)), ["--ppo.clip", "0.1"])
+    clip = ("--ppo.clip", "0.1")
+    first = Comparison({"gtr": build("gtr")}, (1,), tmp_path, "ezpoints", "tiny", clip)
+    claim(first)
+    claim(replace(first, configs={"gtr": build("gtr"), "rl4vlm": build("rl4vlm")}, seeds=(1, 2)))
     with pytest.raises(RunError, match=r"--ppo\.clip 0\.1, not --task ezpoints --scale tiny --ppo\.clip 0\.2"):
-        claim(options, ["--ppo.clip", "0.2"])
-    with pytest.raises(RunError, match="choose another folder with --out"):
-        claim(replace(options, task="points24"), ["--ppo.clip", "0.1"])
+        claim(replace(first, settings=("--ppo.clip", "0.2")))
+    for other in (replace(first, task="points24"), replace(first, file={"seed": 3})):
+        with pytest.raises(RunError, match="choose another folder with --out"):
+            claim(other)
 
 
 # -- running ------------------------------------------------------------------------------------------------------
@@ -80,7 +108,7 @@ import sys, time
 from dataclasses import replace
 from pathlib import Path
 from gtr.config import ReportConfig
-from gtr.presets import build
+from gtr.config.presets import build
 from gtr.report import Run, RunFolder
 
 words = sys.argv[1:]
@@ -250,6 +278,53 @@ def test_the_table_by_hand() -> None:
     assert len(COLUMNS) == len(cells(start))
 
 
+def outcomes(*rows: int) -> list[list[bool]]:
+    """Runs on 100 starts, of which each won the first so many."""
+    return [[start < won for start in range(100)] for won in rows]
+
+
+def test_the_interval_says_for_whom_it_speaks() -> None:
+    """Outcomes start by start make it speak for other starts too; without them only for other seeds."""
+    kept = [
+        result("gtr", seed, sum(won), end={**evaluation(sum(won)), "outcomes": won})
+        for seed, won in enumerate(outcomes(58, 62, 50), start=1)
+    ]
+    _, row = rows_of(kept)
+    assert row.speaks_for == "other seeds and starts"
+    assert row.interval == replace(crossed(np.array(outcomes(58, 62, 50), dtype=float)), estimate=170 / 300)
+    without = [replace(kept[0], end=evaluation(58)), *kept[1:]]
+    start, row = rows_of(without)
+    assert (start.speaks_for, row.speaks_for) == ("other starts", "other seeds, these starts")
+    assert row.interval == pooled([(58, 100), (62, 100), (50, 100)]).seeds
+    other = {**evaluation(62), "outcomes": outcomes(62)[0], "panel": "another"}
+    assert rows_of([kept[0], replace(kept[1], end=other)])[1].speaks_for == "other seeds, these starts"
+    assert rows_of(kept[:1])[1].speaks_for == "other starts"
+    broken: list[bool | None] = [None, *outcomes(58)[0][1:]]
+    aborted = {**evaluation(57, 99), "outcomes": broken}
+    _, row = rows_of([replace(kept[0], end=aborted), *kept[1:]])
+    assert row.interval.low == crossed(np.array([one[1:] for one in outcomes(58, 62, 50)], dtype=float)).low
+    assert row.success == (57 + 62 + 50) / 299
+    for lone in ([True], [True, None, None]):
+        ends = [{**evaluation(1, 1), "outcomes": lone}, {**evaluation(0, 1), "outcomes": [False, *lone[1:]]}]
+        few = [result("gtr", seed, 0, end=end) for seed, end in enumerate(ends)]
+        assert rows_of(few)[1].speaks_for == "other seeds, these starts", "one start says nothing of others"
+
+
+def test_how_likely_a_run_beats_one_of_outcome_only_ppo() -> None:
+    results = [result("rl4vlm", 1, 10), result("rl4vlm", 2, 40), result("gtr", 1, 40), result("gtr", 2, 60)]
+    _, plain, gtr = rows_of(results)
+    assert math.isnan(plain.better_than_plain)
+    assert gtr.better_than_plain == (1 + 0.5 + 1 + 1) / 4
+    assert gtr.iqm == 0.5
+    assert (gtr.profile[7], gtr.profile[8], gtr.profile[12]) == (1.0, 0.5, 0.0), "above .35, .40 and .60"
+
+
+@pytest.mark.parametrize(("agent", "seed", "marked"), [(0, 1, True), (0, 99, True), (7, 3, True), (7, 101, False)])
+def test_rows_that_settings_were_chosen_on_are_marked(agent: int, seed: int, marked: bool) -> None:
+    run = result("gtr", seed, 50, settings=all_settings({"sft": {"enabled": True, "seed": agent}}))
+    assert cells(rows_of([run])[1])[0] == ("gtr†" if marked else "gtr")
+
+
 def test_thoughts_that_are_worse_than_at_the_start_are_marked() -> None:
     """By hand: of .80, .70, .60 the mean is .70, the standard error .1 / sqrt(3), and t(2) at .975 is 4.303."""
     half = 4.303 * 0.1 / math.sqrt(3)
@@ -317,8 +392,8 @@ def test_reading_a_run(tmp_path: Path) -> None:
     assert (read.turns, read.panel) == ([384, 768], {0: 0.07, 768: 0.09})
     assert read.series["episode/success"] == [0.25, 0.5]
     assert math.isnan(read.series["rare"][0])
-    assert read.start == {**evaluation(7), "update": 0, "interval": None}
-    assert read.end == {**evaluation(9), "update": 2, "interval": None}
+    assert read.start == {**evaluation(7), "update": 0, "interval": None, "outcomes": []}
+    assert read.end == {**evaluation(9), "update": 2, "interval": None, "outcomes": []}
     missing = read_result(replace(job, folder=tmp_path / "none", out=tmp_path), State.FAILED)
     assert (missing.state, missing.start) == (State.FAILED, None)
 

@@ -27,8 +27,8 @@ from gtr.compare.runner import State
 from gtr.compare.study import shown
 from gtr.compare.table import rows_of
 from gtr.config import ReportConfig
+from gtr.config.presets import build
 from gtr.errors import RunError
-from gtr.presets import build
 from gtr.report import RunFolder
 from gtr.report.history import Collapse
 from gtr.report.text import visible
@@ -97,6 +97,24 @@ def test_one_preset_with_two_settings_is_two_methods(tmp_path: Path) -> None:
     methods = [one.method for one in read_existing(runs)]
     clip = build("gtr", "ezpoints").ppo.clip
     assert methods == [f"gtr (ppo.clip {clip})", f"gtr (ppo.clip {clip})", "gtr (ppo.clip 0.3)"]
+
+
+def test_runs_of_older_versions_are_compared_by_the_settings_of_today(tmp_path: Path) -> None:
+    paths = [new_run(tmp_path, "gtr", seed) for seed in (1, 2)]
+    file = paths[1] / "config.json"
+    record = json.loads(file.read_text())
+    record["task"] |= {"options": {"order": record["task"].pop("order")}}
+    del record["report"], record["guidance"]["judge"]
+    file.write_text(json.dumps(record))
+    first, second = results = read_existing(paths)
+    assert (first.method, second.method) == ("gtr", "gtr")
+    assert {key for key in first.settings if first.settings[key] != second.settings[key]} <= {"seed", "report.trackers"}
+    assert doubts(results) == []
+    record["task"]["options"]["orders"] = "two"
+    file.write_text(json.dumps(record))
+    (_, broken) = read_existing(paths)
+    assert broken.settings["task.options.orders"] == "two", "what this version cannot read is shown as it stands"
+    assert broken.settings["guidance.judge"] == "off"
 
 
 def test_a_comparisons_folder_stands_for_its_runs_and_each_counts_once(tmp_path: Path) -> None:
@@ -246,7 +264,7 @@ def test_the_page_says_what_it_shows(tmp_path: Path) -> None:
     study = data["answers"]["study"]
     assert study["answers"][1].startswith("gtr succeeds in 0.25 of the starts")
     assert study["answers"][-1] == "The collapse alarm rang in no run."
-    assert [row[0] for row in study["rows"]] == ["start", "rl4vlm", "gtr"]
+    assert [row[0] for row in study["rows"]] == ["start", "rl4vlm†", "gtr†"]
     assert len(study["columns"]) == len(study["rows"][0])
     assert ["guidance.corrector", "none", "oracle"] in study["differ"]
     assert study["figure"].startswith("data:image/svg+xml;base64,")
@@ -281,13 +299,18 @@ def test_a_report_needs_no_task_file(tmp_path: Path) -> None:
     path = new_run(tmp_path, "gtr", 1)
     config = (path / "config.json").read_text()
     evil = tmp_path / "evil.py"
-    evil.write_text(f"open({str(tmp_path / 'ran')!r}, 'w')\nraise SystemExit\n")
+    evil.write_text(f"open({str(tmp_path / 'ran')!r}, 'w')\nraise SystemExit('the code was run')\n")
+    words = ["compare", "--from", str(path), "--out", str(tmp_path / "out")]
     for name in ("gone/game.py:Game", f"{evil}:Game"):
-        (path / "config.json").write_text(config.replace('"ezpoints"', json.dumps(name)))
+        text = config.replace('"ezpoints"', json.dumps(name)).replace('"oracle"', json.dumps(f"{evil}:Mine"))
+        (path / "config.json").write_text(text)
         (state,) = study_of(read_existing([path]), "t", []).states
         assert state.samples[0].trouble.startswith("not checked: to judge its thoughts again, name its task")
-        assert run(["compare", "--from", str(path), "--out", str(tmp_path / "out")]) == 0
+        assert run(words) == 0
     assert not (tmp_path / "ran").exists(), "a run folder is data"
+    with pytest.raises(SystemExit, match="the code was run"):
+        run([*words, "--task", f"{evil}:Game"])
+    assert (tmp_path / "ran").exists()
 
 
 def test_visible_writes_out_what_steers() -> None:
@@ -299,7 +322,7 @@ def test_visible_writes_out_what_steers() -> None:
 
 
 def test_the_latex_table_is_whole(tmp_path: Path) -> None:
-    paths = [*four(tmp_path), new_run(tmp_path, "gtr", 3, ppo={"clip": 0.3}, task={"options": {"a_b": "50%&{$#"}})]
+    paths = [*four(tmp_path), new_run(tmp_path, "gtr", 3, ppo={"clip": 0.3}, policy={"model": "a_b/50%&{$#"})]
     rows = rows_of(read_existing(paths))
     text = latex(rows, r"50% of a_b & c \ d", "gtr/x y")
     assert [line.strip() for line in text.splitlines() if "rule" in line] == [r"\toprule", r"\midrule", r"\bottomrule"]

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import replace
+from typing import Any
 
 import gymnasium
 import numpy as np
@@ -10,10 +11,10 @@ from gymnasium.utils.env_checker import check_env
 
 import gtr.tasks  # noqa: F401
 from gtr import evaluate
-from gtr.config import Config, TaskConfig
+from gtr.config import Config
 from gtr.envs import VecEnv
 from gtr.errors import ConfigError
-from gtr.tasks import load
+from gtr.tasks import load, settings
 from gtr.tasks.alfworld import icons, view
 from gtr.tasks.alfworld.commands import Command, match, read
 from gtr.tasks.alfworld.env import ALFWorldEnv
@@ -26,12 +27,11 @@ from gtr.tasks.alfworld.world import SHORT, Goal, Kind, Receptacle, Room, State,
 from gtr.tasks.reply import parse, write
 from gtr.types import Ending, Observation, Reply
 
-SMALL = {"workers": "off", "games": "12", "space": "6", "clutter": "4"}
+SMALL: dict[str, Any] = {"workers": False, "games": 12, "space": 6, "clutter": 4}
 
 
-def task_with(prompt: str = "paper", **options: str) -> ALFWorldTask:
-    config = TaskConfig(name="alfworld", image_size=48, prompt=prompt, options={**SMALL, **options})  # type: ignore[arg-type]
-    task = load(config)
+def task_with(prompt: str = "paper", **values: Any) -> ALFWorldTask:
+    task = load(settings("alfworld", image_size=48, prompt=prompt, **{**SMALL, **values}))
     assert isinstance(task, ALFWorldTask)
     return task
 
@@ -191,7 +191,7 @@ def test_it_is_a_gymnasium_environment() -> None:
 
 
 def test_rewards_illegal_commands_and_cuts() -> None:
-    env = task_with(limit="6", repeats="3").make_env()
+    env = task_with(limit=6, repeats=3).make_env()
     first, info = env.reset(seed=1)
     image, reward, ended, cut, info = env.step("fly to the moon")
     assert (reward, ended, cut, info["illegal"]) == (-1.0 + info["conditions"], False, False, 1)
@@ -201,7 +201,7 @@ def test_rewards_illegal_commands_and_cuts() -> None:
     env.reset(seed=1)
     assert [env.step(("look", "help")[i % 2])[3] for i in range(6)] == [False] * 5 + [True]
     env.close()
-    ended = task_with(limit="1", cut="termination", cut_reward="none").make_env()
+    ended = task_with(limit=1, cut="termination", cut_reward=None).make_env()
     ended.reset(seed=1)
     assert ended.step("look")[2:4] == (True, False)
 
@@ -230,7 +230,7 @@ def test_expert_thoughts_pass_their_own_checks_and_win_every_kind(prompt: str) -
 
 
 def test_the_expert_wins_from_wherever_random_play_leads() -> None:
-    task = task_with(limit="200")
+    task = task_with(limit=200)
     env, rng = task.make_env(), np.random.default_rng(0)
     for number in range(12):
         _, info = env.reset(options={"game": number})
@@ -265,14 +265,14 @@ def test_what_the_game_refuses_is_played_counted_and_remembered() -> None:
 
 
 def test_the_scene_is_told_only_where_asked_for() -> None:
-    for text in ("off", "on"):
+    for text in (False, True):
         task = task_with(text=text)
         image, info = task.make_env().reset(seed=0)
-        assert ("You are in the middle of a room" in task.prompt(task.observe(image, info))) == (text == "on")
+        assert ("You are in the middle of a room" in task.prompt(task.observe(image, info))) == text
 
 
 def test_history_is_as_long_as_asked_for() -> None:
-    task = task_with(history="2")
+    task = task_with(history=2)
     env = task.make_env()
     env.reset(seed=0)
     for action in ("look", "fly", "inventory"):
@@ -295,10 +295,10 @@ def test_success_is_told_by_kind_with_conditions_on_seen_and_unseen_rooms() -> N
     assert lost.conditions is not None
     assert lost.success <= lost.conditions[0] < 1
     assert lost.conditions[1] <= lost.conditions[0] <= lost.conditions[2]
-    numbers = {split: task_with().under(split).options["split"] for split in ("seen", "unseen")}
+    numbers = {split: task_with().for_split(split).split for split in ("seen", "unseen")}
     assert numbers == {"seen": "seen", "unseen": "unseen"}
-    with pytest.raises(ConfigError, match="same, new-look, seen and unseen"):
-        task_with().under("new-rules")
+    with pytest.raises(ConfigError, match="same, new-look, seen, unseen"):
+        task_with().for_split("new-rules")
 
 
 def test_the_description_names_versions_and_grammar() -> None:

@@ -2,25 +2,29 @@
 
 import json
 import shutil
+import subprocess
 import sys
 from collections.abc import Callable
 from dataclasses import replace
 from importlib import util
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from gtr import doctor
-from gtr.config import TaskConfig
+from gtr.cli.eval import parse_eval
+from gtr.cli.train import parse_train
+from gtr.config.presets import build
 from gtr.errors import ConfigError, TaskError
-from gtr.tasks import load
-from gtr.tasks.alfworld import generate
+from gtr.tasks import load, settings
+from gtr.tasks.alfworld import generate, machine, package
 from gtr.tasks.alfworld.engine import Engine, EngineError, name_all
 from gtr.tasks.alfworld.env import ALFWorldEnv
 from gtr.tasks.alfworld.games import Game, game_files, read_game, report
 from gtr.tasks.alfworld.generate import Wish, make, prove, scenes, write
 from gtr.tasks.alfworld.library import Generated
 from gtr.tasks.alfworld.package import floor_plan
+from gtr.tasks.alfworld.task import ALFWorldTask
 from gtr.tasks.alfworld.world import SHORT, Goal, Kind, read_goal
 
 
@@ -193,19 +197,20 @@ def test_goals_are_read_from_pddl() -> None:
 
 @pytest.mark.no_engine
 @pytest.mark.parametrize(
-    ("options", "message"),
+    ("values", "message"),
     [
         ({"split": "test"}, "train, unseen"),
-        ({"kinds": "pick,hot"}, "Known: clean, cool, heat, look, pick, two"),
-        ({"history": "-1"}, "at least 0"),
-        ({"cut_reward": "low"}, "number, or none"),
-        ({"data": "files", "space": "3"}, "only generated games"),
-        ({"labls": "on"}, "did you mean 'labels'"),
+        ({"kinds": ("pick", "hot")}, "Known: clean, cool, heat, look, pick, two"),
+        ({"kinds": ()}, "task.kinds .* a list of one or more"),
+        ({"history": -1}, "from 0 to 10000"),
+        ({"cut_reward": "low"}, "a number from .* or None"),
+        ({"frames": "thor"}, "set task.data files"),
+        ({"labls": True}, "did you mean 'labels'"),
     ],
 )
-def test_settings_that_cannot_work(options: dict[str, str], message: str) -> None:
+def test_settings_that_cannot_work(values: dict[str, Any], message: str) -> None:
     with pytest.raises((ConfigError, TaskError), match=message):
-        load(TaskConfig(name="alfworld", options=options))
+        load(settings("alfworld", **values))
 
 
 def test_floor_plans_cover_the_120_rooms() -> None:
@@ -215,13 +220,13 @@ def test_floor_plans_cover_the_120_rooms() -> None:
 
 def test_doctor_says_what_is_there(game: Game, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("ALFWORLD_DATA", raising=False)
-    fine = list(doctor.alfworld())
+    fine = list(machine.findings())
     assert [one.fine for one in fine] == [True, True]
     assert "alfworld 0.4.2" in fine[0].text
     monkeypatch.setenv("ALFWORLD_DATA", str(tmp_path))
-    assert doctor.games().remedy.startswith("alfworld-download")
+    assert machine.games().remedy.startswith("alfworld-download")
     write(game, tmp_path, "seen")
-    assert "0 train, 1 seen, 0 unseen" in doctor.games().text
+    assert "0 train, 1 seen, 0 unseen" in machine.games().text
 
 
 @pytest.mark.no_engine
@@ -235,14 +240,49 @@ def test_doctor_says_what_is_missing_and_what_mends_it(monkeypatch: pytest.Monke
 
     without(*engine)
     monkeypatch.setattr(shutil, "which", lambda name: None)
-    absent, compiler = doctor.alfworld()
+    absent, compiler = machine.findings()
     assert absent.fine
     assert absent.remedy.startswith(f"{sys.executable} -m pip install 'alfworld==0.4.2'")
     assert "'fast-downward-textworld==20.6.4'" in absent.remedy
     assert "openai" not in absent.remedy
     assert "C++" in compiler.text
     without("fast_downward")
-    (half,) = doctor.alfworld()
+    (half,) = machine.findings()
     assert (half.fine, "fast_downward missing" in half.text) == (False, True)
     with pytest.raises(TaskError, match="needs fast_downward, which is not installed: pip install"):
-        load(TaskConfig(name="alfworld")).make_env()
+        load(settings("alfworld")).make_env()
+
+
+@pytest.mark.no_engine
+def test_settings_are_flags_of_their_own_types() -> None:
+    words = "gtr --task alfworld --task.data files --task.kinds heat two --task.labels True --task.cut_reward None"
+    tiny = build("gtr", "alfworld").task
+    want = replace(tiny, data="files", kinds=("heat", "two"), labels=True, cut_reward=None)  # type: ignore[call-arg]
+    assert parse_train(words.split()).config.task == want
+
+
+@pytest.mark.no_engine
+def test_an_evaluation_needs_the_games_of_its_split_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The tiny scale shapes generated games; that says nothing about files, which can be asked for all the same."""
+    _, (config,) = parse_eval(["expert", "--task", "alfworld", "--task.data", "files", "--split", "seen"])
+    monkeypatch.setenv("ALFWORLD_DATA", str(tmp_path))
+    unseen = tmp_path / "json_2.1.1" / "valid_unseen" / "pick_and_place_simple-Mug-None-Desk-301" / "trial_1"
+    unseen.mkdir(parents=True)
+    (unseen / "game.tw-pddl").touch()
+    monkeypatch.setattr(package, "missing", lambda: ())
+    task = load(config.task)
+    other = load(task.for_split("unseen"))
+    assert isinstance(other, ALFWorldTask)
+    assert len(other.library) == 1
+    with pytest.raises(TaskError, match="train does not exist"):
+        task.ready()
+
+
+@pytest.mark.no_engine
+def test_settings_need_no_engine() -> None:
+    code = (
+        "import sys; sys.modules.update(dict.fromkeys(('alfworld', 'textworld', 'fast_downward', 'tatsu')))\n"
+        "from gtr import tasks; print(tasks.load(tasks.settings('alfworld', kinds=('heat',))).config.kinds)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "('heat',)\n"

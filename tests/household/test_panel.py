@@ -10,7 +10,6 @@ from pathlib import Path
 import pytest
 
 from gtr import tasks
-from gtr.config import TaskConfig
 from gtr.tasks.alfworld.engine import Engine
 from gtr.tasks.alfworld.env import ALFWorldEnv
 from gtr.tasks.alfworld.games import FOLDERS, read_game
@@ -40,14 +39,14 @@ def expert_episode(task: ALFWorldTask, env: ALFWorldEnv, game: str) -> tuple[lis
     return commands, seen, info["won"]
 
 
-def without_workers(hidden: str = "off") -> tuple[ALFWorldTask, ALFWorldEnv]:
-    options = {"workers": "off", "hidden": hidden, "limit": "150", "games": "1"}
-    task = tasks.load(TaskConfig(name="alfworld", image_size=48, options=options))
+def without_workers(hidden: bool = False) -> tuple[ALFWorldTask, ALFWorldEnv]:
+    options = {"workers": False, "hidden": hidden, "limit": 150, "games": 1}
+    task = tasks.load(tasks.settings("alfworld", image_size=48, **options))
     assert isinstance(task, ALFWorldTask)
     return task, task.make_env()
 
 
-def compared_with_stock(files: Sequence[Path], data: Path, tmp_path: Path, hidden: str) -> None:
+def compared_with_stock(files: Sequence[Path], data: Path, tmp_path: Path, hidden: bool) -> None:
     task, env = without_workers(hidden)
     played, ours = {}, {}
     for file in files:
@@ -83,7 +82,7 @@ def panel(split: str, per_kind: int, folder: Path) -> list[Path]:
 def test_generated_games_are_won_and_go_as_in_alfworld_itself(split: str, tmp_path: Path) -> None:
     files = panel(split, 1, tmp_path)
     assert len({read_game(file).kind for file in files}) == 6
-    compared_with_stock(files, tmp_path, tmp_path, "off")
+    compared_with_stock(files, tmp_path, tmp_path, False)
 
 
 def test_games_of_the_older_grammar_go_as_in_alfworld_itself(tmp_path: Path) -> None:
@@ -95,7 +94,7 @@ def test_games_of_the_older_grammar_go_as_in_alfworld_itself(tmp_path: Path) -> 
         data["grammar"] = data["grammar"].replace("You move the {o.name} to the", "You put the {o.name} in/on the")
         file.write_text(json.dumps(data))
         assert read_game(file).words == "put"
-    compared_with_stock(files, tmp_path, tmp_path, "off")
+    compared_with_stock(files, tmp_path, tmp_path, False)
 
 
 @pytest.mark.slow
@@ -103,7 +102,7 @@ def test_games_of_the_older_grammar_go_as_in_alfworld_itself(tmp_path: Path) -> 
 def test_120_generated_games(tmp_path: Path) -> None:
     files = panel("train", 20, tmp_path)
     assert len(files) == 120
-    compared_with_stock(files, tmp_path, tmp_path, "off")
+    compared_with_stock(files, tmp_path, tmp_path, False)
 
 
 real = pytest.mark.skipif(not REAL, reason="real games: set GTR_TEST_ALFWORLD_DATA to a folder like $ALFWORLD_DATA")
@@ -126,7 +125,7 @@ def test_real_games(split: str, tmp_path: Path) -> None:
         found = [file for file in every if kind.value in str(file)]
         files += found[:: max(1, len(found) // wanted)][:wanted]
     assert files
-    compared_with_stock(files, Path(str(REAL)), tmp_path, "off")
+    compared_with_stock(files, Path(str(REAL)), tmp_path, False)
 
 
 @real

@@ -8,7 +8,7 @@ import pytest
 
 from gtr import cli, tasks
 from gtr.compare.samples import sample
-from gtr.presets import build
+from gtr.config.presets import build
 from gtr.report import Run, RunFolder, trace
 from gtr.show.detail import checks, shown
 from gtr.tasks.reply import parse, write

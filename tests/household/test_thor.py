@@ -9,9 +9,8 @@ import pytest
 import thor_double
 from thor_double import AlfredThorDouble
 
-from gtr.config import TaskConfig
 from gtr.errors import ConfigError
-from gtr.tasks import load
+from gtr.tasks import load, settings
 from gtr.tasks.alfworld import told
 from gtr.tasks.alfworld.commands import Command
 from gtr.tasks.alfworld.engine import Engine, EngineError, WorkerError
@@ -42,8 +41,8 @@ def tasks(data: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[ALFWorldTask, AL
     monkeypatch.setenv("ALFWORLD_DATA", str(data))
     made = []
     for frames in ("thor", "drawn"):
-        options = {"data": "files", "frames": frames, "workers": "off", "limit": "100", "repeats": "100"}
-        task = load(TaskConfig(name="alfworld", options=options))
+        options = {"data": "files", "frames": frames, "workers": False, "limit": 100, "repeats": 100}
+        task = load(settings("alfworld", **options))
         assert isinstance(task, ALFWorldTask)
         made.append(task)
     assert made[0].player is Thor
@@ -145,9 +144,9 @@ def test_a_simulator_that_breaks_is_named(data: Path) -> None:
 
 def test_what_it_needs_is_said(data: Path, tmp_path: Path) -> None:
     game = read_game(next(data.rglob("game.tw-pddl")))
-    with pytest.raises(ConfigError, match="set data files"):
-        load(TaskConfig(name="alfworld", options={"frames": "thor"}))
-    with pytest.raises(EngineError, match=r"set task\.options data to files"):
+    with pytest.raises(ConfigError, match=r"set task\.data files"):
+        load(settings("alfworld", frames="thor"))
+    with pytest.raises(EngineError, match=r"set task\.data files"):
         thor_double.play().load(replace(game, path=None))
     with pytest.raises(EngineError, match=r"traj_data\.json: cannot be read"):
         thor_double.play().load(replace(game, path=str(tmp_path / "game.tw-pddl")))

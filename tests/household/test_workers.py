@@ -13,9 +13,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from gtr.config import Config, TaskConfig
+from gtr.config import Config
 from gtr.envs import VecEnv
-from gtr.tasks import load
+from gtr.tasks import load, settings
 from gtr.tasks.alfworld.engine import Engine, EngineError, Scene, WorkerError
 from gtr.tasks.alfworld.env import ALFWorldEnv
 from gtr.tasks.alfworld.games import Game
@@ -24,7 +24,7 @@ from gtr.tasks.alfworld.workers import Worker
 from gtr.tasks.reply import parse
 from gtr.types import Ending, Reply
 
-OPTIONS = {"games": "3", "space": "4", "clutter": "2"}
+OPTIONS = {"games": 3, "space": 4, "clutter": 2}
 
 
 @pytest.fixture(scope="module")
@@ -125,7 +125,7 @@ def test_processes_are_reused(game: Game) -> None:
 
 
 def test_an_episode_whose_worker_dies_is_aborted_and_the_run_goes_on() -> None:
-    config = Config(task=TaskConfig(name="alfworld", image_size=48, options=OPTIONS))
+    config = Config(task=settings("alfworld", image_size=48, **OPTIONS))
     task = load(config.task)
     table = VecEnv(task, 2, config)
     reply = Reply('{"thoughts": "next look", "action": "look"}', (), (), True)

@@ -45,18 +45,14 @@ def test_token_ratio_by_hand() -> None:
 def test_nothing_clipped_within_the_range() -> None:
     # Ratio 1.1 < 1.2: gains 2.2, -2.2, 2.2 -> loss -2.2/3
     new = OLD[:3] + t([math.log(1.1), 0], [math.log(1.1), 0], [math.log(1.1), 0])
-    out = ppo_loss(
-        new, OLD[:3], torch.ones(3, 2, dtype=F), t(2.0, -2.0, 2.0), clip=0.2, ratio="turn", normaliser=3
-    )
+    out = ppo_loss(new, OLD[:3], torch.ones(3, 2, dtype=F), t(2.0, -2.0, 2.0), clip=0.2, ratio="turn", normaliser=3)
     assert out.loss.item() == pytest.approx(-2.2 / 3)
     assert out.clip_frac.item() == 0.0
 
 
 def test_thought_weight_scales_the_thoughts_share_of_the_turn_ratio() -> None:
     # Thought token moved by ln 4, lambda .5: ratio sqrt(4) = 2; advantage -1, so unclipped: loss 2.
-    out = ppo_loss(
-        t([math.log(4.0), 0.0]), t([0.0, 0.0]), t([0.5, 1.0]), t(-1.0), clip=0.1, ratio="turn", normaliser=1
-    )
+    out = ppo_loss(t([math.log(4.0), 0.0]), t([0.0, 0.0]), t([0.5, 1.0]), t(-1.0), clip=0.1, ratio="turn", normaliser=1)
     assert out.loss.item() == pytest.approx(2.0)
 
 

@@ -19,8 +19,8 @@ from gtr import checkpoint
 from gtr.algo.buffer import ThoughtBuffer
 from gtr.algo.cloning import CLONING
 from gtr.config import Config, ReportConfig
+from gtr.config.presets import build
 from gtr.errors import RunError
-from gtr.presets import build
 from gtr.report import Run, RunFolder
 from gtr.report.files import append_line, remove_parts, write_whole
 from gtr.types import Prompt, Sample

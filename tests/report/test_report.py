@@ -21,9 +21,9 @@ from PIL import Image as Pictures
 from rich.console import Console
 
 from gtr.config import Config, ReportConfig
-from gtr.config_io import config_from_dict
+from gtr.config.io import config_from_dict
+from gtr.config.presets import build
 from gtr.errors import RunError
-from gtr.presets import build
 from gtr.report import Progress, Run, RunFolder, progress
 from gtr.report.files import append_line, drop_torn_line, encode, plain, read_lines, write_whole
 from gtr.report.fingerprint import code_version, differences, fingerprint
@@ -52,7 +52,7 @@ def turn(shade: int = 0, index: int = 0, text: str = '{"action": "2"}', **change
             legal=True,
             reward=-1.0,
             ending=Ending.STOPPED,
-            verdict=Verdict(Judgement.WRONG, {"cards": [2, 4]}, "4", {"perception": False}, "2*4", stop=True),
+            verdict=Verdict(Judgement.INCORRECT, {"cards": [2, 4]}, "4", {"perception": False}, "2*4", stop=True),
         ),
         **changes,
     )
@@ -146,11 +146,14 @@ def create_one(path: Path) -> str:
         return folder.path.name
 
 
+EXAMPLE = Path(__file__).parents[2] / "examples" / "dots.py"
+
+
 def test_names(tmp_path: Path) -> None:
     with RunFolder.create(config_in(tmp_path, name="mine", seed=7)) as folder:
         assert folder.path == tmp_path / "mine"
-    with RunFolder.create(replace(build("rl4vlm", "dir/games.py:Maze"), runs=str(tmp_path), seed=7)) as folder:
-        assert folder.path == tmp_path / "rl4vlm-maze-7"
+    with RunFolder.create(replace(build("rl4vlm", f"{EXAMPLE}:DotsTask"), runs=str(tmp_path), seed=7)) as folder:
+        assert folder.path == tmp_path / "rl4vlm-dotstask-7"
 
 
 def test_config_comes_back_equal(tmp_path: Path) -> None:
@@ -227,7 +230,7 @@ def test_transcript_holds_every_field_and_each_picture_once(tmp_path: Path) -> N
         "ending": "stopped",
         "success": False,
         "verdict": {
-            "judgement": "wrong",
+            "judgement": "incorrect",
             "thought": {"cards": [2, 4]},
             "action": "4",
             "answers": {"perception": False},

@@ -15,10 +15,10 @@ import numpy as np
 import pytest
 
 from gtr.cli import run
+from gtr.cli.train import parse_train
 from gtr.config import ReportConfig
+from gtr.config.presets import build
 from gtr.errors import ConfigError, RunError
-from gtr.parsing import parse_train
-from gtr.presets import build
 from gtr.report import RunFolder, trackers
 from gtr.report.trackers import Sent, public_settings
 from gtr.types import Ending, Judgement, Parsed, Prompt, Reply, ReplyStatus, Truth, Turn, Verdict
@@ -29,7 +29,7 @@ SECRET = "sk-0123456789abcdef0123456789abcdef01234567"
 def turn(text: str = "a thought") -> Turn:
     image = np.arange(8 * 8 * 3, dtype=np.uint8).reshape(8, 8, 3)
     read = Parsed(ReplyStatus.COMPLETE, {"thoughts": text}, "2", None)
-    verdict = Verdict(Judgement.WRONG, {"thoughts": "better"}, "4", {"plan": False})
+    verdict = Verdict(Judgement.INCORRECT, {"thoughts": "better"}, "4", {"plan": False})
     reply = Reply(text, (1,), (-0.5,), True)
     return Turn(0, 0, 0, Prompt(image, "Make 24."), Truth({}), reply, read, True, 1.0, Ending.RUNNING, verdict=verdict)
 
@@ -61,7 +61,7 @@ import sys
 from dataclasses import replace
 import numpy as np
 from gtr.config import ReportConfig
-from gtr.presets import build
+from gtr.config.presets import build
 from gtr.report import RunFolder
 sys.path.insert(0, sys.argv[1])
 from test_trackers import play
@@ -231,7 +231,7 @@ def test_wandb_without_a_key_says_what_to_do(tmp_path: Path) -> None:
     pytest.importorskip("wandb", reason="pip install 'gtr[wandb]'")
     code = (
         "import os, sys; from dataclasses import replace; from gtr.config import ReportConfig\n"
-        "from gtr.presets import build; from gtr.report import RunFolder; from gtr.errors import RunError\n"
+        "from gtr.config.presets import build; from gtr.report import RunFolder; from gtr.errors import RunError\n"
         "config = replace(build('gtr'), runs=sys.argv[1], report=ReportConfig(trackers=('wandb',)))\n"
         "try: RunFolder.create(config).connect()\n"
         "except RunError as error: print(error)"

@@ -27,6 +27,7 @@ from gtr.report.found import find_runs
 from gtr.report.history import MOST_VALUES, read_history
 from gtr.report.read import MOST_LINES
 from gtr.show import page
+from gtr.show.episodes import parts
 from gtr.show.export import export
 from gtr.show.source import Source
 
@@ -233,3 +234,31 @@ def test_old_names_of_metrics_are_read_by_their_new_ones(tmp_path: Path, whole: 
     record["health"] = dict.fromkeys(RENAMED, 0.75)
     (run / "evaluations" / "update_00000.json").write_text(json.dumps(record))
     assert Run(run).evaluation(0)["health"] == dict.fromkeys(RENAMED.values(), 0.75)
+
+
+def test_old_judgements_are_read_by_their_new_names(tmp_path: Path, whole: Path) -> None:
+    run = Path(shutil.copytree(whole, tmp_path / "run"))
+    file = run / "turns" / "update_00001.jsonl.gz"
+    text = gzip.decompress(file.read_bytes()).decode()
+    now = parts(Run(run).turns(1))
+    assert sum(now["corrected"]) > 0
+    for old, new in (("right", "correct"), ("wrong", "incorrect"), ("hopeless", "unsolvable")):
+        text = text.replace(f'"judgement": "{new}"', f'"judgement": "{old}"')
+    assert '"judgement": "wrong"' in text
+    file.write_bytes(gzip.compress(text.encode()))
+    assert parts(Run(run).turns(1)) == now
+    file.write_bytes(gzip.compress(text.replace('"wrong"', '"</b>"').encode()))
+    assert sum(parts(Run(run).turns(1))["corrected"]) == 0, "what no version wrote counts as judged, not as corrected"
+
+
+@pytest.mark.parametrize("outcomes", [[True], [True, False, None, 1], [False, True, True], "yes", [None, True, True]])
+def test_outcomes_that_do_not_fit_the_counts_are_not_believed(outcomes: Any, tmp_path: Path, whole: Path) -> None:
+    run = Path(shutil.copytree(whole, tmp_path / "run"))
+    file = run / "evaluations" / "update_00000.json"
+    record = json.loads(file.read_text()) | {"successes": 1, "episodes": 3, "success": 1 / 3}
+    file.write_text(json.dumps({**record, "outcomes": [False, True, None, False]}))
+    assert Run(run).evaluation(0)["outcomes"] == [False, True, None, False]
+    file.write_text(json.dumps({**record, "outcomes": outcomes}))
+    read = Run(run)
+    assert read.evaluation(0) == {}
+    assert read.problems == ["evaluations/update_00000.json: has no usable outcomes; this evaluation is left out"]

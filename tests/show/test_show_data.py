@@ -22,9 +22,11 @@ import pytest
 import show_cases
 from show_cases import gtr, served, write_run
 
+from gtr.cli.show import parse_show
+from gtr.config import ReportConfig
+from gtr.config.presets import build
 from gtr.errors import ConfigError, RunError
 from gtr.metrics.table import describe
-from gtr.parsing import parse_show
 from gtr.report import RunFolder
 from gtr.report.found import find_runs
 from gtr.report.history import read_history
@@ -73,8 +75,8 @@ def test_a_place_without_runs_is_named_with_the_nearest_one(comparison: Path, tm
     ("words", "remedy"),
     [
         ([], "write the run folders first"),
-        (["x", "--port", "70000"], "give 0 to 65535"),
-        (["x", "--export", "no-such-folder/report.html"], "in a folder that exists"),
+        (["x", "--port", "70000"], "a whole number from 0 to 65535"),
+        (["x", "--export", "no-such-folder/report.html"], "the folder no-such-folder does not exist; make it first"),
     ],
 )
 def test_mistakes_name_the_remedy(words: list[str], remedy: str) -> None:
@@ -284,6 +286,25 @@ def test_the_story_is_what_the_folders_say(comparison: Path) -> None:
         "The collapse alarm did not ring."
     )
     assert "rose from 95% to 100%" in told["sentences"][1]["text"]
+
+
+@pytest.mark.parametrize(
+    ("perception", "words"),
+    [
+        ([0.9, 0.5, 0.3, 0.1], "what the picture shows fell from 90% to 20%."),
+        ([0.9, 0.3, 0.1], "what the picture shows fell from 90% to 20%."),
+        ([0.9, 0.1], "the health of thoughts was not measured."),
+    ],
+)
+def test_without_a_panel_the_story_goes_from_the_first_rollout_to_the_last_two(
+    perception: list[float], words: str, tmp_path: Path
+) -> None:
+    """The first rollout is the starting agent's own; each is small, so that the end is the mean of two."""
+    with RunFolder.create(replace(build("rl4vlm"), runs=str(tmp_path), report=ReportConfig(trackers=()))) as run:
+        for update, value in enumerate(perception, start=1):
+            run.write_metrics(update, {"thought/perception": value})
+    told = story([read_history(find_runs([run.path])[0])])
+    assert words in told["sentences"][0]["text"]
 
 
 NONE = Change(math.nan, math.nan)

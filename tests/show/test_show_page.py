@@ -1,5 +1,6 @@
 """The viewer's page in a real browser: opened, filtered, walked by keys, exported; what a model wrote never runs."""
 
+import gzip
 import json
 import shutil
 import subprocess
@@ -228,6 +229,22 @@ def test_a_turn_shows_what_was_said_about_it(page: Page, address: str) -> None:
         "cloning 0",
         "cloning 0",
     ]
+
+
+def test_an_action_follows_in_any_case_and_spacing(page: Page, tmp_path: Path) -> None:
+    """As `gtr.tasks.Task.same_action` has it by default."""
+    write_run(tmp_path / "runs", "gtr-seed1", "gtr", updates=3)
+    file = tmp_path / "runs" / "gtr-seed1" / "turns" / "update_00001.jsonl.gz"
+    said = {"action": "STRASSE  Two", "implied": " Straße two"}, {"action": "2", "implied": "3"}
+    lines = [json.loads(line) for line in gzip.decompress(file.read_bytes()).splitlines()]
+    changed = [{**line, **said[line["turn"]]} for line in lines]
+    file.write_bytes(gzip.compress("".join(json.dumps(line) + "\n" for line in changed).encode()))
+    with served(tmp_path / "runs") as found:
+        visit(page, found, "turn/0/0/0/0")
+        assert "so the action follows it." in page.locator("#view").inner_text()
+        page.keyboard.press("ArrowRight")
+        page.wait_for_selector(".step:nth-child(2)[aria-current]")
+        assert "the action does not follow it." in page.locator("#view").inner_text()
 
 
 def test_two_agents_stand_side_by_side(page: Page, address: str) -> None:

@@ -1,7 +1,9 @@
-"""Correctors that are models behind an OpenAI-compatible API: bounded, cached, accounted for.
+"""Correctors that are models, behind an OpenAI-compatible API or in this process: bounded, cached, accounted for.
 
-    judge -> question -> journal (asked before?) -> conversation (tools, answer, repair) -> client -> verdict
-                                                        limits, retries, budget, ledger _/
+    judge -> question -> replay, rule or cache? -> conversation (tools, answer, repair) -> model -> verdict
+    correctors questions         dispatch, cache    capabilities, answers      client or local
+                                                    limits, prices, ledger, response _/
 
-Needs the extra ``gtr[chat]``; nothing outside this package imports it unless `guidance.corrector` is ``chat``.
+Needs the extra ``gtr[chat]``; nothing outside this package imports it unless `guidance.corrector` is ``chat`` or
+``local``, or an API model is evaluated.
 """

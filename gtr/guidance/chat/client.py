@@ -1,4 +1,8 @@
-"""One request at a time to an OpenAI-compatible server, through every limit there is, with one layer of retries."""
+"""One request at a time to an OpenAI-compatible server, through every limit there is, with one layer of retries.
+
+Whatever the server answers, a request ends in one of three ways: a `Completion`, a `Failure`, or a `CorrectorError`
+that ends the run. In each of them it is settled in the ledger.
+"""
 
 import asyncio
 import json
@@ -12,36 +16,63 @@ import openai
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception, stop_after_attempt, wait_random_exponential
 
 from gtr.config import CorrectorConfig
-from gtr.guidance.chat.failures import MAYBE_BILLED, Broke, Failure, Fatal, Kind, retry_after
+from gtr.errors import CorrectorError
 from gtr.guidance.chat.ledger import Ledger
 from gtr.guidance.chat.limits import Breaker, Pace
-from gtr.guidance.chat.prices import IMAGE_TOKENS, Price
-from gtr.guidance.chat.speaker import Completion, Message, Speaker, ToolCall
+from gtr.guidance.chat.model import (
+    BudgetExceeded,
+    ChatModel,
+    Completion,
+    Failure,
+    FailureKind,
+    Message,
+    Refused,
+    Tokens,
+)
+from gtr.guidance.chat.prices import FREE, IMAGE_TOKENS, Price, TokenBounds
+from gtr.guidance.chat.response import HTTP, RedactedLogs, bound, read_completion, redactor, retry_after
+from gtr.tasks.reply import valid_text
 
-MAX_BYTES = 1_000_000
-"""Largest reply that is read; an answer has a few thousand."""
-EXTRA_TOKENS = 200
-"""What a server's chat template may add to what we send."""
-LOCAL_KEY = "none"
+NO_KEY = "none"
 """Sent where no key is set, for servers of one's own that ask for none."""
+UNSENT = (
+    *(HTTP.ConnectError, HTTP.ConnectTimeout, HTTP.PoolTimeout, HTTP.ProxyError, HTTP.WriteError),
+    *(HTTP.WriteTimeout, HTTP.LocalProtocolError, HTTP.UnsupportedProtocol, HTTP.InvalidURL),
+)
+"""Errors after which the server never had the whole request, so that it cannot have done the work."""
+SERVER_ENDED = (FailureKind.CONNECTION, FailureKind.UNREADABLE)
+"""Failures in which the server itself ended the request, after doing who knows how much of the work."""
+WE_ENDED = (FailureKind.TIMEOUT, FailureKind.OVERSIZED)
+"""Failures in which we stopped listening."""
 log = logging.getLogger(__name__)
 
 
 @final
-class Client(Speaker):
+class Client(ChatModel):
     """Asks one model behind an OpenAI-compatible API."""
 
     def __init__(self, config: CorrectorConfig, price: Price | None, ledger: Ledger) -> None:
-        self._config, self._price, self._ledger = config, price, ledger
-        self._key = os.environ.get(config.key_env) or LOCAL_KEY
+        self._config, self._price, self._ledger = config, price or FREE, ledger
+        key = _key(config)
+        self._redact = redactor("" if key == NO_KEY else key)
+        self._logs = RedactedLogs(self._redact)
+        self._logs.attach()
         self._api = openai.AsyncOpenAI(
-            api_key=self._key, base_url=config.base_url, timeout=config.timeout, max_retries=0
+            api_key=key,
+            base_url=config.base_url,
+            # Connecting gives up first: a server that was never reached is told apart from one that never answers.
+            timeout=HTTP.Timeout(config.timeout, connect=0.8 * config.timeout),
+            max_retries=0,
+            default_headers={"Accept-Encoding": "identity"},
+            http_client=openai.DefaultAsyncHttpxClient(event_hooks={"response": [bound]}),
         )
         self._slots = asyncio.Semaphore(config.in_flight)
         self._pace = Pace(config.requests_per_minute, config.tokens_per_minute)
         self._breaker = Breaker(config)
+        self._bounds = TokenBounds(self._price.image_tokens, config.max_tokens)
         self._answered = False
         """Whether this process had an answer: a refusal before the first one is final."""
+        self._said_too_much = False
         self._typical = 0.0
         """Running mean of the tokens of a request."""
         self._settings: dict[str, Any] = {"temperature": config.temperature, "max_tokens": config.max_tokens}
@@ -68,91 +99,113 @@ class Client(Speaker):
         return max(asked, grown)
 
     async def _try(self, messages: Sequence[Message], extra: Mapping[str, Any]) -> Completion:
-        body = {"model": self._config.model, "messages": list(messages), **self._settings, **extra}
+        body = valid_text({"model": self._config.model, "messages": list(messages), **self._settings, **extra})
         text, images = _size(body)
         async with self._slots:
             # Asked only with a slot in hand, or all that queued for one while a server went down would still be sent.
             await self._breaker.enter()
             await self._pace.turn(expected := int(self._typical or text / 3 + images * IMAGE_TOKENS / 4))
-            return await self._send(body, self._most(text, images), expected)
+            return await self._send(body, self._bounds.most(text, images), expected)
 
-    def _most(self, text: int, images: int) -> float:
-        """The most dollars a request can cost: a token is at least one byte of text."""
-        if self._price is None:
-            return 0.0
-        tokens_in = text + EXTRA_TOKENS + images * self._price.image_tokens
-        return self._price.usd(tokens_in, self._config.max_tokens)
-
-    async def _send(self, body: Mapping[str, Any], most: float, expected: int) -> Completion:
-        number = self._ledger.reserve(most)
+    async def _send(self, body: Mapping[str, Any], most: Tokens, expected: int) -> Completion:
+        number = self._ledger.reserve(self._price.usd(most))
         if number is None:
-            raise Broke
+            raise BudgetExceeded
         started = time.monotonic()
         try:
             async with asyncio.timeout(self._config.timeout):
-                reply = _read(await self._fetch(body))
+                completion, said = read_completion(await self._fetch(body), self._redact)
         except Exception as error:
             failure = self._failure(error)
-            unsure = most if failure.kind in MAYBE_BILLED else 0.0
-            self._ledger.failed(number, failure.kind, unsure, time.monotonic() - started)
+            self._settle(number, failure, most, time.monotonic() - started)
+            if isinstance(failure, Refused):
+                raise failure from None
             self._note(failure)
             raise failure from None
         except BaseException:
-            self._ledger.failed(number, Kind.CONNECTION, most, time.monotonic() - started)
+            unsure = self._price.usd(self._bounds.narrowed(most, None))
+            self._ledger.failed(number, FailureKind.LOST, unsure, time.monotonic() - started)
             raise
+        seconds = time.monotonic() - started
         self._breaker.succeeded()
         self._answered = True
-        completion, tokens_in, tokens_out = reply
-        usd = most if tokens_in + tokens_out == 0 else self._usd(tokens_in, tokens_out)
-        self._ledger.answered(number, usd, tokens_in, tokens_out, time.monotonic() - started)
-        self._pace.settle(tokens_in + tokens_out - expected)
-        self._typical += (tokens_in + tokens_out - self._typical) / 10 if self._typical else tokens_in + tokens_out
+        taken = self._bounds.narrowed(most, seconds) if said is None else self._within(said, most)
+        self._ledger.answered(number, self._price.usd(taken), Tokens(0, 0) if said is None else taken, seconds)
+        if said is not None:
+            self._bounds.learn(most, taken, seconds)
+            self._adjust(taken.sent + taken.written, expected)
         return completion
 
-    def _usd(self, tokens_in: int, tokens_out: int) -> float:
-        return self._price.usd(tokens_in, tokens_out) if self._price else 0.0
+    def _adjust(self, tokens: int, expected: int) -> None:
+        self._pace.settle(tokens - expected)
+        self._typical += (tokens - self._typical) / 10 if self._typical else tokens
+
+    def _within(self, said: Tokens, most: Tokens) -> Tokens:
+        """What the server says a request took, as far as it can be: nobody pays for more than was sent and allowed."""
+        taken = Tokens(min(said.sent, most.sent), min(said.written, most.written))
+        if taken != said and not self._said_too_much:
+            self._said_too_much = True
+            log.warning(
+                "the corrector %s says that a request took %.6g tokens and %.6g for its answer, which is more than "
+                "it can have taken: %d and %d are booked",
+                *(self._config.model, said.sent, said.written, taken.sent, taken.written),
+            )
+        return taken
 
     async def _fetch(self, body: Mapping[str, Any]) -> bytes:
-        data = bytearray()
         async with self._api.chat.completions.with_streaming_response.create(**body) as response:
-            async for part in response.iter_bytes():
-                data += part
-                if len(data) > MAX_BYTES:
-                    raise Failure(Kind.OVERSIZED, f"more than {MAX_BYTES:,} bytes")
-        return bytes(data)
+            return bytes(await response.read())
+
+    # -- what went wrong ------------------------------------------------------------------------------------------
+    def _settle(self, number: int, failure: "Failure | Refused", most: Tokens, seconds: float) -> None:
+        """Books a failed request: at nothing, at what the server says, or at the most that it may have taken."""
+        if isinstance(failure, Refused):
+            self._ledger.failed(number, FailureKind.REJECTED, 0.0, seconds)
+        elif failure.usage is not None:
+            taken = self._within(failure.usage, most)
+            self._ledger.billed(number, failure.kind, self._price.usd(taken), taken, seconds)
+        else:
+            unsure = 0.0
+            if not failure.unsent and failure.kind in (*SERVER_ENDED, *WE_ENDED):
+                until = seconds if failure.kind in SERVER_ENDED else None
+                unsure = self._price.usd(self._bounds.narrowed(most, until))
+            self._ledger.failed(number, failure.kind, unsure, seconds)
 
     def _note(self, failure: Failure) -> None:
-        if failure.kind is Kind.RATE_LIMIT:
+        if failure.kind is FailureKind.RATE_LIMIT:
             self._pace.pause(min(failure.retry_after or 0.0, self._config.patience))
             self._breaker.limited(failure)
         else:
             self._breaker.failed(failure)
 
-    def _failure(self, error: Exception) -> Failure:
-        """What happened, sorted. Raises `Fatal` for what no further request can mend."""
-        if isinstance(error, Failure):
-            return error
+    def _failure(self, error: Exception) -> "Failure | Refused":
+        """What happened, sorted; `Refused` for what no further request can mend."""
+        known = next((one for one in (error, error.__cause__) if isinstance(one, Failure)), None)
+        if known is not None:
+            return Failure(known.kind, self._scrub(str(known)), usage=known.usage)
+        unsent = isinstance(error, UNSENT) or isinstance(error.__cause__, UNSENT)
         if isinstance(error, TimeoutError | openai.APITimeoutError):
-            return Failure(Kind.TIMEOUT, f"no answer within {self._config.timeout:g} s")
+            return Failure(FailureKind.TIMEOUT, f"no answer within {self._config.timeout:g} s", unsent=unsent)
         if isinstance(error, openai.APIStatusError):
             return self._status(error)
-        if isinstance(error, openai.OpenAIError) or type(error).__module__.startswith(("httpx", "httpcore")):
-            return Failure(Kind.CONNECTION, self.scrub(f"{type(error).__name__}: {error}"))
-        raise error
+        # A library may stumble over a response in any way it likes: that is the response's failure, not the run's.
+        connection = isinstance(error, openai.APIConnectionError | HTTP.TransportError)
+        kind = FailureKind.CONNECTION if connection else FailureKind.UNREADABLE
+        return Failure(kind, self._scrub(f"{type(error).__name__}: {error}"), unsent=unsent)
 
-    def _status(self, error: openai.APIStatusError) -> Failure:
-        code, said = error.status_code, self.scrub(str(error))[:300]
+    def _status(self, error: openai.APIStatusError) -> "Failure | Refused":
+        code, said = error.status_code, self._scrub(str(error))
         if error.code == "insufficient_quota" or (code in (401, 403, 404) and not self._answered):
-            raise Fatal(
+            return Refused(
                 f"the corrector {self._config.model} at {self._api.base_url} refuses every request ({said}): check "
                 f"corrector.model, corrector.base_url and the key in ${self._config.key_env}"
-            ) from None
+            )
         wait = retry_after(error.response.headers)
         if code == 400 and self._adapt(said):
-            return Failure(Kind.REJECTED, said, adapted=True)
+            return Failure(FailureKind.REJECTED, said, adapted=True)
         if code == 429:
-            return Failure(Kind.RATE_LIMIT, said, wait)
-        return Failure(Kind.SERVER if code >= 500 or code in (408, 409) else Kind.REJECTED, said, wait)
+            return Failure(FailureKind.RATE_LIMIT, said, wait)
+        return Failure(FailureKind.SERVER if code >= 500 or code in (408, 409) else FailureKind.REJECTED, said, wait)
 
     def _adapt(self, said: str) -> bool:
         """Writes requests as reasoning models want them, once one has said so: whether anything changed."""
@@ -165,12 +218,21 @@ class Client(Speaker):
             return True
         return False
 
-    def scrub(self, text: str) -> str:
-        """The text without the key, which some servers repeat."""
-        return text if self._key == LOCAL_KEY else text.replace(self._key, "(key)")
+    def _scrub(self, text: str) -> str:
+        """A message fit for logs and errors: short, valid, without the key that some servers repeat."""
+        return valid_text(self._redact(text)[:300])  # type: ignore[no-any-return]
 
     async def close(self) -> None:
         await self._api.close()
+        self._logs.detach()
+
+
+def _key(config: CorrectorConfig) -> str:
+    """The key from the environment. Raises `CorrectorError` where it cannot be sent, without showing it."""
+    key = os.environ.get(config.key_env, "").strip() or NO_KEY
+    if not (key.isascii() and key.isprintable()):
+        raise CorrectorError(f"the key in ${config.key_env} holds characters that no key has: set it anew")
+    return key
 
 
 def _size(body: Mapping[str, Any]) -> tuple[int, int]:
@@ -185,26 +247,3 @@ def _size(body: Mapping[str, Any]) -> tuple[int, int]:
         spoken = [part for part in parts if part["type"] == "text"] if parts else content
         text += len(json.dumps({**message, "content": spoken}, ensure_ascii=False).encode())
     return text, pictures
-
-
-def _read(data: bytes) -> tuple[Completion, int, int]:
-    """A chat completion and its tokens in and out (0 and 0 where the server does not say).
-
-    Written for servers that are only nearly compatible: whatever does not have the expected form is a `Failure`.
-    """
-    try:
-        reply = json.loads(data)
-        choice = reply["choices"][0]
-        message = choice["message"]
-        text = message.get("content") or ""
-        calls = tuple(
-            ToolCall(str(call["id"]), str(call["function"]["name"]), str(call["function"]["arguments"]))
-            for call in message.get("tool_calls") or ()
-        )
-        usage = reply.get("usage") or {}
-        tokens = [max(int(usage.get(name) or 0), 0) for name in ("prompt_tokens", "completion_tokens")]
-        if not isinstance(text, str):
-            raise TypeError("the content is no text")
-        return Completion(text, calls, choice.get("finish_reason") == "length"), tokens[0], tokens[1]
-    except (ValueError, TypeError, KeyError, IndexError, AttributeError, RecursionError) as error:
-        raise Failure(Kind.UNREADABLE, f"no chat completion: {type(error).__name__}: {error}") from None

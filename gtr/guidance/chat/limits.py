@@ -6,7 +6,7 @@ import time
 
 from gtr.config import CorrectorConfig
 from gtr.errors import CorrectorError
-from gtr.guidance.chat.failures import Failure, Kind
+from gtr.guidance.chat.model import Failure, FailureKind
 
 SAY_EVERY = 60.0
 """Seconds between two notes that the server is still down."""
@@ -74,7 +74,7 @@ class Breaker:
                 self._probe_at = now + self._config.probe_seconds
                 return
             if self.given_up:
-                raise Failure(Kind.DOWN, self._last)
+                raise Failure(FailureKind.DOWN, self._last)
             self._say(now, now - self._down_since)
             await asyncio.sleep(min(0.5, self._probe_at - now))
 

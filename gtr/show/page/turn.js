@@ -34,11 +34,19 @@ function heading(app, row, turns) {
   );
 }
 
+const OLD_JUDGEMENTS = new Map([["right", "correct"], ["wrong", "incorrect"], ["hopeless", "unsolvable"]]);
+
+/** How the verdict of a turn reads; runs of older versions have other words for it. */
+function judgement(found) {
+  const said = plain(found?.judgement ?? "");
+  return OLD_JUDGEMENTS.get(said) ?? said;
+}
+
 /** All turns of the episode as buttons, each with its action and how it was judged. */
 function walker(app, turns, at) {
   const buttons = turns.map((turn, i) => {
-    const judged = turn.verdict?.judgement ?? "";
-    const sign = judged === "wrong" ? "✎" : turn.legal === false ? "!" : judged === "hopeless" ? "∅" : "";
+    const judged = judgement(turn.verdict);
+    const sign = judged === "incorrect" ? "✎" : turn.legal === false ? "!" : judged === "unsolvable" ? "∅" : "";
     const words = `turn ${turn.turn + 1}, ${judged ? `judged ${judged}` : "not judged"}${turn.legal ? "" : ", illegal action"}`;
     return h("button", { type: "button", class: `step ${judged}`, "aria-current": i === at.turn ? "true" : null, title: words, "aria-label": words, click: () => app.goTurn(i) }, h("b", {}, String(turn.turn + 1)), h("span", {}, plain(turn.action ?? "?").slice(0, 12)), h("i", {}, sign));
   });
@@ -119,13 +127,13 @@ function key(turn, shade, values) {
 function verdict(turn, app) {
   const found = turn.verdict;
   if (!found) return h("section", {}, h("h3", {}, "Verdict"), h("p", { class: "quiet" }, "No corrector was asked about this turn."));
-  const words = { scored: `A judge gave the thought ${Number(found.score).toFixed(2)} of 1, which is a reward: no lesson.`, right: "The corrector found the thought right.", wrong: "The corrector found the thought wrong and rewrote it:", hopeless: "No thought can succeed from here any more: no lesson.", absent: "The corrector gave no usable answer.", skipped: "The corrector was not asked." };
+  const words = { scored: `A judge gave the thought ${Number(found.score).toFixed(2)} of 1, which is a reward: no lesson.`, correct: "The corrector found the thought right.", incorrect: "The corrector found the thought wrong and rewrote it:", unsolvable: "No thought can succeed from here any more: no lesson.", absent: "The corrector gave no usable answer.", skipped: "The corrector was not asked." };
   const questions = app.overview.questions;
   return h(
     "section",
     {},
-    h("div", { class: "bar" }, h("h3", {}, "Verdict"), h("span", { class: `badge ${found.judgement}` }, plain(found.judgement)), found.stop ? h("span", { class: "badge" }, "ends the episode") : null),
-    h("p", {}, words[found.judgement] ?? ""),
+    h("div", { class: "bar" }, h("h3", {}, "Verdict"), h("span", { class: `badge ${judgement(found)}` }, judgement(found)), found.stop ? h("span", { class: "badge" }, "ends the episode") : null),
+    h("p", {}, words[judgement(found)] ?? ""),
     found.thought ? h("dl", { class: "rewrite" }, Object.entries(found.thought).map(([name, value]) => h("div", {}, h("dt", {}, visible(name)), h("dd", { class: "model" }, diffNodes(worded(turn.fields?.[name] ?? ""), worded(value)))))) : null,
     Object.keys(found.answers ?? {}).length ? h("ul", { class: "answers" }, Object.entries(found.answers).map(([name, passed]) => h("li", { class: passed ? "right" : "wrong" }, `${passed ? "✓ yes" : "✗ no"}: ${plain(questions[name] ?? name)}`))) : null,
     found.target ? h("p", { class: "quiet" }, "Plan kept for the episode: ", h("bdi", {}, visible(found.target))) : null,
@@ -153,9 +161,15 @@ function perception(turn) {
   );
 }
 
+/** Whether two texts name one action: the same words, in any case and spacing. */
+function sameAction(one, other) {
+  const words = (text) => text.toUpperCase().toLowerCase().trim().split(/\s+/).join(" ");
+  return words(one) === words(other);
+}
+
 function action(turn) {
   const said = turn.action === null || turn.action === undefined ? h("em", {}, "none could be read") : h("code", {}, visible(turn.action || "(empty)"));
-  const announced = turn.implied ? [" The thought announces ", h("code", {}, visible(turn.implied)), turn.implied === turn.action ? ", so the action follows it." : ": the action does not follow it."] : [];
+  const announced = turn.implied ? [" The thought announces ", h("code", {}, visible(turn.implied)), sameAction(turn.implied, turn.action ?? "") ? ", so the action follows it." : ": the action does not follow it."] : [];
   return h("section", {}, h("h3", {}, "Action"), h("p", {}, said, " ", h("span", { class: `badge ${turn.legal ? "right" : "wrong"}` }, turn.legal ? "legal" : "not legal"), announced));
 }
 

@@ -195,9 +195,7 @@ def _whole(key: str) -> bool:
     return _kind(key) == (first + "Basin" if key.endswith("Basin") else first)
 
 
-def _pair(
-    kind: Kind, usable: Sequence[str], kinds: Sequence[str], rng: np.random.Generator
-) -> tuple[str, str] | None:
+def _pair(kind: Kind, usable: Sequence[str], kinds: Sequence[str], rng: np.random.Generator) -> tuple[str, str] | None:
     """A thing of the room and a kind of receptacle of the room that may hold it."""
     constants = package.constants()
     known, actions = constants["VAL_RECEPTACLE_OBJECTS"], constants["VAL_ACTION_OBJECTS"]

@@ -134,7 +134,9 @@ RECEPTACLES = {
 UNKNOWN = "o 1 1 15 15 grey;l 5 5 8 3 11 5 8 9 1.6 white;e 7 11 9 13 white"
 """A kind that no table knows."""
 
-HAND = "o 4 8 12 15 tan;r 3.5 3 5.5 9 tan;r 6 1.5 8 9 tan;r 8.5 2 10.5 9 tan;r 11 4 12.6 9 tan;p 4 14 0.5 9 2 8 5 11 tan"
+HAND = (
+    "o 4 8 12 15 tan;r 3.5 3 5.5 9 tan;r 6 1.5 8 9 tan;r 8.5 2 10.5 9 tan;r 11 4 12.6 9 tan;p 4 14 0.5 9 2 8 5 11 tan"
+)
 
 CLOSED = "l 2 2 14 14 2 red;l 14 2 2 14 2 red"
 OPEN = "l 2 9 6 13 14 3 2.4 green"

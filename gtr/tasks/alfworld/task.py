@@ -1,84 +1,75 @@
-"""ALFWorld in words: what the agent is told and must state, and what a perfect player thinks.
-
-Settings (``task.options``), the first value being the default:
-
-======== =============================== ======================================================================
-data     generated, files                games made on the spot, or ALFWorld's own below ``$ALFWORLD_DATA``
-split    train, seen, unseen             which games; seen and unseen are for evaluation
-kinds    pick,look,clean,heat,cool,two   kinds of task
-games    200 (files: all)                number of games
-rooms    all                             rooms of each type (generated)
-space    all                             most receptacles per room (generated)
-clutter  12                              things nobody asks for (generated)
-frames   drawn, thor                     pictures drawn from the facts, or AI2-THOR's (needs its build and data=files)
-labels   on, off                         whether names are written in the picture
-text     off, on                         whether the scene's description is told (RL4VLM), or must be seen (paper)
-history  5                               commands and whether they worked, told with the prompt
-hidden   off, on                         whether the expert knows what the agent has not seen yet
-match    exact, substring                how an action is read; substring is the reference code's way
-limit    40                              commands until an episode is cut
-repeats  5                               the same command this often running cuts it too
-cut      truncation, termination         how GAE sees a cut
-cut_reward  -3, none                     reward of the turn that is cut (code: -3)
-workers  on, off                         play each game in a process of its own
-======== =============================== ======================================================================
-"""
+"""ALFWorld in words: what the agent is told and must state, and what a perfect player thinks."""
 
 import functools
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, ClassVar
 
 from gtr.config import TaskConfig
-from gtr.errors import ConfigError, nearest
+from gtr.errors import ConfigError
 from gtr.tasks.alfworld import package, words
-from gtr.tasks.alfworld.commands import Command, index, match, read
+from gtr.tasks.alfworld.commands import Command, index, match, normal, read
 from gtr.tasks.alfworld.engine import Player, borrow
 from gtr.tasks.alfworld.env import GAMES, LONGEST_COMMAND, ALFWorldEnv
 from gtr.tasks.alfworld.expert import Advice, advise
 from gtr.tasks.alfworld.generate import Wish
 from gtr.tasks.alfworld.library import Files, Generated, Library
 from gtr.tasks.alfworld.memory import everything
+from gtr.tasks.alfworld.settings import ALFWorldSettings
 from gtr.tasks.alfworld.thor import Thor
-from gtr.tasks.alfworld.view import STYLES
 from gtr.tasks.alfworld.workers import THOR_LOAD_SECONDS, THOR_STEP_SECONDS, Worker
 from gtr.tasks.alfworld.world import SHORT, SHORT_OF, Kind
-from gtr.tasks.options import choice, known_options, no_hands
-from gtr.tasks.task import Briefing, Task
+from gtr.tasks.defaults import Published, Tiny
+from gtr.tasks.looks import DeckTask
+from gtr.tasks.task import CorrectorSpec, Finding
 from gtr.types import Expert, Image, Observation, Parsed, Truth
 
-OPTIONS = (
-    "data", "split", "kinds", "games", "rooms", "space", "clutter", "frames", "labels", "text", "history", "hidden",
-    "match", "limit", "repeats", "cut", "cut_reward", "workers",
-)  # fmt: skip
 IDLE = frozenset({"look", "inventory", "help"})
 """Commands that tell nothing that the picture does not show; a compact prompt leaves them and `examine` out."""
 
 
-class ALFWorldTask(Task):
+class ALFWorldTask(DeckTask):
     """ALFWorld: household chores in rooms drawn as a schematic, such as putting a clean mug into a cabinet."""
 
+    Settings: ClassVar[type[TaskConfig]] = ALFWorldSettings
+    splits = ("same", "new-look", "seen", "unseen")
+    # Its episodes are cut by the game itself, never by the corrector (code).
+    published = Published(updates=5, thought_weight=0.2, stop_early=False, reference={"match": "substring"})
+    # One kind of task in small rooms that are easy to see: an agent of this size learns no household. It starts above
+    # what random players reach (.08): an agent at .1 mostly names actions that the game refuses.
+    tiny = Tiny(
+        sft_target=0.25,
+        updates=16,
+        settings={"kinds": ("pick",), "games": 24, "rooms": 2, "space": 4, "clutter": 2, "labels": False,
+                  "history": 4, "limit": 12, "workers": False},
+    )  # fmt: skip
     name = "alfworld"
     thought_keys: tuple[str, ...] = ("thoughts",)
+    config: ALFWorldSettings
 
-    def __init__(self, config: TaskConfig) -> None:
+    def __init__(self, config: ALFWorldSettings) -> None:
         if config.prompt == "compact":
             self.thought_keys, self.reading_keys = ("view", "hand", "thoughts"), ("view", "hand")
-        self.max_turns = number(config, "limit", 40, 1)
+        self.max_turns = config.limit
         super().__init__(config)
-        known_options(config.options, OPTIONS, "task.options of alfworld")
-        no_hands(config)
-        self.kinds = kinds_of(config)
-        self.text = choice(config, "text", ("off", "on")) == "on"
-        self.labels = choice(config, "labels", ("on", "off")) == "on"
-        self.hidden = choice(config, "hidden", ("off", "on")) == "on"
-        self.substring = choice(config, "match", ("exact", "substring")) == "substring"
-        self.cut = choice(config, "cut", ("truncation", "termination"))
-        self.history = number(config, "history", 5, 0)
-        self.repeats = number(config, "repeats", 5, 2)
-        self.cut_reward = cut_reward(config)
         self.player = player_of(config)
-        self.library = library_of(config, self.kinds)
+
+    @functools.cached_property
+    def library(self) -> Library:
+        """The games, looked up when they are needed: an evaluation of another split needs no others."""
+        return library_of(self.config)
+
+    def ready(self) -> None:
+        """Whether the engine is installed and the games are there."""
+        package.need()
+        _ = self.library
+
+    @classmethod
+    def findings(cls) -> Iterator[Finding]:
+        """The engine and its data."""
+        from gtr.tasks.alfworld import machine
+
+        return machine.findings()
 
     # -- the environment ------------------------------------------------------------------------------------------
     def make_env(self) -> ALFWorldEnv:
@@ -87,12 +78,12 @@ class ALFWorldTask(Task):
         return ALFWorldEnv(
             library=self.library,
             image_size=self.config.image_size,
-            style=self.config.deck if self.config.deck in STYLES else "classic",
-            labels=self.labels,
+            style=self.config.deck,
+            labels=self.config.labels,
             limit=self.max_turns,
-            repeats=self.repeats,
-            cut_reward=self.cut_reward,
-            cut_is=self.cut,
+            repeats=self.config.repeats,
+            cut_reward=self.config.cut_reward,
+            cut_is=self.config.cut,
             player=self.player,
         )
 
@@ -100,10 +91,10 @@ class ALFWorldTask(Task):
         """The picture, the task, what was done, and what may be done; the scene's text where it is asked for."""
         shown = {
             "task": info["task"],
-            "history": "\n".join(_past(info["history"], self.history)),
+            "history": "\n".join(_past(info["history"], self.config.history)),
             "commands": "\n".join(info["commands"]),
         }
-        if self.text:
+        if self.config.text:
             shown["text"] = info["feedback"]
         return Observation(image, shown)
 
@@ -119,13 +110,19 @@ class ALFWorldTask(Task):
         """The kind of task, by its short name."""
         return SHORT_OF[Kind(truth.state["kind"])]
 
-    def under(self, split: str) -> TaskConfig:
+    def for_split(self, split: str) -> TaskConfig:
         """``seen`` and ``unseen`` are ALFWorld's own splits; a household has no rules to change."""
         if split in ("seen", "unseen"):
-            return replace(self.config, options={**self.config.options, "split": split})
-        if split == "new-rules":
-            raise ConfigError("--split new-rules: alfworld has the splits same, new-look, seen and unseen")
-        return super().under(split)
+            return replace(self.config, split="seen" if split == "seen" else "unseen")
+        return super().for_split(split)
+
+    def strict(self) -> TaskConfig:
+        """Without reading an action off any text that holds one."""
+        return replace(self.config, illegal="penalise", match="exact")
+
+    def rules(self) -> Mapping[str, Any]:
+        """Neither where games are played nor what the expert knows is one."""
+        return {key: value for key, value in super().rules().items() if key not in ("workers", "hidden")}
 
     # -- words ----------------------------------------------------------------------------------------------------
     def prompt(self, observation: Observation) -> str:
@@ -143,7 +140,7 @@ class ALFWorldTask(Task):
 
     def to_env(self, action: str, observation: Observation) -> str | None:
         """The admissible command that the words name, exactly or in a form that fits only one."""
-        return match(action, observation.words["commands"].split("\n"), self.substring)
+        return match(action, observation.words["commands"].split("\n"), self.config.match == "substring")
 
     def refused(self, action: str) -> str:
         """The words themselves on one line: the environment says that nothing happens, and remembers it."""
@@ -158,7 +155,7 @@ class ALFWorldTask(Task):
     def advice(self, truth: Truth) -> Advice | None:
         """What a perfect player would do, of what the agent could know."""
         room, state = truth.state["room"], truth.state["state"]
-        return advise(room, state, everything(room, state) if self.hidden else truth.state["memory"].seen)
+        return advise(room, state, everything(room, state) if self.config.hidden else truth.state["memory"].seen)
 
     def expert(self, truth: Truth, target: str | None = None) -> Expert | None:
         """What is in front, what is in hand, the sub-goal, and the next command."""
@@ -195,11 +192,11 @@ class ALFWorldTask(Task):
             "step": said is not None and said in self._moves(truth),
         }
 
-    def briefing(self) -> Briefing:
+    def corrector_spec(self) -> CorrectorSpec:
         """Rules and check questions for a corrector that is a model."""
-        return Briefing(words.RULES, words.QUESTIONS)
+        return CorrectorSpec(words.RULES, words.QUESTIONS)
 
-    def on_course(self, truth: Truth, target: str | None) -> bool:
+    def plan_reachable(self, truth: Truth, target: str | None) -> bool:
         """Whether the goal is reached or can still be reached."""
         return truth.state["conditions"] == 1 or bool(self._moves(truth))
 
@@ -207,71 +204,41 @@ class ALFWorldTask(Task):
         """The command named after the last "next" of the thoughts."""
         return words.announced(parsed.fields.get("thoughts"), self.actions(observation))
 
-    def goal_key(self, truth: Truth) -> str:
+    def same_action(self, one: str, other: str) -> bool:
+        """Whether two texts are one command, as `to_env` reads them."""
+        return normal(one) == normal(other)
+
+    def solvable(self, truth: Truth) -> bool:
+        """Whether some command helps: what `expert` asks first."""
+        return bool(self._moves(truth))
+
+    def state_key(self, truth: Truth) -> str:
         """The game, the place, what is in hand and what has been seen."""
         state, memory = truth.state["state"], truth.state["memory"]
         return f"{truth.state['game']} {memory.facing} {state.held} {sorted(memory.seen)} {sorted(state.opened)}"
 
-    def reading(self, truth: Truth) -> tuple[int, ...]:
+    def visual_labels(self, truth: Truth) -> tuple[int, ...]:
         """Class numbers of the receptacle in front, its door, and the kind in hand."""
         state, memory = truth.state["state"], truth.state["memory"]
         return words.reading(truth.state["room"], state, memory.facing)
 
 
 # -- settings -----------------------------------------------------------------------------------------------------
-def number(config: TaskConfig, key: str, default: int, least: int) -> int:
-    """A whole number among the free options."""
-    text = config.options.get(key, str(default))
-    if not text.isdecimal() or int(text) < least:
-        raise ConfigError(f"task.options {key}={text!r}: give a whole number of at least {least}")
-    return int(text)
+def library_of(config: ALFWorldSettings) -> Library:
+    """The games that the settings name. The shape of generated games says nothing about files."""
+    kinds = tuple(kind for name, kind in SHORT.items() if name in config.kinds)
+    if config.data == "files":
+        return Files(config.split, kinds, config.games)
+    return Generated(Wish(config.split, kinds, config.rooms, config.space, config.clutter), config.games or GAMES)
 
 
-def _number_or_all(config: TaskConfig, key: str) -> int | None:
-    return None if config.options.get(key, "all") == "all" else number(config, key, 1, 1)
-
-
-def cut_reward(config: TaskConfig) -> float | None:
-    """The reward of a cut turn; None leaves the turn's own."""
-    text = config.options.get("cut_reward", "-3")
-    if text == "none":
-        return None
-    try:
-        return float(text)
-    except ValueError as error:
-        raise ConfigError(f"task.options cut_reward={text!r}: give a number, or none") from error
-
-
-def kinds_of(config: TaskConfig) -> tuple[Kind, ...]:
-    """The kinds of task asked for, in the fixed order."""
-    wanted = config.options.get("kinds", ",".join(SHORT)).replace(" ", "").split(",")
-    for name in wanted:
-        if name not in SHORT:
-            raise ConfigError(f"task.options kinds={name!r}: {nearest(name, SHORT)}; several with commas between")
-    return tuple(kind for name, kind in SHORT.items() if name in wanted)
-
-
-def library_of(config: TaskConfig, kinds: tuple[Kind, ...]) -> Library:
-    """The games that the settings name."""
-    split = choice(config, "split", ("train", "seen", "unseen"))
-    if choice(config, "data", ("generated", "files")) == "files":
-        for key in ("rooms", "space", "clutter"):
-            if key in config.options:
-                raise ConfigError(f"task.options {key}: only generated games can be shaped; leave it out")
-        return Files(split, kinds, _number_or_all(config, "games"))
-    rooms, space = _number_or_all(config, "rooms"), _number_or_all(config, "space")
-    wish = Wish(split, kinds, rooms, space, number(config, "clutter", 12, 0))
-    return Generated(wish, number(config, "games", GAMES, 1))
-
-
-def player_of(config: TaskConfig) -> Callable[[], Player]:
+def player_of(config: ALFWorldSettings) -> Callable[[], Player]:
     """What plays the games: drawn or photographed, in processes of their own or in this one."""
-    apart = choice(config, "workers", ("on", "off")) == "on"
-    if choice(config, "frames", ("drawn", "thor")) == "drawn":
-        return Worker if apart else borrow
-    if choice(config, "data", ("generated", "files")) != "files":
-        raise ConfigError("task.options frames='thor': AI2-THOR plays ALFWorld's own games: set data files")
-    return functools.partial(Worker, THOR_LOAD_SECONDS, THOR_STEP_SECONDS, Thor) if apart else Thor
+    if config.frames == "drawn":
+        return Worker if config.workers else borrow
+    if config.data != "files":
+        raise ConfigError("task.frames is 'thor', but AI2-THOR plays ALFWorld's own games: set task.data files")
+    return functools.partial(Worker, THOR_LOAD_SECONDS, THOR_STEP_SECONDS, Thor) if config.workers else Thor
 
 
 def _past(history: Sequence[tuple[str, bool]], count: int) -> list[str]:

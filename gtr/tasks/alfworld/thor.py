@@ -151,7 +151,7 @@ def read_trajectory(game: Game) -> tuple[Path, Goal]:
         EngineError: there is none, or it lacks what AI2-THOR needs to lay the room out.
     """
     if game.path is None:
-        raise EngineError(f"{game.label}: AI2-THOR plays ALFWorld's own games only: set task.options data to files")
+        raise EngineError(f"{game.label}: AI2-THOR plays ALFWorld's own games only: set task.data files")
     path = Path(game.path).with_name(TRAJECTORY)
     try:
         data = json.loads(path.read_text(encoding="utf-8"))

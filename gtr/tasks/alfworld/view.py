@@ -183,9 +183,7 @@ class _Page:
     def _panel(self, x0: float, y0: float, x1: float, y1: float) -> None:
         edge = max(1, self._size // 150)
         box = [round(v * self._size) for v in (x0, y0, x1, y1)]
-        self._pen.rectangle(
-            (box[0] + edge, box[1] + edge, box[2] - edge - 1, box[3] - edge - 1), fill=self._look.panel
-        )
+        self._pen.rectangle((box[0] + edge, box[1] + edge, box[2] - edge - 1, box[3] - edge - 1), fill=self._look.panel)
 
     def _frame(self, x0: float, y0: float, x1: float, y1: float) -> None:
         box = tuple(round(v * self._size) for v in (x0, y0, x1, y1))
@@ -250,9 +248,7 @@ def _tile(shapes: str, pixels: int, look: Style) -> Pil.Image:
     return tile.resize((pixels, pixels), Pil.Resampling.LANCZOS)
 
 
-def _stroke(
-    pen: ImageDraw.ImageDraw, kind: str, n: Sequence[float], colour: Colour, look: Style, unit: float
-) -> None:
+def _stroke(pen: ImageDraw.ImageDraw, kind: str, n: Sequence[float], colour: Colour, look: Style, unit: float) -> None:
     """One shape: filled with a thin rim, or its thick outline."""
     if kind == "l":
         pen.line(n[:-1], fill=colour, width=max(1, round(n[-1])), joint="curve")

@@ -1,0 +1,49 @@
+"""DAPO (arXiv 2503.14476): GRPO that clips higher above 1, leaves groups of equal returns out and plays on for others,
+averages over tokens, and marks down replies that grow too long."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from gtr.algo.credit import PerTurn
+from gtr.algo.filters import informative, only
+from gtr.algo.grpo import GRPO, GRPOSettings
+from gtr.types import Rollout, RolloutSpec, Trajectory
+
+
+@dataclass(frozen=True)
+class DAPOSettings(GRPOSettings):
+    """DAPO's."""
+
+    clip_high: float | None = 0.28
+    """Clip range of the importance ratio above 1."""
+    most_rollouts: int = 10
+    """Rollouts' worth of turns after which an update learns from what it has (verl-agent: 10)."""
+    overlong_tokens: float = 0.2
+    """Share of policy.max_new_tokens at a reply's end over which its reward falls linearly by 1 (the paper's soft
+    punishment: 4,096 of 20,480 tokens); 0 turns it off."""
+
+
+class DAPO(GRPO):
+    """GRPO on groups that say something."""
+
+    Settings = DAPOSettings
+    settings: DAPOSettings
+
+    @property
+    def rollout(self) -> RolloutSpec:
+        return replace(super().rollout, keep=self._informative, most=self.settings.most_rollouts)
+
+    def _informative(self, trajectories: Sequence[Trajectory]) -> Sequence[Trajectory]:
+        return self.chosen(Rollout(trajectories)).trajectories
+
+    def chosen(self, rollout: Rollout) -> Rollout:
+        return only(rollout, informative(self.returns(rollout.trajectories)))
+
+    def rewards(self, trajectory: Trajectory) -> PerTurn:
+        limit = self.config.policy.max_new_tokens
+        room = self.settings.overlong_tokens * limit
+        lengths = np.array([len(turn.reply.tokens) for turn in trajectory.turns], dtype=np.float64)
+        over = np.clip((lengths - (limit - room)) / room, 0.0, 1.0) if room else np.zeros(len(lengths))
+        return super().rewards(trajectory) - over

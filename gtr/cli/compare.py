@@ -1,0 +1,113 @@
+"""``gtr compare``: methods x seeds side by side."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import tyro
+from annotated_types import Ge, Le
+
+from gtr import tasks
+from gtr.cli.argv import Scale, check_folder, named_code, parse, peek, split_options
+from gtr.cli.train import check_begin, parse_train
+from gtr.config import Config
+from gtr.config.files import read_file
+from gtr.config.io import CODE, check_code
+from gtr.config.presets import METHODS, setting_in
+from gtr.config.section import Seed
+from gtr.errors import ConfigError, nearest
+
+if TYPE_CHECKING:
+    from gtr.compare.plan import Comparison
+
+FLAGS = ("--task", "--scale", "--seeds", "--out", "--from", "--jobs", "-h", "--help")
+"""Flags of `gtr compare` itself; all others are settings of its runs."""
+
+
+@dataclass(frozen=True)
+class CompareOptions:
+    """Train methods x seeds side by side from one starting agent, and show them in one table and one picture.
+
+    Every setting of `gtr train --help`, and --config FILE, may follow; it holds for all runs. A comparison that was
+    interrupted goes on when the same command is given again. `gtr compare --from RUN RUN ...` trains nothing and
+    reports runs that exist.
+    """
+
+    methods: Annotated[tuple[str, ...], tyro.conf.Positional, tyro.conf.arg(metavar="METHOD [METHOD ...]")] = ()
+    """Presets to compare (see `gtr train --help`)."""
+    task: str = tasks.DEFAULT
+    """The game. With --from: the import path of a game of yours that the runs play, whose code is run to check
+    thoughts."""
+    scale: Scale = "tiny"
+    """A tiny agent on CPU cores, or the paper's settings on a large GPU."""
+    seeds: tuple[Seed, ...] = (1, 2, 3)
+    """One run per method and seed."""
+    out: Path = Path("runs/compare")
+    """Folder for the runs, the page, the table and the pictures; runs/report with --from."""
+    folders: Annotated[tuple[Path, ...], tyro.conf.arg(name="from", metavar="RUN [RUN ...]")] = ()
+    """Run folders, or folders of comparisons, to report on without training; their presets and settings say which
+    method each is."""
+    jobs: Annotated[int, Ge(1), Le(4096)] | None = None
+    """Runs at a time; by default one per CPU core. Each uses one thread."""
+
+
+def compare(arguments: Sequence[str]) -> None:
+    """METHOD METHOD ...      methods x seeds side by side: one table, one page, pictures"""
+    own, settings = split_options(arguments, FLAGS)
+    if peek(arguments, "--from") is not None:
+        chosen = parse_report(own, settings)
+        from gtr.compare import report
+
+        report(chosen.folders, chosen.out, named_code(own))
+        return
+    comparison = parse_compare(arguments)
+    from gtr.compare import run
+
+    run(comparison)
+
+
+def parse_compare(arguments: Sequence[str]) -> "Comparison":
+    """What ``gtr compare`` is to compare, every run's settings checked before anything heavy is imported."""
+    own, settings = split_options(arguments, FLAGS)
+    path = peek(settings, "--config")
+    file = {} if path is None else read_file(Path(path))
+    check_code({key: setting_in(file, key) for key in CODE}, named_code(arguments), path)
+    game = setting_in(file, "task.name") or tasks.DEFAULT
+    options = parse(CompareOptions, own, CompareOptions(task=str(game)), "compare")
+    if not options.methods:
+        raise ConfigError(f"write the methods first: gtr compare METHOD METHOD ... . {nearest('', METHODS)}")
+    for values, name in ((options.methods, "methods"), (options.seeds, "seeds")):
+        if len(set(values)) != len(values):
+            raise ConfigError(f"the {name} {', '.join(map(str, values))} repeat themselves: name each once")
+    if not options.seeds:
+        raise ConfigError("--seeds is empty: give one seed or more")
+    for flag in ("--seed", "--runs", "--name", "--preset", "--resume"):
+        if peek(settings, flag) is not None:
+            raise ConfigError(f"{flag} is set by the comparison itself: leave it out (seeds are given by --seeds)")
+    check_folder("--out", options.out)
+    configs = {method: _config(method, options, settings) for method in options.methods}
+    from gtr.compare.plan import Comparison
+
+    seeds, out = options.seeds, options.out
+    return Comparison(configs, seeds, out, options.task, options.scale, tuple(settings), file, options.jobs)
+
+
+def _config(method: str, options: CompareOptions, settings: Sequence[str]) -> Config:
+    """The settings of one method's runs, as ``gtr train`` would have them."""
+    chosen = parse_train([method, "--task", options.task, "--scale", options.scale, *settings])
+    check_begin(chosen)
+    return chosen.config
+
+
+def parse_report(own: Sequence[str], settings: Sequence[str]) -> CompareOptions:
+    """A comparison of runs that exist: nothing about training can be said any more."""
+    options = parse(CompareOptions, own, CompareOptions(out=Path("runs/report")), "compare")
+    flags = [flag for flag in ("--scale", "--seeds", "--jobs") if peek(own, flag) is not None]
+    words = " ".join([*options.methods, *flags, *settings])
+    if words:
+        raise ConfigError(f"--from reports on runs as they are: leave out {words}, or leave out --from to train")
+    if not options.folders:
+        raise ConfigError("write the run folders after --from: gtr compare --from RUN RUN ... --out FOLDER")
+    check_folder("--out", options.out)
+    return options

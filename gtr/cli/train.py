@@ -1,0 +1,116 @@
+"""``gtr train`` and ``gtr sft``: a preset, over it a file, over that the flags; or a run that goes on."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated
+
+import tyro
+
+from gtr import tasks
+from gtr.cli.argv import Scale, check_folder, is_flag, named_code, parse, peek
+from gtr.config import Config
+from gtr.config.checks import check_model, check_resume, validate
+from gtr.config.io import check_code, settings_of
+from gtr.config.presets import METHODS, preset
+from gtr.config.section import is_path
+from gtr.errors import ConfigError, nearest
+from gtr.guidance import corrector_class
+from gtr.report.folder import read_config
+from gtr.report.trackers import require
+
+
+@dataclass(frozen=True)
+class TrainOptions:
+    """Train an agent: `gtr train PRESET`, or go on with a run: `gtr train --resume RUN_FOLDER`."""
+
+    method: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="PRESET")] = "gtr"
+    """gtr, reference, rl4vlm, sft_only, no_dagger, clone_actions, annealed_cloning, judge_reward or no_thought; with
+    --config, by default the file's."""
+    task: str = tasks.DEFAULT
+    """The game, which chooses the preset's defaults and the flags --task.*: one of `gtr tasks`, or the import path of a
+    Task of yours (package.module:Class, file.py:Class)."""
+    scale: Scale = "tiny"
+    """A tiny agent on CPU cores, or the paper's settings on a large GPU."""
+    file: Annotated[Path | None, tyro.conf.arg(name="config", metavar="FILE")] = None
+    """Settings in a file (.toml, .yaml, .json), over the preset's and under the flags; also a run's config.json."""
+    resume: Path | None = None
+    """Run folder to go on with; its settings are kept, but --train.updates may be raised."""
+    config: Annotated[Config, tyro.conf.arg(name="")] = field(default_factory=Config)
+
+
+def train(arguments: Sequence[str]) -> None:
+    """PRESET ...             train an agent, or go on with --resume RUN_FOLDER"""
+    chosen = parse_train(arguments)
+    check_begin(chosen)
+    from gtr.train import train as run
+
+    folder = run(chosen.config, chosen.resume)
+    print(f"{folder}\nlook at it with: gtr show {folder}\nevaluate it with: gtr eval {folder}")
+
+
+def sft(arguments: Sequence[str]) -> None:
+    """PRESET ...             make the agent that training starts from, and print where it is"""
+    chosen = parse_train(arguments, command="sft")
+    check_begin(chosen)
+    from gtr.sft import initialise
+
+    print(initialise(chosen.config))
+
+
+def parse_train(arguments: Sequence[str], command: str = "train") -> TrainOptions:
+    """The options of ``gtr train`` and ``gtr sft``, with the preset's defaults under what the user wrote.
+
+    Raises `GtrError`; a key that does not exist ends the program with a message naming the nearest right one.
+    """
+    resume = peek(arguments, "--resume")
+    default = _begun(arguments, Path(resume)) if resume is not None and command == "train" else _new(arguments, command)
+    options = parse(TrainOptions, arguments, default, command)
+    config = options.config
+    if config.task.name != default.task:
+        raise ConfigError(f"--task.name {config.task.name}: choose the game by --task, which brings its settings along")
+    if options.resume is not None:
+        check_resume(default.config, config)
+    validate(config)
+    if options.resume is None:
+        check_folder("--runs", Path(config.runs) / (config.name or ""))
+    require(config.report.trackers)
+    return options
+
+
+def check_begin(options: TrainOptions) -> None:
+    """Raises `GtrError` for a task, a corrector or a model that is not there, before anything heavy begins."""
+    config = options.config
+    tasks.load(config.task).ready()
+    if is_path(config.guidance.corrector):
+        corrector_class(config.guidance.corrector)
+    if options.resume is None:
+        check_model(config.policy.model)
+
+
+def _new(arguments: Sequence[str], command: str) -> TrainOptions:
+    """The defaults of a new run: the preset's, and over them the file's."""
+    path = peek(arguments, "--config")
+    file = None if path is None else Path(path)
+    method = arguments[0] if arguments and not is_flag(arguments[0]) else None
+    if method is None and file is None and not {"-h", "--help"} & set(arguments):
+        raise ConfigError(f"write the preset first: gtr {command} PRESET ... . {nearest('', METHODS)}")
+    length = peek(arguments, "--train.updates") or ""
+    known = {"train.updates": int(length)} if length.isdecimal() and len(length) < 9 else {}
+    task, scale = peek(arguments, "--task"), peek(arguments, "--scale") or "tiny"
+    base = preset(method, task, scale, file, named_code(arguments), **known)
+    return TrainOptions(base.preset, base.task.name, "tiny", file, None, base)
+
+
+def _begun(arguments: Sequence[str], folder: Path) -> TrainOptions:
+    """The settings of a run that goes on."""
+    named = named_code(arguments)
+    base = read_config(folder, named)
+    check_code(settings_of(base), named, folder)
+    if not is_flag(arguments[0]):
+        raise ConfigError(f"--resume goes on with the preset of {folder} ({base.preset}): leave out {arguments[0]!r}")
+    for flag in ("--task", "--scale", "--config"):
+        word = peek(arguments, flag)
+        if word is not None and not (flag == "--task" and is_path(word) and word == base.task.name):
+            raise ConfigError(f"--resume goes on with the settings of {folder}: leave out {flag}")
+    return TrainOptions(base.preset, base.task.name, "tiny", None, folder, base)

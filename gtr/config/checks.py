@@ -1,0 +1,135 @@
+"""Settings that are right alone and wrong together, and those that a run which has begun must keep.
+
+What a setting may be by itself stands at its field; `gtr.config.reading` holds it to that.
+"""
+
+import re
+from collections.abc import Iterator
+from dataclasses import asdict, fields
+from pathlib import Path
+
+from gtr.config import Config, CorrectorConfig
+from gtr.config.io import changed_keys, settings_of
+from gtr.config.reading import read
+from gtr.config.section import Section, is_path
+from gtr.errors import ConfigError, PolicyError, nearest
+
+BUILT_IN_MODELS = ("tiny-llava", "tiny-llava-next", "tiny-qwen2.5-vl")
+
+LIMITS = (
+    "device",
+    "batch",
+    "in_flight",
+    "requests_per_minute",
+    "tokens_per_minute",
+    "timeout",
+    "retries",
+    "breaker",
+    "probe_seconds",
+    "patience",
+    "when_down",
+    "budget_usd",
+    "at_budget",
+    "price_in",
+    "price_out",
+    "key_env",
+)
+"""Settings of the corrector that say how much and how fast is asked, not what."""
+MAY_CHANGE = (
+    *("train.updates", "train.threads", "train.eval_every", "runs", "report."),
+    *(f"corrector.{name}" for name in LIMITS),
+)
+"""Settings that a resumed run may change: they leave what was learnt so far as it is."""
+
+
+def validate(config: Config) -> None:
+    """Raises `ConfigError` for the first setting, or pair of settings, that cannot work."""
+    for one in fields(config):
+        if isinstance(section := getattr(config, one.name), Section):
+            read(type(section), asdict(section), f"{one.name}.")
+    read(Config, {key: value for key, value in settings_of(config).items() if "." not in key})
+    for problem in _problems(config):
+        raise ConfigError(problem)
+
+
+def check_resume(begun: Config, asked: Config) -> None:
+    """Raises `ConfigError` naming the settings that differ though a run that has begun must keep them."""
+    frozen = [key for key in changed_keys(begun, asked) if not key.startswith(MAY_CHANGE)]
+    if frozen:
+        raise ConfigError(f"{', '.join(frozen)} cannot change in a run that has begun: start a new run instead")
+
+
+def check_model(model: str) -> None:
+    """PolicyError for what can be no model: asking a hub for a mistyped folder costs a minute without a network."""
+    known = model in BUILT_IN_MODELS or Path(model).is_dir() or re.fullmatch(r"\w[\w.-]*/[\w.-]+", model)
+    if not known:
+        hint = nearest(model, BUILT_IN_MODELS)
+        raise PolicyError(f"policy.model: '{model}' is no folder here and no hub id (owner/name). {hint}")
+
+
+def _problems(config: Config) -> Iterator[str]:
+    yield from _name(config.name)
+    yield from _corrector(config.corrector)
+    yield from _together(config)
+
+
+def _name(name: str | None) -> Iterator[str]:
+    if name is not None and (name in (".", "..") or not re.fullmatch(r"[^/\\\0-\x1f]{1,200}", name)):
+        yield f"name is {name[:80]!r}: give the name of a folder below `runs`, without / and of at most 200 letters"
+
+
+def _corrector(corrector: CorrectorConfig) -> Iterator[str]:
+    if not re.fullmatch("[A-Za-z_][A-Za-z0-9_]*", corrector.key_env) or corrector.key_env.startswith("sk_"):
+        yield (
+            "corrector.key_env must be the *name* of an environment variable, for example OPENAI_API_KEY; what you "
+            "gave is not shown here in case it is the key itself"
+        )
+    if corrector.base_url is not None and not re.fullmatch(r"https?://[^\s/@?]+(/[^\s@?]*)?", corrector.base_url):
+        yield (
+            "corrector.base_url must read like http://localhost:8000/v1, without a name, password or key in it "
+            "(keys come from the environment variable that corrector.key_env names)"
+        )
+
+
+def _together(config: Config) -> Iterator[str]:
+    """Settings that are right alone and wrong together."""
+    train, ppo, guidance = config.train, config.ppo, config.guidance
+    turns = train.envs * train.turns
+    if train.minibatch > turns:
+        yield (
+            f"train.minibatch is {train.minibatch}, but an update has only train.envs x train.turns = {turns} turns: "
+            f"give {turns} or less"
+        )
+    if train.lr_final > train.lr:
+        yield f"train.lr_final is {train.lr_final}, above train.lr {train.lr}: give {train.lr} or less"
+    guided = guidance.corrector != "none"
+    if guided and not config.task.thought:
+        yield (
+            f"guidance.corrector is {guidance.corrector!r}, but task.thought is False, so there is no thought to "
+            "correct: set guidance.corrector none"
+        )
+    if guidance.judge != "off" and not guided:
+        yield (
+            f"guidance.judge is {guidance.judge}, but guidance.corrector is none: name who judges, "
+            "guidance.corrector oracle, chat or local"
+        )
+    if guidance.judge != "off" and is_path(guidance.corrector):
+        yield (
+            f"guidance.judge is {guidance.judge}, but guidance.corrector is a class of yours, {guidance.corrector}: "
+            "let oracle, chat or local judge, or set guidance.judge off"
+        )
+    local = guidance.corrector == "local"
+    for key, known in (("structured", ("auto", "prompt")), ("tools", ("auto", "prompt", "off"))):
+        asked = settings_of(config)[f"corrector.{key}"]
+        if local and asked not in known:
+            yield (
+                f"corrector.{key} is {asked}, which takes a server, but guidance.corrector is local: "
+                f"set corrector.{key} to {' or '.join(known)}"
+            )
+    learns_by_ppo = ppo.policy_weight > 0 or ppo.value_weight > 0 or ppo.entropy_weight > 0
+    if not learns_by_ppo and not (guided and guidance.weight > 0 and guidance.judge == "off"):
+        yield (
+            "ppo.policy_weight, ppo.value_weight and ppo.entropy_weight are 0 and nothing is cloned "
+            f"(guidance.corrector {guidance.corrector}, guidance.weight {guidance.weight}): nothing would be learnt; "
+            "set ppo.policy_weight 1 or guidance.corrector oracle with guidance.weight 1"
+        )

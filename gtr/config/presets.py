@@ -1,0 +1,270 @@
+"""Algorithms as settings: a method changes a few settings of a scale. Importing this file imports no torch.
+
+    build("rl4vlm", task="ezpoints", scale="tiny")   ->   Config
+
+`SCALES` say what agent is trained on what machine, `METHODS` how it learns; what a game needs, it says itself
+(`gtr.tasks.defaults`). Sources: "paper" is arXiv 2503.08525,
+"code" its public code, "RL4VLM" arXiv 2405.10292.
+"""
+
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from gtr import tasks
+from gtr.config import Config, GuidanceConfig, PolicyConfig, PPOConfig, SftConfig, TrainConfig
+from gtr.config.checks import validate
+from gtr.config.files import over, read_file
+from gtr.config.io import CODE, check_code
+from gtr.config.section import is_path
+from gtr.errors import ConfigError, nearest
+from gtr.tasks.defaults import Published
+
+# -- scales -------------------------------------------------------------------------------------------------------
+
+
+def scale_7b(task: str) -> Config:
+    """The paper's settings: LLaVA-v1.6-mistral-7B with LoRA on one large GPU (code)."""
+    game = tasks.find(task)
+    paper = game.published
+    return Config(
+        task=game.Settings(name=task, prompt="paper", image_size=300),
+        policy=PolicyConfig(
+            model="llava-hf/llava-v1.6-mistral-7b-hf",
+            finetune="lora",
+            gradient_checkpointing=True,
+            temperature=0.2,
+            max_new_tokens=256,
+        ),
+        sft=SftConfig(lr=2e-4),
+        guidance=GuidanceConfig(stop_early=game.published.stop_early),
+        ppo=PPOConfig(clip=0.1, value_clip=0.1),
+        train=TrainConfig(
+            updates=paper.updates,
+            envs=paper.turns_per_update // 32,
+            turns=32,
+            epochs=4,
+            minibatch=1,
+            accumulation=128,
+            lr=1e-5,
+            lr_final=1e-9,
+        ),
+    )
+
+
+def scale_tiny(task: str) -> Config:
+    """A tiny LLaVA, initialised on the spot and trained on CPU cores in minutes."""
+    game = tasks.find(task)
+    tiny = game.tiny
+    return Config(
+        task=game.Settings(name=task, prompt="compact", image_size=96, **tiny.settings),
+        policy=PolicyConfig(
+            model="tiny-llava",
+            freeze_vision=True,
+            value_hidden=(128,),
+            temperature=tiny.temperature,
+            max_new_tokens=48,
+        ),
+        sft=SftConfig(enabled=True, target=tiny.sft_target, check_episodes=tiny.check_episodes),
+        guidance=GuidanceConfig(stop_early=game.published.stop_early),
+        # The critic trains its head alone, and fast: returns of up to 10 would otherwise drown the other gradients.
+        ppo=PPOConfig(clip=0.2, value_clip=0.0, value_gradient="stop", normalise_floor=1.0),
+        train=TrainConfig(
+            updates=tiny.updates,
+            envs=32,
+            turns=12,
+            epochs=2,
+            minibatch=64,
+            lr=tiny.lr,
+            lr_final=tiny.lr / 10,
+            value_lr=2e-3,
+            grad_norm=0.5,
+            eval_every=4,
+        ),
+    )
+
+
+SCALES: Mapping[str, Callable[[str], Config]] = {"tiny": scale_tiny, "7b": scale_7b}
+
+
+# -- methods ------------------------------------------------------------------------------------------------------
+
+
+def published(config: Config) -> Published:
+    """How the paper's code plays the config's game."""
+    return tasks.find(config.task.name).published
+
+
+def gtr(config: Config) -> Config:
+    """Guided thought reinforcement: PPO on action tokens, cloning of corrected thoughts with DAgger (paper)."""
+    return config
+
+
+def reference(config: Config) -> Config:
+    """GTR as its public code does it, slips included where they are a choice; for comparison with reported figures."""
+    code = published(config)
+    return replace(
+        config,
+        task=replace(config.task, illegal="random", **code.reference),
+        policy=replace(config.policy, repetition_penalty=1.2),
+        guidance=replace(config.guidance, correct_malformed=False, forget_target=True),
+        ppo=replace(
+            config.ppo,
+            thought_weight=code.thought_weight,
+            action_tokens="field",
+            value_gradient="flow",
+            format_reward=5.0,
+            format_reward_in="return",
+        ),
+    )
+
+
+def rl4vlm(config: Config) -> Config:
+    """Plain PPO on thought and action, guided by the outcome alone (RL4VLM)."""
+    return replace(
+        config,
+        guidance=replace(config.guidance, corrector="none"),
+        ppo=replace(config.ppo, thought_weight=published(config).thought_weight, action_tokens="field"),
+    )
+
+
+def sft_only(config: Config) -> Config:
+    """Thought cloning without RL (paper's ablation)."""
+    return replace(config, ppo=replace(config.ppo, policy_weight=0.0, value_weight=0.0))
+
+
+def no_dagger(config: Config) -> Config:
+    """GTR that forgets each rollout's corrections (paper's ablation: early gain, then it stalls)."""
+    return replace(config, guidance=replace(config.guidance, memory="rollout"))
+
+
+def clone_actions(config: Config) -> Config:
+    """GTR that clones the corrector's action too (paper's ablation: worse)."""
+    return replace(config, guidance=replace(config.guidance, clone="thought_and_action"))
+
+
+def annealed_cloning(config: Config) -> Config:
+    """GTR whose guidance fades out over the first half of the run (paper's ablation: collapse comes back)."""
+    return replace(config, guidance=replace(config.guidance, anneal_updates=max(1, config.train.updates // 2)))
+
+
+def judge_reward(config: Config) -> Config:
+    """PPO on thought and action with a judge's score of each thought as a further reward (paper's ablation: fails)."""
+    return replace(rl4vlm(config), guidance=replace(config.guidance, judge="score", stop_early=False))
+
+
+def no_thought(config: Config) -> Config:
+    """PPO on an agent that answers with the action alone (arXiv 2503.16188)."""
+    return replace(
+        config,
+        task=replace(config.task, thought=False),
+        guidance=replace(config.guidance, corrector="none"),
+        ppo=replace(config.ppo, thought_weight=0.0),
+    )
+
+
+METHODS: Mapping[str, Callable[[Config], Config]] = {
+    "gtr": gtr,
+    "reference": reference,
+    "rl4vlm": rl4vlm,
+    "sft_only": sft_only,
+    "no_dagger": no_dagger,
+    "clone_actions": clone_actions,
+    "annealed_cloning": annealed_cloning,
+    "judge_reward": judge_reward,
+    "no_thought": no_thought,
+}
+
+
+def build(method: str, task: str = tasks.DEFAULT, scale: str = "tiny", updates: int | None = None) -> Config:
+    """The settings of a method on a task at a scale; a run may still override any of them.
+
+    `updates`, where given, is the run's length: a method may depend on it.
+
+    Raises:
+        ConfigError: an unknown method, task or scale; the message names the nearest right one.
+        TaskError: a task of the user's own that cannot be imported.
+    """
+    config = _built(method, task, scale, updates)
+    validate(config)
+    return config
+
+
+def _built(method: str, task: str, scale: str, updates: int | None) -> Config:
+    if method not in METHODS:
+        raise ConfigError(f"unknown preset {method!r}: {nearest(method, METHODS)}")
+    if scale not in SCALES:
+        raise ConfigError(f"unknown scale {scale!r}: {nearest(scale, SCALES)}")
+    if task not in tasks.TASKS and not is_path(task):
+        raise ConfigError(f"unknown task {task!r}: {tasks.hint(task)}")
+    config = SCALES[scale](task)
+    if updates is not None:
+        config = replace(config, train=replace(config.train, updates=updates))
+    return replace(METHODS[method](config), preset=method)
+
+
+def preset(
+    method: str | None = None,
+    task: str | None = None,
+    scale: str = "tiny",
+    file: Path | str | None = None,
+    code: Collection[str] = (),
+    **settings: Any,
+) -> Config:
+    """A preset, over it the settings of a file, over that those given by dotted keys.
+
+        preset("gtr", "ezpoints", **{"train.updates": 3, "ppo.clip": 0.2})
+        preset(file="runs/gtr-ezpoints-1/config.json", seed=2)
+
+    Args:
+        method: by default the file's, else ``gtr``.
+        task: by default the file's, else `gtr.tasks.DEFAULT`.
+        scale: a key of `SCALES`.
+        file: TOML, YAML or JSON, whole or in part; a run's ``config.json`` too.
+        code: import paths of classes of the user's own that the file names: it is data, and runs none by itself. Those
+            that are named here, as `task` or among the settings, need no such leave.
+
+    Raises:
+        ConfigError: an unknown name or key, or a value that cannot work.
+        TaskError: a task of the user's own that cannot be imported.
+    """
+    values = {} if file is None else read_file(Path(file))
+    given = _tables(settings)
+    named = [*code, *(str(one) for one in (task, *settings.values()) if isinstance(one, str))]
+    check_code({key: setting_in(values, key) for key in CODE}, named, file)
+    method = str(method or setting_in(values, "preset") or "gtr")
+    task = str(task or setting_in(values, "task.name") or tasks.DEFAULT)
+    lengths = [setting_in(one, "train.updates") for one in (given, values)]
+    config = _built(method, task, scale, next((one for one in lengths if isinstance(one, int)), None))
+    if file is not None:
+        try:
+            config = over(config, {**_named(values, task), "preset": method}, named)
+        except ConfigError as error:
+            raise ConfigError(f"{file}: {error}") from error
+    config = over(config, given, named)
+    validate(config)
+    return config
+
+
+def _named(values: Mapping[str, Any], task: str) -> Mapping[str, Any]:
+    """The file's tables, those of the game under the name that was chosen."""
+    own = values.get("task", {})
+    return {**values, "task": {**own, "name": task}} if isinstance(own, Mapping) else values
+
+
+def _tables(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Dotted keys as nested tables."""
+    tables: dict[str, Any] = {}
+    for key, value in settings.items():
+        section, _, name = key.rpartition(".")
+        (tables.setdefault(section, {}) if section else tables)[name] = value
+    return tables
+
+
+def setting_in(values: Mapping[str, Any], key: str) -> Any:
+    """A setting in tables by its dotted key; None where it is not there."""
+    found: Any = values
+    for part in key.split("."):
+        found = found.get(part) if isinstance(found, Mapping) else None
+    return found

@@ -1,0 +1,126 @@
+"""Where a question goes: to a replayed run, a free rule, the cache of what was asked before, or the model."""
+
+import asyncio
+import hashlib
+import logging
+
+from gtr.config import Config
+from gtr.errors import CorrectorError
+from gtr.guidance.chat.cache import Source, VerdictCache
+from gtr.guidance.chat.capabilities import Capabilities, find_capabilities
+from gtr.guidance.chat.conversation import Conversation
+from gtr.guidance.chat.ledger import Ledger
+from gtr.guidance.chat.model import BudgetExceeded, ChatModel, Failure, FailureKind
+from gtr.guidance.chat.questions import Question
+from gtr.guidance.corrector import Case
+from gtr.guidance.judge import UNREADABLE
+from gtr.tasks.task import Task
+from gtr.types import Judgement, ReplyStatus, Verdict
+
+ABSENT = Verdict(Judgement.ABSENT)
+SKIPPED = Verdict(Judgement.SKIPPED)
+log = logging.getLogger(__name__)
+
+
+class Dispatcher:
+    """All that happens to one process's questions, on its event loop."""
+
+    def __init__(self, config: Config, task: Task, ledger: Ledger, cache: VerdictCache, model: ChatModel, rank: int):
+        self._task, self._config, self._guidance = task, config.corrector, config.guidance
+        self._seed, self._rank = config.seed, rank
+        self._ledger, self._cache, self._model = ledger, cache, model
+        self._conversation = Conversation(task, config.corrector, model, ledger)
+        self._tools = self._conversation.tools.specs()
+        self._asking: dict[str, asyncio.Task[Verdict]] = {}
+        """By what is asked: questions under way, so that the same is never asked twice at a time."""
+        self._capabilities: asyncio.Task[Capabilities] | None = None
+        self._said: set[str] = set()
+
+    async def verdict(self, case: Case, question: Question) -> Verdict:
+        """The verdict of a turn, recorded before it is returned."""
+        key = question.key(self._config, self._tools)
+        replayed = self._cache.replayed(case, key)
+        if replayed is not None:
+            verdict, source = replayed, Source.REPLAY
+        elif (free := self._free(case)) is not None:
+            verdict, source = free
+        elif (known := self._cache.find(key)) is not None:
+            self._ledger.count("cache_hits")
+            verdict, source = known, Source.CACHE
+        else:
+            verdict, source = await self._asked(case, question, key)
+        self._cache.write(case, key, verdict, source)
+        return verdict
+
+    def record(self, case: Case, question: Question, verdict: Verdict, source: Source) -> None:
+        """Records a verdict that another one implies."""
+        self._cache.write(case, question.key(self._config, self._tools), verdict, source)
+
+    def _free(self, case: Case) -> tuple[Verdict, Source] | None:
+        """What is decided without asking."""
+        complete = case.parsed.status is ReplyStatus.COMPLETE
+        judging = self._guidance.judge != "off"
+        if not complete and judging:
+            return UNREADABLE, Source.RULE
+        if not complete and not self._guidance.correct_malformed:
+            return SKIPPED, Source.SETTINGS
+        if self._config.ask == "doubted" and complete and not judging:
+            answers = self._task.check(case.truth, case.parsed, None)
+            if answers and all(answers.values()):
+                target = self._task.stated_plan(case.truth, case.parsed)
+                return Verdict(Judgement.CORRECT, answers=answers, target=target), Source.RULE
+        if self._config.ask_share < 1 and self._draw(case) >= self._config.ask_share:
+            return SKIPPED, Source.SETTINGS
+        return None
+
+    def _draw(self, case: Case) -> float:
+        """A number from 0 to 1 that belongs to the turn, the same after a resume."""
+        name = repr((self._seed, self._rank, case.env, case.episode, case.index))
+        return int.from_bytes(hashlib.sha256(name.encode()).digest()[:6]) / 2**48
+
+    async def _asked(self, case: Case, question: Question, key: str) -> tuple[Verdict, Source]:
+        """The model's verdict, or an empty one that says why there is none."""
+        asking = self._asking.get(key)
+        shared = asking is not None
+        if asking is None:
+            asking = self._asking[key] = asyncio.create_task(self._ask(question))
+            asking.add_done_callback(lambda _: self._asking.pop(key, None))
+        try:
+            verdict = await asyncio.shield(asking)
+        except Failure as failure:
+            event = {FailureKind.INVALID: "invalid", FailureKind.DOWN: "down"}.get(failure.kind)
+            if event and not shared:
+                self._ledger.count(event)
+            log.info("no verdict for environment %d, turn %d: %s: %s", case.env, case.index, failure.kind, failure)
+            return ABSENT, Source.FAILED
+        except BudgetExceeded:
+            return self._unfunded(), Source.BUDGET
+        if shared:
+            self._ledger.count("cache_hits")
+        return verdict, Source.CACHE if shared else Source.ASKED
+
+    async def _ask(self, question: Question) -> Verdict:
+        return await self._conversation.verdict(question, await self._able())
+
+    async def _able(self) -> Capabilities:
+        """What the server can do, found out by the first question; after a failure by the next one."""
+        finding = self._capabilities
+        if finding is None:
+            work = find_capabilities(self._model, self._config, bool(self._tools))
+            finding = self._capabilities = asyncio.create_task(work)
+        try:
+            return await asyncio.shield(finding)
+        except (Failure, BudgetExceeded):
+            if self._capabilities is finding:
+                self._capabilities = None
+            raise
+
+    def _unfunded(self) -> Verdict:
+        self._ledger.count("unfunded")
+        spent = f"the corrector's budget of ${self._config.budget_usd:g} is spent"
+        if self._config.at_budget == "stop":
+            raise CorrectorError(f"{spent}: raise corrector.budget_usd, or set corrector.at_budget continue")
+        if "budget" not in self._said:
+            self._said.add("budget")
+            log.warning("%s: further turns go without lessons", spent)
+        return SKIPPED

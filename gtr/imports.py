@@ -1,0 +1,76 @@
+"""Classes of the user's own by their import path: ``package.module:Class`` or ``path/file.py:Class``.
+
+Importing runs code: only what the user named may come here, never what a file or a run folder says.
+"""
+
+import importlib
+import importlib.util
+import os
+import sys
+from pathlib import Path
+from types import ModuleType
+from typing import TypeVar
+
+from gtr.errors import GtrError, nearest
+
+T = TypeVar("T")
+
+
+def load_class(path: str, base: type[T], what: str, error: type[GtrError]) -> type[T]:
+    """The class at an import path, which must derive from `base`.
+
+    Args:
+        what: what it is to be, for messages, such as ``task``.
+        error: raised where there is no such file, module or class, a module fails when imported, or the class is
+            another kind of thing.
+    """
+    place, _, name = path.rpartition(":")
+    try:
+        module = _from_file(Path(place)) if place.endswith(".py") else _from_package(place)
+    except ImportError as problem:
+        raise error(f"{what} {problem}") from problem.__cause__
+    found = vars(module).get(name)
+    if found is None:
+        classes = [key for key, value in vars(module).items() if isinstance(value, type) and issubclass(value, base)]
+        own = [key for key in classes if key != base.__name__]
+        raise error(f"{place} has no {name!r}: " + (nearest(name, own) if own else f"it defines no {base.__name__}"))
+    if not (isinstance(found, type) and issubclass(found, base)):
+        wanted = f"{base.__module__}.{base.__name__}"
+        raise error(f"{path} is not a {base.__name__}: derive the class from {wanted}")
+    return found
+
+
+def _from_file(path: Path) -> ModuleType:
+    """The module in a file, imported once under a name made from its full path."""
+    if not path.is_file():
+        raise ImportError(f"file {str(path)!r} does not exist (looked in {Path.cwd()})")
+    name = "gtr_own_" + "".join(letter if letter.isalnum() else "_" for letter in str(path.resolve()))
+    if name in sys.modules:
+        return sys.modules[name]
+    spec = importlib.util.spec_from_file_location(name, path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
+    try:
+        spec.loader.exec_module(module)
+    except BaseException as error:
+        del sys.modules[name]
+        if isinstance(error, Exception):
+            raise ImportError(f"file {str(path)!r} fails when imported: {_why(error)}") from error
+        raise
+    return module
+
+
+def _from_package(name: str) -> ModuleType:
+    """A module by its dotted name, the current folder included in the search."""
+    if os.getcwd() not in sys.path:
+        sys.path.append(os.getcwd())
+    try:
+        return importlib.import_module(name)
+    except Exception as error:
+        raise ImportError(f"module {name!r} cannot be imported: {_why(error)}") from error
+
+
+def _why(error: Exception) -> str:
+    return f"{type(error).__name__}: {error}"
