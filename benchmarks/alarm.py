@@ -20,45 +20,33 @@ from statistics import fmean
 from rich.console import Console
 from rich.table import Table
 
-from gtr.config import Config
 from gtr.errors import GtrError, RunError
 from gtr.metrics.alarm import DEFAULT, Sensitivity
 from gtr.metrics.alarm_rating import SIGNS, Rating, Record, choose, outcome, rate
-from gtr.metrics.renamed import current_name
-from gtr.report import RunFolder
+from gtr.report import Run
+from gtr.report.found import find_runs
 
 Identity = tuple[str, int, int]
 
 
-def folders(named: Sequence[Path]) -> list[Path]:
-    """Each run once; a comparison's folder stands for its runs."""
-    found: list[Path] = []
-    for folder in named:
-        inside = sorted(file.parent for file in folder.glob("runs/*/config.json"))
-        inside = [one for one in inside if (one / "checkpoints").is_dir()]
-        found += [folder] if (folder / "config.json").exists() or not inside else inside
-    return list({folder.resolve(): folder for folder in found}.values())
-
-
-def identity(config: Config) -> Identity:
+def identity(run: Run) -> Identity:
     """What runs share that must not stand in both sets: game, starting agent, seed."""
-    return config.task.name, config.sft.seed, config.seed
+    return run.text("task.name"), run.whole("sft.seed"), run.whole("seed")
 
 
-def read(folder: Path) -> tuple[Identity, Record]:
+def read(run: Run) -> tuple[Identity, Record]:
     """A run's record."""
-    run = RunFolder.open(folder, main=False)
-    lines = [{current_name(key): value for key, value in line.items()} for line in run.read_metrics()]
     panel = {}
     for update in run.evaluated_updates():
-        record = run.read_evaluation(update)
-        known = {name: record["health"][name] for name in SIGNS if record["health"].get(name) is not None}
-        panel[update] = known | ({} if record["success"] is None else {"success": record["success"]})
+        if record := run.evaluation(update):
+            known = {name: record["health"][name] for name in SIGNS if name in record["health"]}
+            panel[update] = known | ({} if record["success"] is None else {"success": record["success"]})
     if 0 not in panel:
-        raise RunError(f"{folder} has no evaluation of its starting agent, so that nothing can be said to have fallen")
-    guidance = run.config.guidance
-    guided = guidance.corrector != "none" and guidance.judge == "off"
-    return identity(run.config), Record(str(folder), guided, lines, panel)
+        raise RunError(
+            f"{run.path} has no evaluation of its starting agent, so that nothing can be said to have fallen"
+        )
+    guided = run.text("guidance.corrector", "none") != "none" and run.text("guidance.judge", "off") == "off"
+    return identity(run), Record(str(run.path), guided, run.metrics(), panel)
 
 
 def both(develop: Sequence[Path], held_out: Sequence[Path]) -> tuple[list[Record], list[Record]]:
@@ -67,7 +55,7 @@ def both(develop: Sequence[Path], held_out: Sequence[Path]) -> tuple[list[Record
     Raises:
         RunError: a run cannot be read, or the sets share a game, starting agent and seed.
     """
-    sets = [[read(folder) for folder in folders(named)] for named in (develop, held_out)]
+    sets = [[read(run) for run in find_runs(named)] for named in (develop, held_out)]
     shared = {one for one, _ in sets[0]} & {one for one, _ in sets[1]}
     if shared:
         told = "; ".join(f"{task}, sft.seed {start}, seed {seed}" for task, start, seed in sorted(shared))

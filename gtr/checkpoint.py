@@ -10,11 +10,10 @@ Random numbers need no saving: every update seeds its own from (seed, rank, upda
 """
 
 import gzip
-import json
+import io
 import re
 import shutil
-import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +26,9 @@ from gtr.algo.buffer import ThoughtBuffer
 from gtr.algo.cloning import CLONING
 from gtr.errors import RunError
 from gtr.policy.policy import Policy
-from gtr.report.files import encode, write_whole
+from gtr.report.files import encode, make_folder, move_whole, write_whole
+from gtr.report.inside import LARGEST, Unreadable, parsed, read_inside, unpacked
+from gtr.report.run import Run, read_picture
 from gtr.report.transcript import ImageStore
 from gtr.types import Prompt, Sample
 
@@ -46,12 +47,12 @@ def save(
     target = folder / f"update_{update:05d}"
     partial = folder / f".{target.name}.part"
     shutil.rmtree(partial, ignore_errors=True)
-    partial.mkdir(parents=True)
+    make_folder(partial)
     policy.save(partial / "model")
     save_file(_flat(optimizer), partial / "optimizer.safetensors")
     write_whole(partial / "state.json", encode({**state, "update": update}))
     shutil.rmtree(target, ignore_errors=True)
-    partial.rename(target)
+    move_whole(partial, target)
     for old in found(folder)[1:-keep]:
         shutil.rmtree(old)
     return target
@@ -61,7 +62,8 @@ def found(folder: Path) -> list[Path]:
     """All finished checkpoints, oldest first."""
     if not folder.is_dir():
         return []
-    return sorted(path for path in folder.iterdir() if NAME.fullmatch(path.name))
+    inside = (path for path in folder.iterdir() if NAME.fullmatch(path.name))
+    return sorted(path for path in inside if path.is_dir() and not path.is_symlink())
 
 
 def latest(folder: Path) -> Path | None:
@@ -69,14 +71,28 @@ def latest(folder: Path) -> Path | None:
     return next(reversed(found(folder)), None)
 
 
+def to_resume(run: Path) -> Path | None:
+    """The checkpoint from which the run at `run` goes on; None for one that was stopped before its first.
+
+    Raises `RunError` where there is none though updates were done: going on would overwrite them from the start.
+    """
+    saved = latest(run / "checkpoints")
+    if saved is None and Run(run).metrics():
+        raise RunError(
+            f"{run} has metrics but no checkpoint in {run / 'checkpoints'}: put one back from a copy, or begin anew in "
+            f"another folder with the same settings: gtr train ... --name {run.name}-anew"
+        )
+    return saved
+
+
 def read_state(checkpoint: Path) -> dict[str, Any]:
     """What `save` was given as `state`, and the update."""
     file = checkpoint / "state.json"
     try:
-        state: dict[str, Any] = json.loads(file.read_bytes())
+        state: dict[str, Any] = parsed(read_inside(checkpoint, file.name, LARGEST), exact=True)
         for key in ("update", "ranks", "alarm"):
             state[key]
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (Unreadable, KeyError, TypeError) as error:
         raise RunError(
             f"{file} cannot be read ({error}); remove {checkpoint} and resume again to go on from the one before"
         ) from error
@@ -133,6 +149,7 @@ def save_lessons(run: Path, update: int, lessons: Sequence[Sample], rank: int = 
         )
         for lesson in lessons
     ]
+    images.sync()
     write_whole(_lessons_file(run, update, rank), gzip.compress(b"".join(lines), mtime=0))
 
 
@@ -145,9 +162,8 @@ def load_lessons(run: Path, update: int, buffer: ThoughtBuffer, rank: int = 0) -
     for number in range(1, update + 1):
         file = _lessons_file(run, number, rank)
         try:
-            lines = gzip.decompress(file.read_bytes()).splitlines()
-            buffer.add([_lesson(run, json.loads(line)) for line in lines])
-        except (OSError, EOFError, zlib.error, ValueError, KeyError) as error:
+            buffer.add([_lesson(run, line) for line in _lines(run, file)])
+        except (Unreadable, OSError, ValueError, LookupError, TypeError) as error:
             raise RunError(
                 f"the lessons in {file}, or their pictures, cannot be read ({error}); put them back from a copy, or "
                 f"start a new run"
@@ -158,8 +174,16 @@ def load_lessons(run: Path, update: int, buffer: ThoughtBuffer, rank: int = 0) -
         number += 1
 
 
+def _lines(run: Path, file: Path) -> Iterator[Any]:
+    data, trouble = unpacked(read_inside(run, str(file.relative_to(run)), LARGEST))
+    if trouble:
+        raise Unreadable(trouble)
+    return (parsed(line, exact=True) for line in data.splitlines())
+
+
 def _lesson(run: Path, record: Mapping[str, Any]) -> Sample:
-    image = np.asarray(Pillow.open(run / "images" / record["image"]).convert("RGB"))
+    data = read_picture(run, record["image"])
+    image = np.asarray(Pillow.open(io.BytesIO(data), formats=("PNG",)).convert("RGB"))
     return Sample(Prompt(image, record["prompt"]), tuple(record["tokens"]), {CLONING: tuple(record["weights"])})
 
 

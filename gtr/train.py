@@ -257,7 +257,7 @@ def _folder(config: Config, resume: Path | None, accelerator: Accelerator) -> Ru
 
 def _open(config: Config, resume: Path | None, accelerator: Accelerator, folder: RunFolder) -> Run:
     """A run ready for its next update: fresh, or from the folder's last checkpoint."""
-    saved = checkpoint.latest(folder.checkpoints) if resume else None
+    saved = checkpoint.to_resume(folder.path) if resume else None
     if saved is not None:
         run = Run(config, folder, accelerator, saved / "model")
         run.restore(saved)

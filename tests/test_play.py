@@ -70,11 +70,11 @@ def test_a_person_sees_what_environment_0_of_training_deals() -> None:
     config = build("rl4vlm", "points24", "7b")
     agent = Scripted(lambda prompt, calls: '{"thoughts": "", "action": "nothing"}')
     agent.values = lambda prompts: [0.0 for _ in prompts]  # type: ignore[method-assign]
-    table = Collector(tasks.load(config.task), agent, None, config).table  # type: ignore[arg-type]
+    envs = Collector(tasks.load(config.task), agent, None, config).envs  # type: ignore[arg-type]
     with closing(game("points24", config.seed)) as one:
-        assert np.array_equal(one.prompt.image, table.states[0].prompt.image)
-        assert one.prompt.text == table.states[0].prompt.text
-    table.close()
+        assert np.array_equal(one.prompt.image, envs.states[0].prompt.image)
+        assert one.prompt.text == envs.states[0].prompt.text
+    envs.close()
 
 
 def test_the_same_oracle_and_rewards_as_in_training() -> None:
@@ -215,10 +215,51 @@ def served(*words: str) -> Iterator[str]:
 
 
 def fetch(address: str, fields: dict[str, str] | None = None, **headers: str) -> str:
-    data = None if fields is None else urllib.parse.urlencode(fields).encode()
+    """The page; `fields` are sent as its form does, with the token that it holds."""
+    data = None
+    if fields is not None:
+        fields = {"token": token(fetch(address.rpartition("/")[0] + "/")), **fields}
+        data = urllib.parse.urlencode(fields).encode()
     with urllib.request.urlopen(urllib.request.Request(address, data, headers), timeout=60) as answer:
         assert "default-src 'none'" in answer.headers["Content-Security-Policy"]
         return str(answer.read().decode())
+
+
+def token(page: str) -> str:
+    (found,) = set(re.findall(r'name="token" value="([^"]+)"', page))
+    return found
+
+
+def test_only_the_page_itself_can_move() -> None:
+    pytest.importorskip("starlette", reason="pip install 'gtr[show]'")
+    with served("ezpoints") as address, served("ezpoints") as other:
+        own = token(fetch(address))
+        assert own != token(fetch(other)), "a token of its own each time"
+        for place in ("turn", "expert", "deal"):
+            for wrong in ("", "x", token(fetch(other))):
+                with pytest.raises(urllib.error.HTTPError, match="403"):
+                    fetch(address + place, {"token": wrong, "action": "1"})
+            for origin in ("http://elsewhere.example", "null", other.rstrip("/"), "http://[", "file://"):
+                with pytest.raises(urllib.error.HTTPError, match="403"):
+                    fetch(address + place, {"action": "1"}, Origin=origin)
+            with pytest.raises(urllib.error.HTTPError, match="403"):
+                fetch(address + place, {"action": "1"}, **{"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "cors"})
+        assert "What came of it" not in fetch(address)
+        assert "What came of it" in fetch(address + "turn", {"action": "1"}, Origin=address.rstrip("/"))
+
+
+@pytest.mark.parametrize("depth", [40, 400, 900, 3_000, 30_000])
+def test_no_thought_is_too_deep(depth: int) -> None:
+    pytest.importorskip("starlette", reason="pip install 'gtr[show]'")
+    lists, tables = "[" * depth + "]" * depth, '{"a":' * depth + "1" + "}" * depth
+    nested = ("[" * depth, lists, tables, "1" * depth, f"[{'9' * depth}]")
+    with served("ezpoints", "--episodes", "1") as address:
+        for text in nested:
+            fields = {"thought.cards": text, "thought.formula": text, "action": text}
+            assert "What came of it" in fetch(address + "turn", fields)
+            assert "<h1" in fetch(address + "deal", {})
+            assert "What came of it" in fetch(address + "turn", {"whole": f'{{"cards": {text}, "action": "1"}}'})
+            assert "<h1" in fetch(address + "deal", {})
 
 
 def test_the_page_from_the_first_turn_to_the_last() -> None:

@@ -16,7 +16,7 @@ from gtr import sft, tasks
 from gtr.config import Config
 from gtr.evaluate import Evaluation, make_panel
 from gtr.policy.policy import Policy, load_policy
-from gtr.report import RunFolder
+from gtr.report import Run
 from gtr.sft import competence, stages
 from gtr.train import train
 from gtr.types import Prompt, Sample
@@ -156,13 +156,13 @@ def test_a_run_keeps_how_able_its_start_was(settings: Settings, tmp_path: Path) 
     chosen = {"sft.target": 0.0, "sft.reading": 0.0, "sft.max_steps": 2, "sft.check_episodes": 4, "sft.enabled": True}
     small = {"train.updates": 2, "train.envs": 2, "train.turns": 2, "train.eval_episodes": 2, "report.trackers": ()}
     config = settings(**{"policy.model": "tiny-llava", "runs": str(tmp_path), **chosen, **small})
-    folder = RunFolder.open(train(config), main=False)
+    run = Run(train(config))
     begun = sft.competence_of(config)
     shares = tuple(begun[mode][0] / 4 for mode in ("sampled", "greedy"))
-    first, second = folder.read_metrics()
+    first, second = run.metrics()
     assert (first["sft/success_sampled"], first["sft/success_greedy"]) == shares
     assert "sft/success_sampled" not in second
-    assert folder.read_fingerprints()[0]["starting_agent"] == begun
+    assert run.starts()[0]["starting_agent"] == begun
     assert sft.competence_of(changed(config, **{"sft.enabled": False})) == {}
     assert sft.competence_of(changed(config, **{"sft.seed": 5})) == {}
 

@@ -25,7 +25,7 @@ from gtr.config.presets import METHODS
 from gtr.errors import ConfigError, DivergenceError, GtrError, PolicyError, RunError
 from gtr.policy import tiny
 from gtr.policy.policy import load_policy
-from gtr.report.folder import RunFolder
+from gtr.report import Run, RunFolder
 from gtr.train import train
 
 Settings = Callable[..., Config]
@@ -62,12 +62,14 @@ def test_a_run_leaves_a_folder_that_explains_itself(small: Settings) -> None:
     assert folder.config == config
     assert [line["update"] for line in curve(run)] == [1, 2, 3, 4]
     assert [path.name for path in checkpoint.found(run / "checkpoints")] == ["update_00000", "update_00004"]
-    assert folder.updates_with_turns() == [2, 4]
-    assert len(folder.read_turns(4)) == 4 * 3
-    assert folder.evaluated_updates() == [0, 3, 4]
+    read = Run(run)
+    assert read.updates_with_turns() == [2, 4]
+    assert len(read.turns(4)) == 4 * 3
+    assert read.evaluated_updates() == [0, 3, 4]
+    assert read.problems == []
     assert len(list((run / "lessons").iterdir())) == 4
     assert [("panel/success" in line) for line in curve(run)] == [False, False, True, True]
-    assert curve(run)[3]["panel/success"] == folder.read_evaluation(4)["success"]
+    assert curve(run)[3]["panel/success"] == read.evaluation(4)["success"]
 
 
 def test_what_an_update_logs(small: Settings) -> None:
@@ -245,7 +247,7 @@ def test_a_run_stopped_at_any_moment_goes_on_exactly(
     broken = Path(config.runs) / "broken"
     assert train(config, resume=broken) == broken
     assert (curve(broken), weights(broken, 3)) == wanted
-    assert RunFolder.open(broken, main=False).evaluated_updates() == [0, 2, 3]
+    assert Run(broken).evaluated_updates() == [0, 2, 3]
 
 
 OTHERS: dict[str, tuple[str, str, dict[str, Any]]] = {

@@ -10,6 +10,7 @@ from annotated_types import Ge, Le
 
 from gtr.cli.argv import check_file, parse
 from gtr.errors import ConfigError
+from gtr.show import TURNS
 
 
 @dataclass(frozen=True)
@@ -24,7 +25,7 @@ class ShowOptions:
     """Run folders, the folder of a `gtr compare`, or any folder of run folders."""
     export: Path | None = None
     """Write one HTML file that holds everything and can be mailed, instead of serving the page."""
-    turns: Annotated[int, Ge(0), Le(100_000_000)] = 1000
+    turns: Annotated[int, Ge(0), Le(100_000_000)] = TURNS
     """Training turns that the exported file holds at most, spread over the runs and updates."""
     task: str | None = None
     """The import path of a game of yours, if the runs play one: its code is run, to judge thoughts in the page."""

@@ -1,33 +1,34 @@
 """Methods x seeds on one task, from one starting agent and with the same number of turns, side by side."""
 
 import os
-import shlex
-import shutil
 from collections.abc import Collection, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
+from rich.text import Text
 
-from gtr.compare.alike import doubts
-from gtr.compare.board import Board
-from gtr.compare.existing import read_existing
+from gtr.compare.figures import draw
 from gtr.compare.formats import COLUMNS, FOOTNOTE, cells, comma_separated, latex, markdown
-from gtr.compare.page import Study, html
-from gtr.compare.picture import draw
+from gtr.compare.from_runs import read_existing
 from gtr.compare.plan import Comparison, Plan, claim, plan
-from gtr.compare.results import RunResult, read_result
+from gtr.compare.progress import Progress
+from gtr.compare.results import read_result
 from gtr.compare.runner import State, last_lines, run_all
 from gtr.compare.samples import markdown as samples_markdown
-from gtr.compare.samples import start_states
-from gtr.compare.table import rows_of
+from gtr.compare.study import Study, shown, study_of
 from gtr.config.files import read_file
-from gtr.config.io import own_code
 from gtr.config.presets import METHODS, preset
 from gtr.errors import ConfigError, RunError, nearest
 from gtr.report.files import encode, write_whole
+from gtr.report.found import find_runs, is_run
+from gtr.report.text import visible
+from gtr.show import TURNS
+from gtr.show.export import export
+from gtr.show.page import is_installed
+from gtr.show.study import RESULTS, read_study
 
 LOG_LINES = 8
 
@@ -75,9 +76,8 @@ def run(comparison: Comparison) -> Path:
         stop.add_note(f"{_finished(planned)} of {len(planned.runs)} runs are finished; give the same command to go on.")
         raise
     results = [read_result(job, states[job.name]) for job in planned.runs]
-    own = own_code(next(iter(comparison.configs.values())))
-    study = study_of(results, comparison.title, comparison.command, own)
-    write(study, comparison.out)
+    study = study_of(results, comparison.title, comparison.command, comparison.task)
+    write(study, comparison.out, comparison.task)
     show(study, comparison.out)
     failed = [job for job in planned.runs if states[job.name] is State.FAILED]
     if failed:
@@ -95,13 +95,12 @@ def report(folders: Sequence[Path], out: Path, code: Collection[str] = ()) -> Pa
         raise RunError(f"{out} holds a comparison with its own report: choose another folder with --out")
     results = read_existing(folders)
     methods, seeds = dict.fromkeys(one.method for one in results), sorted({one.seed for one in results})
-    config = results[0].config
-    assert config is not None
-    title = f"{config.task.name}: {', '.join(methods)}; seeds {', '.join(map(str, seeds))}"
+    title = f"{results[0].settings.get('task.name')}: {', '.join(methods)}; seeds {', '.join(map(str, seeds))}"
     own = [word for name in code for word in ("--task", name)]
     words = ["gtr", "compare", "--from", *map(str, folders), *own, "--out", str(out)]
-    study = study_of(results, title, words, code)
-    write(study, out)
+    own_task = next(iter(code), None)
+    study = study_of(results, title, words, own_task)
+    write(study, out, own_task)
     show(study, out)
     return out
 
@@ -110,57 +109,57 @@ def _words(value: object) -> list[str]:
     return [str(one) for one in value] if isinstance(value, list | tuple) else [str(value)]
 
 
-def study_of(
-    results: Sequence[RunResult], title: str, command: Sequence[str], code: Collection[str] = ()
-) -> Study:
-    """What is reported about runs; `command` makes the report again, `code` is the user's own that may be run."""
-    states = start_states(results, code=code)
-    return Study(title, results, rows_of(results), doubts(results), states, shlex.join(command))
-
-
-def write(study: Study, out: Path) -> None:
+def write(study: Study, out: Path, own_task: str | None = None) -> None:
     """Writes comparison.html, table.md, .csv and .tex, results.json, the pictures, and samples.md with its images."""
     rows, results = study.rows, study.results
     write_whole(out / "table.md", markdown(rows, study.title, study.doubts).encode())
     write_whole(out / "table.csv", comma_separated(rows).encode())
     write_whole(out / "table.tex", latex(rows, study.title, f"gtr-{study.task}").encode())
-    record = {"title": study.title, "command": study.command, "doubts": study.doubts}
     runs = {"rows": [asdict(row) for row in rows], "runs": [asdict(one) for one in results]}
-    write_whole(out / "results.json", encode({**record, **runs}))
+    write_whole(out / RESULTS, encode({"study": shown(study), **runs}))
     draw(results, study.title, out)
     write_whole(out / "samples.md", samples_markdown(study.states).encode())
     for state in study.states:
-        (out / "images").mkdir(exist_ok=True)
-        shutil.copyfile(state.image, out / "images" / state.image.name)
-    write_whole(out / "comparison.html", html(study).encode())
+        if state.image:
+            write_whole(out / "images" / state.image, state.picture)
+    folders = [Path(one.folder) for one in results if is_run(Path(one.folder))]
+    if is_installed() and folders:
+        export(find_runs(folders, own_task), out / "comparison.html", TURNS, read_study([out]))
 
 
 def show(study: Study, out: Path) -> None:
     """Prints the table, one column per agent, in what the runs were not alike, and where the rest is."""
-    table = Table("", *(row.agent for row in study.rows), title=study.title, title_justify="left")
+    agents = (Column(_plain(row.agent)) for row in study.rows)
+    table = Table("", *agents, title=_plain(study.title), title_justify="left")
     for name, *values in list(zip(COLUMNS, *map(cells, study.rows), strict=True))[1:]:
-        table.add_row(name, *values)
+        table.add_row(name, *map(_plain, values))
     console = Console()
     if not console.is_terminal:
         console.width = max(console.width, 30 * (len(study.rows) + 1))
     console.print(table)
     for doubt in study.doubts:
-        console.print(f"not alike: {doubt}", style="bold", markup=False, highlight=False)
+        console.print(f"not alike: {visible(doubt)}", style="bold", markup=False, highlight=False)
     console.print(FOOTNOTE, style="dim")
-    print(f"report: {out / 'comparison.html'}\npicture: {out / 'curves.png'}\nthoughts: {out / 'samples.md'}")
+    page = out / "comparison.html" if is_installed() else "none: pip install 'gtr[show]'"
+    print(f"report: {page}\npicture: {out / 'curves.png'}\nthoughts: {out / 'samples.md'}")
     print(f"table: {out / 'table.md'}, .csv, .tex\nfor a paper: {out / 'figure-column'}, figure-page; .svg, .pdf, .png")
+
+
+def _plain(text: str) -> Text:
+    """Text that a run folder may have brought, without what a terminal or the table would read as a command."""
+    return Text(visible(text))
 
 
 def _run(planned: Plan, jobs: int | None) -> dict[str, State]:
     limit = jobs or cores()
-    with Board([*planned.starts, *planned.runs]) as board:
+    with Progress([*planned.starts, *planned.runs]) as progress:
         waiting = dict.fromkeys((job.name for job in planned.runs), State.WAITING)
-        starts = run_all(planned.starts, limit, lambda states: board.show({**states, **waiting}))
+        starts = run_all(planned.starts, limit, lambda states: progress.show({**states, **waiting}))
         failed = [job for job in planned.starts if starts[job.name] is State.FAILED]
         if failed:
             end = "\n  ".join(last_lines(failed[0].log, LOG_LINES))
             raise RunError(f"the starting agent could not be made; {failed[0].log} ends:\n  {end}")
-        return run_all(planned.runs, limit, lambda states: board.show({**starts, **states}))
+        return run_all(planned.runs, limit, lambda states: progress.show({**starts, **states}))
 
 
 def cores() -> int:

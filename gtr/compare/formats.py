@@ -60,7 +60,7 @@ def number(value: float) -> str:
 
 def markdown(rows: Sequence[Row], title: str, doubts: Sequence[str] = ()) -> str:
     """The table for a README, and in what the runs were not alike."""
-    lines = [f"# {title}", "", _line(COLUMNS), "|" + " --- |" * len(COLUMNS)]
+    lines = [f"# {visible(title)}", "", _line(COLUMNS), "|" + " --- |" * len(COLUMNS)]
     lines += [_line(cells(row)) for row in rows]
     warning = ["**Not alike:**", "", *(f"- {visible(doubt)}" for doubt in doubts), ""] if doubts else []
     return "\n".join([*lines, "", *warning, FOOTNOTE, ""])
@@ -93,7 +93,7 @@ def latex(rows: Sequence[Row], title: str, label: str) -> str:
     lines = [
         r"\begin{table*}",
         r"  \centering\small",
-        rf"  \caption{{{escaped(title)}. {_typeset(FOOTNOTE)}}}",
+        rf"  \caption{{{escaped(visible(title))}. {_typeset(FOOTNOTE)}}}",
         rf"  \label{{tab:{re.sub(r'[^A-Za-z0-9:.-]+', '-', label)}}}",
         rf"  \begin{{tabular}}{{l{'r' * (len(columns) - 1)}}}",
         r"    \toprule",

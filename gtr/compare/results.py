@@ -7,20 +7,10 @@ from typing import Any
 
 from gtr.compare.plan import Job
 from gtr.compare.runner import State, last_lines
-from gtr.config import Config
-from gtr.metrics.alarm import Alarm
-from gtr.report import RunFolder
+from gtr.report.history import Collapse, read_history
+from gtr.report.run import Run
 
 LOG_LINES = 8
-
-
-@dataclass(frozen=True)
-class Collapse:
-    """When the alarm first rang, and which metrics had fallen then."""
-
-    update: int
-    turns: int
-    seen_by: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -43,9 +33,12 @@ class RunResult:
     end: Mapping[str, Any] | None = None
     """The evaluations before the first and after the last update."""
     collapse: Collapse | None = None
-    config: Config | None = None
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    """By dotted key, as `gtr.report.run.Run.settings` has them; empty where there are none."""
     made_by: Mapping[str, Any] = field(default_factory=dict)
     """Command, versions, code and machine of the run's first start (see `gtr.report.fingerprint`)."""
+    problems: Sequence[str] = ()
+    """What of it could not be read."""
 
 
 def read_result(job: Job, state: State) -> RunResult:
@@ -54,43 +47,31 @@ def read_result(job: Job, state: State) -> RunResult:
     trouble = "\n".join(last_lines(job.log, LOG_LINES)) if state is State.FAILED else ""
     if not (job.folder / "config.json").exists():
         return RunResult(job.method, job.seed, state, str(job.folder), trouble)
-    return read_run(RunFolder.open(job.folder, main=False), job.method, job.seed, state, trouble)
+    return read_run(Run(job.folder), job.method, job.seed, state, trouble)
 
 
-def read_run(run: RunFolder, method: str, seed: int, state: State, trouble: str = "") -> RunResult:
+def read_run(run: Run, method: str, seed: int, state: State, trouble: str = "") -> RunResult:
     """Reads a run folder as the run of a method and seed."""
-    lines = run.read_metrics()
-    train = run.config.train
-    names = sorted({name for line in lines for name in line if name != "update"})
-    evaluated = {update: run.read_evaluation(update) for update in run.evaluated_updates()}
+    history, each = read_history(run), run.turns_per_update
+    evaluated = {one["update"]: one for one in history.panel if None not in (one["successes"], one["episodes"])}
+    last = evaluated.get(run.whole("train.updates")) or evaluated.get(max(history.updates, default=-1))
     return RunResult(
         method,
         seed,
         state,
         str(run.path),
         trouble,
-        [line["update"] * train.envs * train.turns for line in lines],
-        {name: [line.get(name, math.nan) for line in lines] for name in names},
-        {update * train.envs * train.turns: _share(record["success"]) for update, record in evaluated.items()},
+        [update * each for update in history.updates],
+        history.series,
+        {update * each: _share(one) for update, one in evaluated.items()},
         evaluated.get(0),
-        evaluated.get(train.updates) or (evaluated.get(lines[-1]["update"]) if lines else None),
-        find_collapse(lines, train.envs * train.turns),
-        run.config,
-        next(iter(run.read_fingerprints()), {}),
+        last,
+        history.collapse,
+        run.settings,
+        next(iter(run.starts()), {}),
+        run.problems,
     )
 
 
-def find_collapse(lines: Sequence[Mapping[str, float]], turns_per_update: int) -> Collapse | None:
-    """Lets the alarm go over a run's metrics again, to know what it saw."""
-    alarm = Alarm()
-    for line in lines:
-        values = {name: value for name, value in line.items() if name != "update" and math.isfinite(value)}
-        alert = alarm.observe(int(line["update"]), values)
-        if alert.ringing:
-            update = int(line["update"])
-            return Collapse(update, update * turns_per_update, tuple(fall.metric for fall in alert.fallen))
-    return None
-
-
-def _share(value: float | None) -> float:
-    return math.nan if value is None else value
+def _share(record: Mapping[str, Any]) -> float:
+    return record["successes"] / record["episodes"] if record["episodes"] else math.nan

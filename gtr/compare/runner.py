@@ -10,7 +10,7 @@ from enum import StrEnum
 from pathlib import Path
 
 from gtr.compare.plan import Job
-from gtr.report.folder import is_being_written
+from gtr.report.owner import is_being_written
 
 POLL_SECONDS = 0.5
 PATIENCE_SECONDS = 10.0

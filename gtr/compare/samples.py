@@ -1,16 +1,13 @@
 """Thoughts before and after training on the same start states."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
-from pathlib import Path
 from typing import Any
 
-from gtr import tasks
 from gtr.compare.results import RunResult
-from gtr.config import TaskConfig
 from gtr.errors import GtrError
-from gtr.report import RunFolder, judged
+from gtr.report import Run, judged
 from gtr.report.text import visible
 from gtr.tasks.task import Task
 from gtr.types import ReplyStatus
@@ -41,45 +38,34 @@ class StartState:
     number: int
     truth: str
     prompt: str
-    image: Path
+    image: str
+    """The name of its picture; empty where that is missing."""
+    picture: bytes
     samples: Sequence[Sample]
 
 
-def start_states(
-    results: Sequence[RunResult], count: int = SAMPLES, code: Collection[str] = ()
-) -> list[StartState]:
+def start_states(results: Sequence[RunResult], own_task: str | None = None, count: int = SAMPLES) -> list[StartState]:
     """The panel's first start states, with the first seed of each method, greedily, before and after training.
 
-    `code`: import paths of tasks of the user's own that may be run to check thoughts.
+    `own_task` is a game of the user's own, named on the command line, whose code may judge thoughts.
     """
     firsts = list({one.method: one for one in reversed(results) if one.start is not None}.values())[::-1]
-    shown = [_Shown(one, code) for one in firsts]
+    shown = [_Shown(one, own_task) for one in firsts]
     return [_state(number, [one for one in shown if number in one.before]) for number in _numbers(shown, count)]
 
 
 class _Shown:
     """One run's first turns on the panel, before and after."""
 
-    def __init__(self, result: RunResult, code: Collection[str]) -> None:
+    def __init__(self, result: RunResult, own_task: str | None) -> None:
         self.method = f"{result.method}, seed {result.seed}"
-        self.run = RunFolder.open(result.folder, main=False)
-        self.task = _task(self.run.config.task, code)
+        self.run = Run(result.folder, own_task)
         evaluated = self.run.evaluated_updates()
-        self.before = _first_turns(self.run, evaluated[0])
-        self.after = _first_turns(self.run, evaluated[-1]) if len(evaluated) > 1 else {}
+        self.before = self.run.first_turns(evaluated[0]) if evaluated else {}
+        self.after = self.run.first_turns(evaluated[-1]) if len(evaluated) > 1 else {}
 
-
-def _task(config: TaskConfig, code: Collection[str]) -> Task | str:
-    """The task, or why it cannot be had: a report of old runs must not need the user's file."""
-    try:
-        return tasks.load(config, code)
-    except GtrError as error:
-        return f"not checked: {error}"
-
-
-def _first_turns(run: RunFolder, update: int) -> dict[int, Mapping[str, Any]]:
-    """The first turn of each panel episode, by its number in the panel."""
-    return {record["episode"]: record for record in run.read_evaluation_turns(update) if record["turn"] == 0}
+    def sample(self, agent: str, record: Mapping[str, Any]) -> Sample:
+        return sample(agent, record, self.run.task, self.run.task_trouble)
 
 
 def _numbers(shown: Sequence[_Shown], count: int) -> list[int]:
@@ -91,25 +77,27 @@ def _state(number: int, known: Sequence[_Shown]) -> StartState:
     truth = ", ".join(f"{key} {value}" for key, value in first["truth"].items() if isinstance(value, list) and value)
     samples: list[Sample] = []
     for one in known:
-        before = sample("before", one.before[number], one.task)
+        before = one.sample("before", one.before[number])
         samples += [before] if before not in samples else []
-        samples += [sample(f"after {one.method}", one.after[number], one.task)] if number in one.after else []
-    return StartState(number, visible(truth), visible(first["prompt"]), known[0].run.image(first["image"]), samples)
+        samples += [one.sample(f"after {one.method}", one.after[number])] if number in one.after else []
+    picture = known[0].run.picture(first["image"])
+    name = "" if picture is None else first["image"]
+    return StartState(number, visible(truth), visible(first["prompt"]), name, picture or b"", samples)
 
 
-def sample(agent: str, record: Mapping[str, Any], task: Task | str) -> Sample:
-    """A turn's record as what is shown of it."""
+def sample(agent: str, record: Mapping[str, Any], task: Task | None, trouble: str = "") -> Sample:
+    """A turn's record as what is shown of it; `trouble` says why there is no task."""
     reply = visible(record["reply"])
     shown = reply if len(reply) <= LONGEST else reply[:LONGEST] + " ..."
     if record["status"] != ReplyStatus.COMPLETE:
-        return Sample(agent, shown, {}, f"{record['status']} reply")
-    if isinstance(task, str) and judged.kept(record) is None:
-        return Sample(agent, shown, {}, task)
+        return Sample(agent, shown, {}, visible(f"{record['status']} reply"))
+    if task is None and judged.kept(record) is None:
+        return Sample(agent, shown, {}, f"not checked: {visible(trouble)}")
     try:
-        return Sample(agent, shown, judged.checks(record, None if isinstance(task, str) else task))
+        return Sample(agent, shown, judged.checks(record, task))
     except GtrError as error:
         # Runs of older versions kept no checks, and a truth of live objects cannot be read back.
-        return Sample(agent, shown, {}, f"not checked: {error}")
+        return Sample(agent, shown, {}, f"not checked: {visible(str(error))}")
 
 
 def markdown(states: Sequence[StartState]) -> str:
@@ -123,17 +111,22 @@ def markdown(states: Sequence[StartState]) -> str:
 
 
 def _block(state: StartState) -> str:
-    rows = [f"| {one.agent} | {_code(one.reply)} | {_marks(one)} |" for one in state.samples]
-    picture = f"![](images/{state.image.name})"
-    title = f"## Start state {state.number + 1}: {state.truth}"
+    rows = [f"| {_escaped(visible(one.agent))} | {_code(one.reply)} | {_marks(one)} |" for one in state.samples]
+    picture = f"![](images/{state.image})" if state.image else "(its picture is missing)"
+    title = f"## Start state {state.number + 1}: {_escaped(state.truth)}"
     return "\n".join([title, "", picture, "", "| agent | reply | checks |", "| --- | --- | --- |", *rows])
 
 
 def _code(text: str) -> str:
     """A cell that no reply can break out of."""
-    return f"<code>{escape(text).replace('|', '&#124;').replace(chr(10), '<br>')}</code>"
+    return f"<code>{_escaped(text)}</code>"
+
+
+def _escaped(text: str) -> str:
+    return escape(text).replace("|", "&#124;").replace("\n", "<br>")
 
 
 def _marks(one: Sample) -> str:
     """``perception right, plan **wrong**``; else what stood in the way."""
-    return ", ".join(f"{name} {'right' if ok else '**wrong**'}" for name, ok in one.marks.items()) or one.trouble
+    marks = ", ".join(f"{visible(name)} {'right' if ok else '**wrong**'}" for name, ok in one.marks.items())
+    return _escaped(marks or one.trouble)

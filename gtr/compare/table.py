@@ -141,10 +141,9 @@ def _method_row(method: str, results: Sequence[RunResult]) -> Row:
 
 
 def _developed(result: RunResult) -> bool:
-    config = result.config
-    if config is None or not config.sft.enabled:
+    if result.settings.get("sft.enabled") is not True:
         return False
-    return config.sft.seed in DEVELOPMENT_AGENTS or result.seed in DEVELOPMENT_SEEDS
+    return result.settings.get("sft.seed") in DEVELOPMENT_AGENTS or result.seed in DEVELOPMENT_SEEDS
 
 
 def _interval(ends: Sequence[Mapping[str, Any]]) -> tuple[Interval, str]:
@@ -155,10 +154,15 @@ def _interval(ends: Sequence[Mapping[str, Any]]) -> tuple[Interval, str]:
     if len(counts) == 1:
         return wilson(*counts[0]), STARTS
     outcomes = [end.get("outcomes", ()) for end in ends]
-    if outcomes[0] and len({(end["panel"], len(row)) for end, row in zip(ends, outcomes, strict=True)}) == 1:
+    if len({(end["panel"], len(row)) for end, row in zip(ends, outcomes, strict=True)}) == 1 and _played(outcomes) > 1:
         known = crossed(np.array(outcomes, dtype=float))
         return replace(known, estimate=pooled(counts).rate), SEEDS_AND_STARTS
     return pooled(counts).seeds, SEEDS
+
+
+def _played(outcomes: Sequence[Sequence[bool | None]]) -> int:
+    """Starts that every run has played to the end."""
+    return sum(None not in start for start in zip(*outcomes, strict=True))
 
 
 def _column(shares: Sequence[float]) -> np.ndarray:

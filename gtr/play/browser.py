@@ -2,33 +2,34 @@
 
 import base64
 import io
+import secrets
 import socket
 import sys
 import webbrowser
+from collections.abc import Mapping
 from urllib.parse import parse_qs
 
 import uvicorn
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from PIL import Image as Pictures
 from starlette.applications import Starlette
-from starlette.middleware import Middleware
-from starlette.middleware.trustedhost import TrustedHostMiddleware
 from starlette.requests import Request
-from starlette.responses import HTMLResponse, RedirectResponse, Response
+from starlette.responses import HTMLResponse, PlainTextResponse, RedirectResponse, Response
 from starlette.routing import Route
+from starlette.types import ASGIApp
 
 from gtr.errors import ConfigError
 from gtr.play.game import Game, value_of
 from gtr.report.text import visible
+from gtr.show.guard import Guarded
 
 HOST = "127.0.0.1"
 LONGEST = 100_000
 """Bytes of a form that are read."""
-HEADERS = {
-    "Content-Security-Policy": "default-src 'none'; img-src data:; style-src 'unsafe-inline'; form-action 'self'",
-    "Cache-Control": "no-store",
-    "X-Content-Type-Options": "nosniff",
-}
+POLICY = (
+    "default-src 'none'; img-src data:; style-src 'unsafe-inline'; form-action 'self'; base-uri 'none'; "
+    "frame-ancestors 'none'"
+)
 
 
 def play(game: Game, episodes: int, port: int) -> None:
@@ -49,8 +50,12 @@ def play(game: Game, episodes: int, port: int) -> None:
         uvicorn.Server(config).run(sockets=[listener])
 
 
-def application(game: Game, episodes: int) -> Starlette:
-    """The page and its three buttons. Handlers never wait in mid-move, so requests cannot mix."""
+def application(game: Game, episodes: int) -> ASGIApp:
+    """The page and its three buttons. Handlers never wait in mid-move, so requests cannot mix.
+
+    Only the page itself knows the token that a button sends along: no other site can move.
+    """
+    token = secrets.token_urlsafe(16)
     page = Environment(
         loader=PackageLoader("gtr.play", "."), autoescape=True, undefined=StrictUndefined, trim_blocks=True,
         lstrip_blocks=True,
@@ -61,6 +66,7 @@ def application(game: Game, episodes: int) -> Starlette:
         said = game.turns[-1].account() if game.turns else {}
         text = page.render(
             game=game,
+            token=token,
             episodes=episodes,
             picture=png(game),
             prompt=visible(game.prompt.text),
@@ -70,36 +76,41 @@ def application(game: Game, episodes: int) -> Starlette:
             allowed=[] if game.over else game.allowed(),
             expert=visible(shown["expert"] or ""),
         )
-        return HTMLResponse(text, headers=HEADERS)
+        return HTMLResponse(text)
 
-    async def turn(request: Request) -> Response:
-        fields = await form(request)
+    def turn(fields: Mapping[str, str]) -> None:
         if not game.over:
             whole = fields.get("whole", "").strip()
             thought = {key: value_of(fields.get(f"thought.{key}", "")) for key in game.task.thought_keys}
             game.play(whole or game.written(thought, fields.get("action", "").strip()))
             shown["expert"] = None
-        return RedirectResponse("/", 303)
 
-    async def expert(request: Request) -> Response:
+    def expert(fields: Mapping[str, str]) -> None:
         shown["expert"] = game.expert() or "the expert knows no move here"
-        return RedirectResponse("/", 303)
 
-    async def deal(request: Request) -> Response:
+    def deal(fields: Mapping[str, str]) -> None:
         if len(game.returns) < episodes:
             game.deal()
             shown["expert"] = None
+
+    buttons = {"/turn": turn, "/expert": expert, "/deal": deal}
+
+    async def pressed(request: Request) -> Response:
+        fields = await form(request)
+        if not secrets.compare_digest(fields.get("token", "").encode(), token.encode()):
+            return PlainTextResponse("this is not the page's own form: load the page anew", 403)
+        buttons[request.url.path](fields)
         return RedirectResponse("/", 303)
 
-    handlers = {"/turn": turn, "/expert": expert, "/deal": deal}
-    routes = [Route("/", index), *(Route(path, one, methods=["POST"]) for path, one in handlers.items())]
-    own = Middleware(TrustedHostMiddleware, allowed_hosts=[HOST, "localhost"], www_redirect=False)
-    return Starlette(routes=routes, middleware=[own])
+    routes = [Route("/", index), *(Route(path, pressed, methods=["POST"]) for path in buttons)]
+    return Guarded(Starlette(routes=routes), POLICY, HOST, {"Cache-Control": "no-store"})
 
 
 async def form(request: Request) -> dict[str, str]:
-    """The fields of a form, each once."""
-    body = (await request.body())[:LONGEST]
+    """The fields of a form, each once; of one that is too long its beginning."""
+    body = b""
+    async for part in request.stream():
+        body = (body + part)[:LONGEST]
     return {key: values[0] for key, values in parse_qs(body.decode(errors="replace"), keep_blank_values=True).items()}
 
 

@@ -1,6 +1,5 @@
 """The game as the agent meets it, played by a person: the same table, parser and oracle as in training."""
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -9,6 +8,7 @@ from gtr import tasks
 from gtr.config import Config
 from gtr.envs import VecEnv, case_of, numbers
 from gtr.guidance.oracle import OracleCorrector
+from gtr.report.inside import Unreadable, parsed
 from gtr.report.text import visible
 from gtr.tasks.reply import parse, write
 from gtr.tasks.task import Task
@@ -145,7 +145,7 @@ def has_expert(task: Task) -> bool:
 def value_of(text: str) -> Any:
     """What a person typed into a field: a list, number or object where it is written as one, else the text."""
     try:
-        found = json.loads(text)
-    except ValueError:
+        found = parsed(text.encode(errors="replace"))
+    except Unreadable:
         return text
     return found if isinstance(found, list | dict | int) and not isinstance(found, bool) else text

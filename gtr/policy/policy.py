@@ -217,7 +217,7 @@ def _base_of(folder: Path, path: str) -> tuple[str, Path | None]:
         return path, None
     try:
         base = json.loads(marker.read_text()).get("base_model_name_or_path")
-    except ValueError as error:
+    except (OSError, ValueError, AttributeError, RecursionError) as error:
         raise PolicyError(f"{marker} is damaged: {error}") from error
     if not base:
         raise PolicyError(f"{marker} names no base model; set base_model_name_or_path in it")
@@ -230,11 +230,11 @@ def _load_model(path: str, dtype: torch.dtype) -> Any:
         raise PolicyError(f"{path} is made for each game: `gtr sft PRESET --policy.model {path}` prints its folder")
     try:
         model, loading = AutoModelForImageTextToText.from_pretrained(path, dtype=dtype, output_loading_info=True)
-    except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+    except Exception as error:
+        # A folder may hold anything: a pickle that transformers will not open, a config nested a thousand deep.
         raise PolicyError(
-            f"policy.model: cannot load '{path}' as an image-text-to-text model ({reason}). Give a folder with "
-            "config.json and *.safetensors, a hub id, or a built-in tiny model such as tiny-llava"
+            f"policy.model: cannot load '{path}' as an image-text-to-text model ({_first_line(error)}). Give a folder "
+            "with config.json and *.safetensors, a hub id, or a built-in tiny model such as tiny-llava"
         ) from error
     if loading["missing_keys"]:
         raise PolicyError(
@@ -299,14 +299,14 @@ def _adapted(model: Any, adapter: Path, trainable: bool) -> Any:
             # PEFT would go on with random weights in their place.
             warnings.filterwarnings("error", message="Found missing adapter keys")
             return PeftModel.from_pretrained(model, adapter, is_trainable=trainable)
-    except (OSError, ValueError, RuntimeError, SafetensorError, UserWarning) as error:
-        raise PolicyError(f"cannot load the LoRA adapter in {adapter} ({str(error).splitlines()[0]})") from error
+    except Exception as error:
+        raise PolicyError(f"cannot load the LoRA adapter in {adapter} ({_first_line(error)})") from error
 
 
 def _load_head(head: ValueHead, path: Path) -> None:
     try:
         head.load_state_dict(load_file(path))
-    except SafetensorError as error:
+    except (SafetensorError, OSError) as error:
         raise PolicyError(f"{path} is damaged: {error}") from error
     except RuntimeError as error:
         raise PolicyError(
@@ -318,18 +318,24 @@ def load_processor(path: str | Path, model_config: Any) -> Any:
     """The model's own processor; for Qwen-VL without torchvision, its image processor and tokeniser side by side."""
     try:
         processor = AutoProcessor.from_pretrained(path)
-    except (ImportError, OSError, ValueError) as error:
+    except Exception as error:
         if "qwen" not in AutoConfig.for_model(model_config.model_type).model_type:
-            reason = next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
             remedy = "; pip install torchvision" if "orchvision" in str(error) else ""
-            raise PolicyError(f"cannot load the processor of '{path}': {reason}{remedy}") from error
+            raise PolicyError(f"cannot load the processor of '{path}': {_first_line(error)}{remedy}") from error
     else:
         # In an adapter's folder, which holds no config.json, it may find the tokeniser alone.
         if hasattr(processor, "image_processor"):
             return processor
-    tokenizer = AutoTokenizer.from_pretrained(path)
-    image_token = tokenizer.convert_ids_to_tokens(model_config.image_token_id)
-    return GridProcessor(AutoImageProcessor.from_pretrained(path, backend="pil"), tokenizer, image_token)
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(path)
+        image_token = tokenizer.convert_ids_to_tokens(model_config.image_token_id)
+        return GridProcessor(AutoImageProcessor.from_pretrained(path, backend="pil"), tokenizer, image_token)
+    except Exception as error:
+        raise PolicyError(f"cannot load the processor of '{path}': {_first_line(error)}") from error
+
+
+def _first_line(error: Exception) -> str:
+    return next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
 
 
 def _end_ids(model: Any, tokenizer: Any) -> list[int]:

@@ -49,11 +49,12 @@ class PromptEncoder:
             text = self._processor.apply_chat_template(
                 [{"role": "user", "content": content}], add_generation_prompt=True, tokenize=False
             )
-        except (ValueError, AttributeError) as error:
+            made = self._processor(images=[Pillow.fromarray(prompt.image)], text=text, return_tensors="pt")
+        except Exception as error:
+            # A template is a program of whoever made the model, in a sandbox: it can fail in any way.
             raise PolicyError(
                 f"policy.model has no usable chat template ({error}); save one with its processor (chat_template.jinja)"
             ) from error
-        made = self._processor(images=[Pillow.fromarray(prompt.image)], text=text, return_tensors="pt")
         return {name: value for name, value in made.items() if isinstance(value, Tensor)}
 
     def batch(self, prompts: Sequence[Prompt]) -> dict[str, Tensor]:

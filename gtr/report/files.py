@@ -1,4 +1,7 @@
-"""Files that a crash cannot spoil: whole files appear at once, JSON lines are complete or dropped."""
+"""Files that neither a crash nor a power cut spoils: whole files appear at once, JSON lines are complete or dropped.
+
+What a function here has written is on the disk when it returns: the file's bytes and its name in its folder.
+"""
 
 import contextlib
 import errno
@@ -6,6 +9,8 @@ import json
 import logging
 import math
 import os
+import shutil
+import stat
 import threading
 from collections.abc import Callable, Mapping
 from enum import Enum
@@ -16,10 +21,13 @@ from typing import Any
 import numpy as np
 
 from gtr.errors import RunError
+from gtr.report.inside import Unreadable, parsed, read_named
 
 log = logging.getLogger("gtr")
 
-
+PART = ".part"
+"""Ends the names of files and folders that are being written; they begin with a dot."""
+CHUNK = 1 << 20
 MAX_DEPTH = 40
 """Nesting below which a value is shortened: a reply may nest brackets deeper than Python can walk."""
 
@@ -48,22 +56,18 @@ def plain(value: Any, depth: int = MAX_DEPTH) -> Any:
     return f"{value.numerator}/{value.denominator}" if isinstance(value, Fraction) else str(value)
 
 
-def number(value: Any) -> Any:
-    """The inverse of `plain` for the values of a metrics line."""
-    if value is None:
-        return math.nan
-    return float(value) if value in ("Infinity", "-Infinity") else value
-
-
 def encode(value: Any, indent: int | None = None) -> bytes:
     """UTF-8 JSON of `plain(value)`, ending in a newline; half of a surrogate pair in a reply does not break it."""
     return (json.dumps(plain(value), allow_nan=False, indent=indent) + "\n").encode()
 
 
-def write_whole(path: Path, data: bytes) -> None:
-    """Writes a file, and the folders it lies in; other processes see it either not at all, or old, or complete."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    beside = path.with_name(f".{path.name}.{os.getpid()}.part")
+def write_whole(path: Path, data: bytes, named: bool = True) -> None:
+    """Writes a file, and the folders it lies in; other processes see it either not at all, or old, or complete.
+
+    Without `named` its name is not on the disk yet: `sync` the folder after the last of many.
+    """
+    make_folder(path.parent)
+    beside = path.with_name(f".{path.name}.{os.getpid()}{PART}")
     try:
         with beside.open("wb") as file:
             file.write(data)
@@ -73,21 +77,93 @@ def write_whole(path: Path, data: bytes) -> None:
     except BaseException:
         beside.unlink(missing_ok=True)
         raise
+    if named:
+        sync(path.parent)
+
+
+def make_folder(path: Path) -> None:
+    """Makes a folder, and those it lies in, where there is none."""
+    if not path.is_dir():
+        make_folder(path.parent)
+        path.mkdir(exist_ok=True)
+        sync(path.parent)
+
+
+def sync(path: Path) -> None:
+    """Brings a file's bytes, or the names in a folder, to the disk."""
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def move_whole(beside: Path, path: Path) -> Path:
+    """Gives a folder written by others its name, when all that lies in it is on the disk. Raises `OSError` as
+    `Path.rename` does. Its files are as readable as the user's others; some libraries make them private."""
+    mode = _usual_mode(beside)
+    for folder, _, names in os.walk(beside):
+        for name in names:
+            (Path(folder) / name).chmod(mode)
+            sync(Path(folder) / name)
+        sync(Path(folder))
+    beside.rename(path)
+    sync(path.parent)
+    return path
+
+
+def _usual_mode(folder: Path) -> int:
+    """What the user's umask leaves of a new file's permissions, asked without changing it for other threads."""
+    new = folder / f".mode{PART}"
+    new.touch()
+    mode = stat.S_IMODE(new.stat().st_mode)
+    new.unlink()
+    return mode
+
+
+def remove_parts(folder: Path) -> None:
+    """Removes what processes that were killed in mid-write have left in a folder that no other process writes."""
+    for place, folders, names in os.walk(folder):
+        for name in [one for one in names if _is_part(one)]:
+            (Path(place) / name).unlink(missing_ok=True)
+        for name in [one for one in folders if _is_part(one)]:
+            folders.remove(name)
+            shutil.rmtree(Path(place) / name, ignore_errors=True)
+
+
+def _is_part(name: str) -> bool:
+    return name.startswith(".") and name.endswith(PART)
 
 
 def append_line(path: Path, record: Mapping[str, Any]) -> None:
     """Adds one JSON line that is on the disk when this returns; a failed write leaves the file as it was."""
-    with path.open("ab", buffering=0) as file:
-        size = file.seek(0, os.SEEK_END)
-        try:
-            rest = memoryview(encode(record))
-            while rest:
-                rest = rest[file.write(rest) :]
-            os.fsync(file.fileno())
-        except BaseException:
-            with contextlib.suppress(OSError):
-                file.truncate(size)
-            raise
+    new = not path.exists()
+    handle = _open_to_append(path)
+    try:
+        _append(handle, os.fstat(handle).st_size, encode(record))
+    finally:
+        os.close(handle)
+    if new:
+        sync(path.parent)
+
+
+def _open_to_append(path: Path) -> int:
+    return os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o666)
+
+
+def _append(handle: int, size: int, data: bytes) -> None:
+    """Brings data to the disk behind the first `size` bytes of a file, or leaves these alone there."""
+    try:
+        rest = memoryview(data)
+        while rest:
+            if (written := os.write(handle, rest)) == 0:
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            rest = rest[written:]
+        os.fsync(handle)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            os.ftruncate(handle, size)
+        raise
 
 
 def read_lines(path: Path) -> list[dict[str, Any]]:
@@ -97,7 +173,10 @@ def read_lines(path: Path) -> list[dict[str, Any]]:
     """
     if not path.exists():
         return []
-    lines = path.read_bytes().split(b"\n")[:-1]
+    try:
+        lines = read_named(path).split(b"\n")[:-1]
+    except Unreadable as error:
+        raise RunError(f"{path} {error}") from error
     return [_record(path, index, line) for index, line in enumerate(lines, start=1)]
 
 
@@ -112,7 +191,7 @@ def read_usable(path: Path, use: Callable[[dict[str, Any]], object]) -> None:
     anything. A last line still being written is left out.
     """
     faults: list[str] = []
-    for number, line in enumerate(path.read_bytes().split(b"\n")[:-1] if path.exists() else (), start=1):
+    for number, line in enumerate(path.read_bytes().split(b"\n")[:-1] if path.is_file() else (), start=1):
         try:
             record = json.loads(line)
             if not isinstance(record, dict):
@@ -127,7 +206,7 @@ def read_usable(path: Path, use: Callable[[dict[str, Any]], object]) -> None:
 class JsonlFile:
     """JSON lines at a path, or nowhere, which threads add to: whole lines or none, on a full disk too.
 
-    A line is with the operating system when `append` returns.
+    A line is on the disk when `append` returns.
     """
 
     def __init__(self, path: Path | None) -> None:
@@ -137,7 +216,7 @@ class JsonlFile:
         self._size = 0
         """Bytes of whole lines."""
         if path is not None:
-            path.parent.mkdir(parents=True, exist_ok=True)
+            make_folder(path.parent)
             drop_torn_line(path)
 
     def read(self, use: Callable[[dict[str, Any]], object]) -> None:
@@ -164,16 +243,12 @@ class JsonlFile:
 
     def _add(self, path: Path, line: bytes) -> None:
         if self._handle is None:
-            self._handle = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o666)
+            self._handle = _open_to_append(path)
             self._size = os.fstat(self._handle).st_size
+            sync(path.parent)
         if os.fstat(self._handle).st_size > self._size:  # What a failed write left, where the file could not be cut.
             os.ftruncate(self._handle, self._size)
-        try:
-            _write_all(self._handle, line)
-        except BaseException:
-            with contextlib.suppress(OSError):
-                os.ftruncate(self._handle, self._size)
-            raise
+        _append(self._handle, self._size, line)
         self._size += len(line)
 
     def close(self) -> None:
@@ -184,31 +259,40 @@ class JsonlFile:
                 self._handle = None
 
 
-def _write_all(handle: int, data: bytes) -> None:
-    rest = memoryview(data)
-    while rest:
-        written = os.write(handle, rest)
-        if written == 0:
-            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-        rest = rest[written:]
-
-
 def drop_torn_line(path: Path) -> None:
-    """Cuts off, with a note, what a crash left after the last complete line, so that appending goes on cleanly."""
+    """Cuts off, with a note, what a crash left after the last complete line, so that appending goes on cleanly.
+
+    Raises `RunError` where something else than a file lies there.
+    """
     if not path.exists():
         return
-    data = path.read_bytes()
-    whole = data.rfind(b"\n") + 1
-    if whole < len(data):
+    if not path.is_file():
+        raise RunError(f"{path} is not a regular file: remove it, or the run")
+    size, whole = path.stat().st_size, _end_of_lines(path)
+    if whole < size:
         log.warning("%s: its last line was cut off in mid-write and is dropped", path)
         os.truncate(path, whole)
 
 
+def _end_of_lines(path: Path) -> int:
+    """Where the last complete line of a file ends, found from behind."""
+    with path.open("rb") as file:
+        end = file.seek(0, os.SEEK_END)
+        while end > 0:
+            start = max(0, end - CHUNK)
+            file.seek(start)
+            found = file.read(end - start).rfind(b"\n")
+            if found >= 0:
+                return start + found + 1
+            end = start
+    return 0
+
+
 def _record(path: Path, index: int, line: bytes) -> dict[str, Any]:
     try:
-        record = json.loads(line)
-    except ValueError as error:
-        raise RunError(f"{path}, line {index} is damaged ({error}): remove that line, or the run") from error
+        record = parsed(line, exact=True)
+    except Unreadable as error:
+        raise RunError(f"{path}, line {index} is damaged: it {error}; remove that line, or the run") from error
     if not isinstance(record, dict):
         raise RunError(f"{path}, line {index} is not a record: remove that line, or the run")
     return record

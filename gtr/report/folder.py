@@ -13,14 +13,11 @@ runs/gtr-points24-1/
   checkpoints/         see `gtr.checkpoint`
 """
 
-import fcntl
-import json
+import logging
 import os
 import re
 import shutil
-import socket
 from collections.abc import Collection, Mapping, Sequence
-from itertools import count
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -28,17 +25,27 @@ from typing import Any, Self
 from gtr.config import Config
 from gtr.config.io import config_from_dict, config_to_dict
 from gtr.errors import ConfigError, GtrError, RunError, nearest
-from gtr.report.files import append_line, drop_torn_line, encode, number, read_lines, write_whole
+from gtr.report.files import append_line, drop_torn_line, encode, make_folder, read_lines, remove_parts, write_whole
 from gtr.report.fingerprint import differences, fingerprint
+from gtr.report.inside import Unreadable, names_inside, parsed, read_inside
+from gtr.report.layout import (
+    CHECKPOINT,
+    UPDATE_FOLDERS,
+    evaluation_file,
+    numbers_of,
+    played_file,
+    probe_file,
+    turns_file,
+    update_in,
+)
+from gtr.report.owner import claim, lock
+from gtr.report.run import Run
 from gtr.report.trackers import Tracker, open_trackers
-from gtr.report.transcript import ImageStore, Trace, read_transcript, write_transcript
+from gtr.report.transcript import ImageStore, Trace, write_transcript
 from gtr.tasks.task import Task
 from gtr.types import Turn
 
-TURNS_FILE = re.compile(r"update_(\d+)\.jsonl\.gz")
-CHECKPOINT = re.compile(r"update_(\d+)")
-EVALUATION_FILE = re.compile(r"update_(\d+)\.json")
-PROBE_FILE = EVALUATION_FILE
+log = logging.getLogger("gtr")
 
 
 class RunFolder:
@@ -55,12 +62,9 @@ class RunFolder:
         self.main = main
         self.checkpoints = path / "checkpoints"
         self._metrics = path / "metrics.jsonl"
-        self._turns = path / "turns"
-        self._evaluations = path / "evaluations"
-        self._probes = path / "probes"
         self._images = ImageStore(path / "images")
         self._trackers: list[Tracker] | None = None
-        self._lock = _lock(path) if main else None
+        self._lock = lock(path) if main else None
         self._new = False
 
     # -- coming and going -----------------------------------------------------------------------------------------
@@ -73,11 +77,11 @@ class RunFolder:
         runs = Path(config.runs)
         beside = runs / f".new-{os.getpid()}"
         try:
-            runs.mkdir(parents=True, exist_ok=True)
+            make_folder(runs)
             shutil.rmtree(beside, ignore_errors=True)
             (beside / "checkpoints").mkdir(parents=True)
             write_whole(beside / "config.json", encode(config_to_dict(config), indent=2))
-            made = cls(_claim(beside, runs / run_name(config)), config, main=True)
+            made = cls(claim(beside, runs / run_name(config)), config, main=True)
             made._new = True
             return made
         except (PermissionError, FileExistsError, NotADirectoryError) as error:
@@ -87,13 +91,17 @@ class RunFolder:
 
     @classmethod
     def open(cls, path: Path | str, main: bool = True) -> Self:
-        """A folder that exists, to go on with it (main) or to read it. Drops a line torn by a crash.
+        """A folder that exists, to go on with it (main) or beside the process that does. Drops what a crash tore.
 
         Raises `RunError` when there is no run at `path`, when it is damaged, or when another process writes it.
         """
         path = Path(path)
-        folder = cls(path, read_config(path), main)
+        config = read_config(path)
         if main:
+            _refuse_links(path)
+        folder = cls(path, config, main)
+        if main:
+            remove_parts(path)
             drop_torn_line(folder._metrics)
         return folder
 
@@ -125,7 +133,7 @@ class RunFolder:
         except (RunError, OSError) as error:
             return str(error)
         done, total = (lines[-1]["update"] if lines else 0), self.config.train.updates
-        saved = [int(match[1]) for path in self.checkpoints.iterdir() if (match := CHECKPOINT.fullmatch(path.name))]
+        saved = numbers_of(names_inside(self.path, "checkpoints"), CHECKPOINT)
         done = min(done, max(saved, default=done))
         return f"{self.path} stands after update {done} of {total}; go on with: gtr train --resume {self.path}"
 
@@ -150,9 +158,11 @@ class RunFolder:
         entry = fingerprint(self.config, task, device, competence)
         if not self.main:
             return []
-        file = self.path / "fingerprint.json"
-        entries = [*json.loads(file.read_bytes()), entry] if file.exists() else [entry]
-        write_whole(file, encode(entries, indent=2))
+        before = Run(self.path)
+        entries = [*before.starts(), entry]
+        for problem in before.problems:
+            log.warning("%s", problem)
+        write_whole(self.path / "fingerprint.json", encode(entries, indent=2))
         return differences(entries[0], entry)
 
     def write_metrics(self, update: int, values: Mapping[str, float]) -> None:
@@ -171,14 +181,14 @@ class RunFolder:
     ) -> None:
         """Writes an update's turns; `advantages` and `traces` have one entry per turn, in order."""
         if self.main and turns:
-            write_transcript(self._turns_file(update), turns, advantages, self._images, traces)
+            write_transcript(self.path / turns_file(update), turns, advantages, self._images, traces)
             for tracker in self.connect():
                 tracker.examples(update, turns)
 
     def write_probe(self, update: int, record: Mapping[str, Any]) -> None:
         """Writes an update's matrix of thoughts against prompts (see `gtr.relevance.RelevanceMeter.last`)."""
         if self.main:
-            write_whole(self._probe_file(update), encode(record))
+            write_whole(self.path / probe_file(update), encode(record))
 
     def write_evaluation(
         self, update: int, record: Mapping[str, Any], turns: Sequence[Turn] = (), traces: Sequence[Trace] | None = None
@@ -186,8 +196,9 @@ class RunFolder:
         """Writes how the agent did on the panel after `update` (0: before the first), and what it played there."""
         if self.main:
             if turns:
-                write_transcript(self._evaluation_file(update, ".jsonl.gz"), turns, None, self._images, traces)
-            write_whole(self._evaluation_file(update, ".json"), encode(record, indent=1))
+                played = self.path / played_file(update)
+                write_transcript(played, turns, None, self._images, traces)
+            write_whole(self.path / evaluation_file(update), encode(record, indent=1))
 
     def truncate_to(self, update: int) -> None:
         """Forgets everything after `update`, so that a run resumed from its checkpoint writes it anew."""
@@ -195,67 +206,12 @@ class RunFolder:
             return
         kept = [line for line in read_lines(self._metrics) if line["update"] <= update]
         write_whole(self._metrics, b"".join(encode(line) for line in kept))
-        for later in self.updates_with_turns():
-            if later > update:
-                self._turns_file(later).unlink()
-        for later in _numbers(self._probes, PROBE_FILE):
-            if later > update:
-                self._probe_file(later).unlink()
-        for later in self.evaluated_updates():
-            if later > update:
-                self._evaluation_file(later, ".json").unlink()
-                self._evaluation_file(later, ".jsonl.gz").unlink(missing_ok=True)
+        for folder in UPDATE_FOLDERS:
+            for name in names_inside(self.path, folder):
+                if (written := update_in(name)) is not None and written > update:
+                    (self.path / folder / name).unlink()
         for tracker in self.connect():
             tracker.rewind(update)
-
-    # -- reading --------------------------------------------------------------------------------------------------
-    def read_fingerprints(self) -> list[dict[str, Any]]:
-        """One entry per start of the run, the first start first (see `gtr.report.fingerprint`)."""
-        file = self.path / "fingerprint.json"
-        entries: list[dict[str, Any]] = json.loads(file.read_bytes()) if file.exists() else []
-        return entries
-
-    def read_metrics(self) -> list[dict[str, Any]]:
-        """One dictionary per update with the key ``update``; a metric that was not measured is NaN."""
-        return [{key: number(value) for key, value in line.items()} for line in read_lines(self._metrics)]
-
-    def updates_with_turns(self) -> list[int]:
-        """The updates whose turns are stored, in order."""
-        return _numbers(self._turns, TURNS_FILE)
-
-    def read_turns(self, update: int) -> list[dict[str, Any]]:
-        """The records of an update's turns (see `gtr.report.transcript.turn_record`); raises `RunError` if unknown."""
-        file = self._turns_file(update)
-        if not file.exists():
-            raise RunError(f"{self.path} holds no turns of update {update}; it has {self.updates_with_turns()}")
-        return read_transcript(file)
-
-    def evaluated_updates(self) -> list[int]:
-        """The updates after which the agent was evaluated, in order; 0 is the start."""
-        return _numbers(self._evaluations, EVALUATION_FILE)
-
-    def read_evaluation(self, update: int) -> dict[str, Any]:
-        """What `write_evaluation` was given as `record`."""
-        record: dict[str, Any] = json.loads(self._evaluation_file(update, ".json").read_bytes())
-        return record
-
-    def read_evaluation_turns(self, update: int) -> list[dict[str, Any]]:
-        """The records of the turns played in that evaluation; none where they were not kept."""
-        file = self._evaluation_file(update, ".jsonl.gz")
-        return read_transcript(file) if file.exists() else []
-
-    def image(self, name: str) -> Path:
-        """The file of a picture that a turn names."""
-        return self._images.path / name
-
-    def _turns_file(self, update: int) -> Path:
-        return self._turns / f"update_{update:05d}.jsonl.gz"
-
-    def _probe_file(self, update: int) -> Path:
-        return self._probes / f"update_{update:05d}.json"
-
-    def _evaluation_file(self, update: int, ending: str) -> Path:
-        return self._evaluations / f"update_{update:05d}{ending}"
 
 
 def run_name(config: Config) -> str:
@@ -266,59 +222,22 @@ def run_name(config: Config) -> str:
 
 def read_config(path: Path, code: Collection[str] = ()) -> Config:
     """The settings of the run at `path`; `code` holds what the user named, as in `config_from_dict`."""
-    file = path / "config.json"
-    if not file.is_file():
+    if not (path / "config.json").is_file():
         raise RunError(f"{path} is not a run folder (no config.json): {_known_runs(path)}")
     try:
-        return config_from_dict(json.loads(file.read_bytes()), code)
-    except (ValueError, ConfigError) as error:
-        raise RunError(f"{file} is damaged, or made by another version of gtr: {error}") from error
+        return config_from_dict(parsed(read_inside(path, "config.json")), code)
+    except (Unreadable, ConfigError) as error:
+        raise RunError(f"{path}/config.json is damaged, or made by another version of gtr: {error}") from error
 
 
-def is_being_written(path: Path) -> bool:
-    """Whether a process holds the run at `path`."""
-    try:
-        os.close(_lock(path))
-    except RunError:
-        return True
-    return False
-
-
-def _numbers(folder: Path, name: re.Pattern[str]) -> list[int]:
-    files = os.listdir(folder) if folder.exists() else []
-    return sorted(int(match[1]) for match in map(name.fullmatch, files) if match)
+def _refuse_links(path: Path) -> None:
+    """A folder may come from anybody: what is written to it must not end elsewhere."""
+    for name in sorted(os.listdir(path)):
+        if (path / name).is_symlink():
+            raise RunError(f"{path / name} is a link, and nothing is written through links: put what it names there")
 
 
 def _known_runs(path: Path) -> str:
     beside = path.parent if path.parent.is_dir() else Path()
     runs = [one.parent.name for one in beside.glob("*/config.json")]
     return nearest(path.name, runs) if runs else f"there are no runs in {beside}"
-
-
-def _claim(beside: Path, wanted: Path) -> Path:
-    """Moves a finished folder to the first free name; another process that was faster just raises the number."""
-    wanted.parent.mkdir(parents=True, exist_ok=True)
-    for index in count(1):
-        path = wanted if index == 1 else wanted.with_name(f"{wanted.name}-{index}")
-        if path.exists():
-            continue
-        try:
-            return beside.rename(path)
-        except OSError:
-            if not path.exists():
-                raise
-    raise AssertionError("unreachable: count() never ends")
-
-
-def _lock(path: Path) -> int:
-    """Takes the run for this process until it closes or dies, however it dies."""
-    handle = os.open(path / ".lock", os.O_RDWR | os.O_CREAT, 0o644)
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as error:
-        owner = os.read(handle, 200).decode() or "another process"
-        os.close(handle)
-        raise RunError(f"{path} is being written by {owner}: wait until it ends, or stop it") from error
-    os.truncate(handle, 0)
-    os.pwrite(handle, f"process {os.getpid()} on {socket.gethostname()}".encode(), 0)
-    return handle

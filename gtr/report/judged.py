@@ -3,13 +3,26 @@
 from collections.abc import Mapping
 from typing import Any
 
+from gtr import tasks
+from gtr.config.io import config_from_dict
 from gtr.errors import GtrError, TaskError
-from gtr.report.files import plain
+from gtr.report.files import UNUSABLE, plain
 from gtr.tasks.task import Task
 from gtr.types import Parsed, ReplyStatus, Truth
 
-TROUBLE = (GtrError, ArithmeticError, AttributeError, LookupError, TypeError, ValueError)
+TROUBLE = (GtrError, *UNUSABLE)
 """What a task may stumble over in a record that is damaged, or from another version."""
+
+
+def task_of(config: Mapping[str, Any], name: str, own: str | None) -> tuple[Task | None, str]:
+    """The task of a run with these settings, or None and why not. A folder may come from anybody, so its settings
+    cannot name code to run: its task must be built in, or the one that the user has named."""
+    if name not in tasks.TASKS and (not name or name != own):
+        return None, f"to judge its thoughts again, name its task: gtr show ... --task {name}" if name else ""
+    try:
+        return tasks.load(config_from_dict(config, [name]).task), ""
+    except TROUBLE as error:
+        return None, f"its task cannot be loaded ({error})"
 
 
 def kept(record: Mapping[str, Any]) -> dict[str, bool] | None:

@@ -3,7 +3,6 @@
 import gzip
 import hashlib
 import io
-import json
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -14,7 +13,7 @@ from typing import Any
 
 from PIL import Image as Pictures
 
-from gtr.report.files import encode, plain, write_whole
+from gtr.report.files import encode, plain, sync, write_whole
 from gtr.types import Image, Turn, Verdict
 
 
@@ -24,19 +23,24 @@ class ImageStore:
     def __init__(self, path: Path) -> None:
         self.path = path
         self._known = set(os.listdir(path)) if path.exists() else set()
+        self._unnamed = False
 
     def add(self, image: Image) -> str:
         """Stores a picture (height, width, 3) and returns its file name, ``<20 hex digits>.png``."""
         name = hashlib.sha256(repr(image.shape).encode() + image.tobytes()).hexdigest()[:20] + ".png"
         if name not in self._known:
-            self.path.mkdir(exist_ok=True)
             data = io.BytesIO()
             Pictures.fromarray(image).save(data, format="png", compress_level=3)
-            beside = self.path / f".{name}.{os.getpid()}.part"
-            beside.write_bytes(data.getvalue())
-            beside.replace(self.path / name)
+            write_whole(self.path / name, data.getvalue(), named=False)
             self._known.add(name)
+            self._unnamed = True
         return name
+
+    def sync(self) -> None:
+        """Brings the names of all pictures to the disk: call it before a file that names them is written."""
+        if self._unnamed:
+            sync(self.path)
+            self._unnamed = False
 
 
 @dataclass(frozen=True)
@@ -75,13 +79,8 @@ def write_transcript(
         encode(turn_record(turn, images.add(turn.prompt.image), weight, trace))
         for turn, weight, trace in zip(turns, weights, traced, strict=True)
     )
+    images.sync()
     write_whole(path, gzip.compress(lines, compresslevel=6, mtime=0))
-
-
-def read_transcript(path: Path) -> list[dict[str, Any]]:
-    """The records that `write_transcript` wrote."""
-    with gzip.open(path, "rt", encoding="utf-8") as file:
-        return [json.loads(line) for line in file]
 
 
 def turn_record(turn: Turn, image: str, advantage: float | None, trace: Trace | None = None) -> dict[str, Any]:

@@ -5,11 +5,14 @@ from pathlib import Path
 
 from gtr.errors import RunError
 
+TURNS = 1000
+"""Training turns that an exported file holds at most, where nobody says otherwise."""
+
 
 def show(
     paths: Sequence[Path],
     to: Path | None = None,
-    turns: int = 1000,
+    turns: int = TURNS,
     task: str | None = None,
     host: str = "127.0.0.1",
     port: int = 8024,
@@ -21,13 +24,14 @@ def show(
 
     Raises `RunError` where there is no run, the viewer's packages are missing, or the port or file cannot be used.
     """
-    from gtr.show.run import find_runs
+    from gtr.report.found import find_runs
+    from gtr.show.study import read_study
 
-    runs = find_runs(paths, task)
+    runs, study = find_runs(paths, task), read_study(paths)
     if to is not None:
         from gtr.show.export import export
 
-        done = export(runs, to, turns)
+        done = export(runs, to, turns, study)
         size = done["bytes"] / 1e6
         print(f"{to}  {size:.1f} MB, with {done['taken']:,} of {done['all']:,} training turns")
         return
@@ -35,4 +39,4 @@ def show(
         from gtr.show.server import serve
     except ImportError as error:
         raise RunError(f"the viewer's packages are not installed ({error.name}): pip install 'gtr[show]'") from error
-    serve(runs, host, port, browser)
+    serve(runs, study, host, port, browser)

@@ -4,8 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from gtr.errors import TaskError
-from gtr.report import judged
-from gtr.show.run import Run
+from gtr.report import Run, judged
 
 
 def shown(record: Mapping[str, Any], run: Run) -> dict[str, Any]:

@@ -9,8 +9,7 @@ from contextlib import suppress
 from typing import Any
 
 from gtr.metrics.thought import written
-from gtr.show.read import number
-from gtr.types import Ending, Judgement, ReplyStatus
+from gtr.types import Judgement, ReplyStatus
 
 COMMON = 24
 """Most frequent thoughts of an update that are kept."""
@@ -38,7 +37,7 @@ def parts(turns: Sequence[Mapping[str, Any]]) -> dict[str, list[Any]]:
     """The columns of an update's parts of episodes, in the order in which they began."""
     grouped: dict[tuple[Any, Any], list[Mapping[str, Any]]] = {}
     for turn in turns:
-        grouped.setdefault((turn.get("env"), turn.get("episode")), []).append(turn)
+        grouped.setdefault((turn["env"], turn["episode"]), []).append(turn)
     rows = [_part(group) for group in grouped.values()]
     return {name: [row[i] for row in rows] for i, name in enumerate(COLUMNS)}
 
@@ -47,26 +46,25 @@ def _part(turns: Sequence[Mapping[str, Any]]) -> tuple[Any, ...]:
     first, last = turns[0], turns[-1]
     judgements = [judgement(turn) for turn in turns]
     return (
-        first.get("env"),
-        first.get("episode"),
-        first.get("turn", 0),
+        first["env"],
+        first["episode"],
+        first["turn"],
         len(turns),
-        round(sum(number(turn.get("reward")) for turn in turns), 4),
-        last.get("ending", Ending.RUNNING),
-        int(bool(last.get("success"))),
+        round(sum(turn["reward"] for turn in turns), 4),
+        last["ending"],
+        int(last["success"]),
         sum(one not in ("", Judgement.ABSENT, Judgement.SKIPPED) for one in judgements),
         sum(one == Judgement.INCORRECT for one in judgements),
-        sum(not turn.get("legal", True) for turn in turns),
-        int(sum(number(turn.get("tokens")) for turn in turns)),
-        round(sum(number(turn.get("logprob")) for turn in turns), 3),
+        sum(not turn["legal"] for turn in turns),
+        sum(turn["tokens"] for turn in turns),
+        round(sum(turn["logprob"] for turn in turns), 3),
         kind(first),
     )
 
 
 def judgement(turn: Mapping[str, Any]) -> str:
     """The corrector's judgement of a turn, of older runs too; empty where there was no corrector."""
-    verdict = turn.get("verdict")
-    said = str(verdict.get("judgement", "")) if isinstance(verdict, Mapping) else ""
+    said = str((turn["verdict"] or {}).get("judgement") or "")
     with suppress(ValueError):
         said = str(Judgement(said))
     return said
@@ -74,8 +72,7 @@ def judgement(turn: Mapping[str, Any]) -> str:
 
 def kind(turn: Mapping[str, Any]) -> str:
     """What kind of task its episode plays, for games of several: the text ``kind`` of the truth; else empty."""
-    truth = turn.get("truth")
-    said = truth.get("kind") if isinstance(truth, Mapping) else None
+    said = turn["truth"].get("kind")
     return said if isinstance(said, str) else ""
 
 
@@ -84,10 +81,9 @@ def common_thoughts(turns: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     counts: dict[str, Counter[str]] = {}
     total = 0
     for turn in turns:
-        fields = turn.get("fields")
-        if turn.get("status") != ReplyStatus.COMPLETE or not isinstance(fields, Mapping):
+        if turn["status"] != ReplyStatus.COMPLETE:
             continue
-        thought = {key: written(value) for key, value in fields.items() if key != "action"}
+        thought = {key: written(value) for key, value in turn["fields"].items() if key != "action"}
         total += 1
         for key, text in [("", "  ".join(thought.values())), *thought.items()]:
             counts.setdefault(key, Counter())[text[:LONGEST]] += 1

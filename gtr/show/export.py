@@ -9,9 +9,9 @@ from typing import Any
 
 from PIL import Image as Pictures
 
+from gtr.report import Run
 from gtr.report.files import write_whole
 from gtr.show import page
-from gtr.show.run import Run
 from gtr.show.source import Source
 
 PANEL_EPISODES = 24
@@ -21,14 +21,15 @@ Answers = dict[str, Any]
 """What the page may ask, as ``kind/place/...``, and the answer."""
 
 
-def export(runs: Sequence[Run], file: Path, turns: int) -> dict[str, int]:
-    """Writes the page with everything inside. About `turns` training turns travel, whole episodes spread over a run.
+def export(runs: Sequence[Run], file: Path, turns: int, study: Mapping[str, Any] | None = None) -> dict[str, int]:
+    """Writes the page with everything inside. About `turns` training turns travel, whole episodes spread over a run;
+    `study` is the table of the comparison that they are of.
 
     Returns how many of how many training turns were taken, as ``taken`` and ``all``, and the file's ``bytes``.
     """
-    source = Source(runs, patience=float("inf"))
+    source = Source(runs, float("inf"), study)
     overview = source.overview()
-    answers: Answers = {"overview": overview}
+    answers: Answers = {"overview": overview, "study": study}
     taken = total = 0
     for run in range(len(runs)):
         had, there = _training(source, run, turns // len(runs), answers)
@@ -39,7 +40,7 @@ def export(runs: Sequence[Run], file: Path, turns: int) -> dict[str, int]:
     overview = answers["overview"] = {**overview, "taken": taken, "all": total}
     # Read last: what could not be read is known only now.
     for one, run_ in zip(overview["runs"], runs, strict=True):
-        one["problems"] = [run_.problems[about] for about in sorted(run_.problems)]
+        one["problems"] = run_.problems
     text = page.single({"answers": answers, "images": _images(answers, runs)}, str(overview["title"]))
     data = text.encode("utf-8", errors="backslashreplace")
     write_whole(file, data)
@@ -86,9 +87,9 @@ def _images(answers: Answers, runs: Sequence[Run]) -> dict[str, str]:
     names = {name for answer in answers.values() for name in _named(answer)}
     found = {}
     for name in sorted(names):
-        file = next((path for run in runs if (path := run.path / "images" / name).is_file()), None)
-        if file is not None:
-            found[name] = _data_url(file.read_bytes())
+        data = next((data for run in runs if (data := run.picture(name)) is not None), None)
+        if data is not None:
+            found[name] = _data_url(data)
     return found
 
 
@@ -96,8 +97,8 @@ def _data_url(picture: bytes) -> str:
     """The picture inside a text, as lossless WebP where that is smaller; one that cannot be read travels as it is."""
     packed = io.BytesIO()
     try:
-        Pictures.open(io.BytesIO(picture)).save(packed, format="webp", lossless=True, exact=True)
-    except OSError:
+        Pictures.open(io.BytesIO(picture), formats=("PNG",)).save(packed, format="webp", lossless=True, exact=True)
+    except (OSError, ValueError, SyntaxError):
         return _as_text("png", picture)
     smaller = len(packed.getvalue()) < len(picture)
     return _as_text("webp", packed.getvalue()) if smaller else _as_text("png", picture)

@@ -1,19 +1,23 @@
 """Everything the page's first view needs, as JSON values: the story, the curves and what they mean."""
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from gtr.metrics.alarm import WATCHED
 from gtr.metrics.table import METRICS, describe
-from gtr.show.history import History, read_history, rounded
+from gtr.report import Run
+from gtr.report.history import History, read_history
 from gtr.show.pair import questions, thought_pair
-from gtr.show.run import Run
 from gtr.show.story import story
 
+DIGITS = 5
+"""Significant digits of a curve's values that the page gets."""
 
-def overview(runs: Sequence[Run]) -> dict[str, Any]:
-    """The story, the runs with their curves, and the meaning of every metric that occurs."""
+
+def overview(runs: Sequence[Run], study: bool = False) -> dict[str, Any]:
+    """The story, the runs with their curves, and the meaning of every metric; `study`: whether there is a table."""
     histories = [read_history(run) for run in runs]
     played = {"panel/success"} if any(one.panel for one in histories) else set()
     names = sorted(played | {name for one in histories for name in one.series}, key=_place)
@@ -25,12 +29,13 @@ def overview(runs: Sequence[Run]) -> dict[str, Any]:
         "metrics": {name: _metric(name) for name in names},
         "watched": [watch.metric for watch in WATCHED],
         "questions": questions(runs[0]),
+        "study": study,
     }
 
 
 def title(runs: Sequence[Run]) -> str:
     """``points24: rl4vlm, gtr``."""
-    games = dict.fromkeys(str(run.setting("task.name", "?")) for run in runs)
+    games = dict.fromkeys(run.text("task.name") for run in runs)
     return f"{', '.join(games)}: {', '.join(dict.fromkeys(run.method for run in runs))}"
 
 
@@ -45,27 +50,24 @@ def _run(index: int, history: History) -> dict[str, Any]:
         "id": index,
         "name": _name(run.path),
         "method": run.method,
-        "seed": run.setting("seed"),
+        "seed": run.whole("seed"),
         "guided": run.guided,
-        "task": run.setting("task.name", "?"),
+        "task": run.text("task.name"),
         "turns_per_update": run.turns_per_update,
-        "clip": run.setting("algo.clip"),
+        "clip": run.number("algo.clip", run.number("ppo.clip")),
         "done": done,
-        "total": run.setting("train.updates", 0),
+        "total": run.whole("train.updates"),
         "goes_on": run.goes_on(done),
-        "problems": [run.problems[about] for about in sorted(run.problems)],
+        "problems": run.problems,
         "notes": [run.task_trouble] if run.task_trouble else [],
-        "alarm": None if history.alarm is None else vars(history.alarm),
+        "alarm": None if history.collapse is None else vars(history.collapse),
         "updates": list(history.updates),
         "series": {name: list(map(rounded, values)) for name, values in history.series.items()},
         "panel": [
             {
                 "update": one["update"],
-                "name": one.get("panel", ""),
-                "success": one.get("success"),
-                "successes": one.get("successes"),
-                "episodes": one.get("episodes"),
-                "interval": one.get("interval"),
+                "name": one["panel"],
+                **{key: one[key] for key in ("success", "successes", "episodes", "interval")},
                 "health": {name: rounded(value) for name, value in one["health"].items()},
             }
             for one in history.panel
@@ -73,6 +75,11 @@ def _run(index: int, history: History) -> dict[str, Any]:
         "with_turns": run.updates_with_turns(),
         "probed": run.probed_updates(),
     }
+
+
+def rounded(value: float) -> float | None:
+    """A value as the page gets it; None where it was not measured."""
+    return None if math.isnan(value) else float(f"{value:.{DIGITS}g}")
 
 
 def _name(path: Path) -> str:

@@ -35,6 +35,11 @@ def names() -> list[str]:
     return sorted(one.name for one in (files("gtr.show") / "page").iterdir() if one.name.endswith((".js", ".css")))
 
 
+def is_installed() -> bool:
+    """Whether the packages are there that a page needs."""
+    return find_spec("plotly") is not None
+
+
 def chart_library() -> str:
     """The script of the chart library, which its Python package brings along.
 

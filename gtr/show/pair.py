@@ -3,12 +3,9 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from gtr.report import Run
+from gtr.report.history import History
 from gtr.show.detail import checks
-from gtr.show.history import History
-from gtr.show.run import Run
-
-Firsts = dict[int, Mapping[str, Any]]
-"""The first turn of each panel episode, by its number in the panel."""
 
 
 def thought_pair(histories: Sequence[History]) -> dict[str, Any] | None:
@@ -21,8 +18,8 @@ def thought_pair(histories: Sequence[History]) -> dict[str, Any] | None:
     firsts.sort(key=lambda one: one.run.guided)
     if not firsts:
         return None
-    before = _first_turns(firsts[0].run, firsts[0].panel[0]["update"])
-    after = [(one, _first_turns(one.run, one.panel[-1]["update"])) for one in firsts]
+    before = firsts[0].run.first_turns(firsts[0].panel[0]["update"])
+    after = [(one, one.run.first_turns(one.panel[-1]["update"])) for one in firsts]
     common = [number for number in sorted(before) if all(number in turns for _, turns in after)]
     if not common:
         return None
@@ -34,8 +31,8 @@ def thought_pair(histories: Sequence[History]) -> dict[str, Any] | None:
         "of": len(common),
         "alike": alike,
         "run": histories.index(firsts[0]),
-        "image": before[best].get("image"),
-        "prompt": before[best].get("prompt", ""),
+        "image": before[best]["image"],
+        "prompt": before[best]["prompt"],
         "cells": [_cell("before training", None, before[best], firsts[0].run)]
         + [_cell(f"after {one.panel[-1]['update']} updates", one, turns[best], one.run) for one, turns in after],
         "questions": questions(firsts[0].run),
@@ -46,10 +43,6 @@ def thought_pair(histories: Sequence[History]) -> dict[str, Any] | None:
 def questions(run: Run) -> dict[str, str]:
     """The task's check questions in words."""
     return {} if run.task is None else dict(run.task.corrector_spec().questions)
-
-
-def _first_turns(run: Run, update: int) -> Firsts:
-    return {turn["episode"]: turn for turn in run.panel(update) if turn.get("turn") == 0 and "episode" in turn}
 
 
 def _telling(before: Mapping[str, Any], after: Sequence[tuple[Run, Mapping[str, Any]]]) -> int:
@@ -68,8 +61,8 @@ def _cell(when: str, history: History | None, turn: Mapping[str, Any], run: Run)
         "when": when,
         "method": None if history is None else history.run.method,
         "guided": None if history is None else history.run.guided,
-        "reply": turn.get("reply", ""),
-        "fields": turn.get("fields", {}),
-        "status": turn.get("status", ""),
+        "reply": turn["reply"],
+        "fields": turn["fields"],
+        "status": turn["status"],
         "checks": checks(turn, run),
     }

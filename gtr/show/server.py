@@ -4,56 +4,32 @@ import contextlib
 import re
 import socket
 import webbrowser
-from collections.abc import Sequence
-from ipaddress import ip_address
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import uvicorn
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
-from starlette.middleware import Middleware
 from starlette.middleware.gzip import GZipMiddleware
-from starlette.middleware.trustedhost import TrustedHostMiddleware
 from starlette.requests import Request
-from starlette.responses import FileResponse, HTMLResponse, PlainTextResponse, Response
+from starlette.responses import HTMLResponse, PlainTextResponse, Response
 from starlette.routing import Route
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.types import ASGIApp
 
 from gtr.errors import RunError
+from gtr.report import Run
 from gtr.report.files import encode
 from gtr.show import page
-from gtr.show.run import Run
+from gtr.show.guard import Guarded
 from gtr.show.source import Source
 
-PICTURE = re.compile(r"[0-9a-f]{20}\.png")
+NUMBER = re.compile(r"[0-9]{1,9}")
 KINDS = {".js": "text/javascript; charset=utf-8", ".css": "text/css; charset=utf-8"}
-LOCAL = ("localhost", "127.0.0.1", "[::1]")
-HEADERS = (
-    (b"content-security-policy", page.SERVED_POLICY.encode()),
-    (b"x-content-type-options", b"nosniff"),
-    (b"referrer-policy", b"no-referrer"),
-    (b"cache-control", b"no-cache"),
-)
 
 
-class Guarded:
-    """Adds to every answer the headers that keep what a model wrote from ever running."""
-
-    def __init__(self, app: ASGIApp) -> None:
-        self.app = app
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        async def guarded(message: Message) -> None:
-            if message["type"] == "http.response.start":
-                message["headers"] = [*message["headers"], *HEADERS]
-            await send(message)
-
-        await self.app(scope, receive, guarded)
-
-
-def make_app(runs: Sequence[Run], hosts: Sequence[str] = LOCAL) -> Starlette:
-    """The application; `hosts` are the names under which it answers, so that no other site can reach it by a trick."""
-    source = Source(runs)
+def make_app(runs: Sequence[Run], study: Mapping[str, Any] | None = None, host: str = "localhost") -> ASGIApp:
+    """The application; it answers under `host`, this machine's own names and addresses."""
+    source = Source(runs, study=study)
 
     def overview(request: Request) -> Response:
         return _json(source.overview())
@@ -62,28 +38,26 @@ def make_app(runs: Sequence[Run], hosts: Sequence[str] = LOCAL) -> Starlette:
         return _json({"version": source.version()})
 
     def parts(request: Request) -> Response:
-        return _json(source.parts(_run(request), int(request.path_params["after"])))
+        after = request.path_params["after"]
+        return _json(source.parts(_run(request), -1 if after == "-1" else _number(after)))
 
     def turns(request: Request) -> Response:
-        at = request.path_params
-        return _json(source.turns(_run(request), at["update"], at["env"], at["episode"]))
+        return _json(source.turns(_run(request), *_numbers(request, "update", "env", "episode")))
 
     def panel(request: Request) -> Response:
-        return _json(source.panel(_run(request), request.path_params["update"]))
+        return _json(source.panel(_run(request), *_numbers(request, "update")))
 
     def play(request: Request) -> Response:
-        at = request.path_params
-        return _json(source.play(_run(request), at["update"], at["episode"]))
+        return _json(source.play(_run(request), *_numbers(request, "update", "episode")))
 
     def probe(request: Request) -> Response:
-        return _json(source.probe(_run(request), request.path_params["update"]))
+        return _json(source.probe(_run(request), *_numbers(request, "update")))
 
     def image(request: Request) -> Response:
-        name = request.path_params["name"]
-        file = runs[_run(request)].path / "images" / name
-        if PICTURE.fullmatch(name) is None or not file.is_file():
+        data = runs[_run(request)].picture(request.path_params["name"])
+        if data is None:
             return PlainTextResponse("there is no such picture", 404)
-        return FileResponse(file, media_type="image/png")
+        return Response(data, media_type="image/png")
 
     def asset(request: Request) -> Response:
         name = request.path_params["name"]
@@ -92,29 +66,37 @@ def make_app(runs: Sequence[Run], hosts: Sequence[str] = LOCAL) -> Starlette:
         return Response(page.own(name), media_type=KINDS[name[name.rindex(".") :]])
 
     def _run(request: Request) -> int:
-        index = int(request.path_params["run"])
+        (index,) = _numbers(request, "run")
         if index >= len(runs):
             raise HTTPException(404, "there is no such run")
         return index
 
-    at_update = "{run:int}/{update:int}"
     routes = [
         Route("/", lambda _: HTMLResponse(page.served())),
         Route("/page/{name}", asset),
         Route("/charts.js", lambda _: Response(page.chart_library(), media_type=KINDS[".js"])),
-        Route("/image/{run:int}/{name}", image),
+        Route("/image/{run}/{name}", image),
         Route("/api/overview", overview),
+        Route("/api/study", lambda _: _json(study)),
         Route("/api/version", version),
-        Route("/api/parts/{run:int}/{after}", parts),
-        Route(f"/api/turns/{at_update}/{{env:int}}/{{episode:int}}", turns),
-        Route(f"/api/panel/{at_update}", panel),
-        Route(f"/api/play/{at_update}/{{episode:int}}", play),
-        Route(f"/api/probe/{at_update}", probe),
+        Route("/api/parts/{run}/{after}", parts),
+        Route("/api/turns/{run}/{update}/{env}/{episode}", turns),
+        Route("/api/panel/{run}/{update}", panel),
+        Route("/api/play/{run}/{update}/{episode}", play),
+        Route("/api/probe/{run}/{update}", probe),
     ]
-    trusted = Middleware(TrustedHostMiddleware, allowed_hosts=list(hosts), www_redirect=False)
-    return Starlette(
-        routes=routes, middleware=[Middleware(Guarded), trusted, Middleware(GZipMiddleware, compresslevel=4)]
-    )
+    packed = GZipMiddleware(Starlette(routes=routes), compresslevel=4)
+    return Guarded(packed, page.SERVED_POLICY, host, {"Cache-Control": "no-cache"})
+
+
+def _numbers(request: Request, *names: str) -> list[int]:
+    return [_number(request.path_params[name]) for name in names]
+
+
+def _number(text: str) -> int:
+    if NUMBER.fullmatch(text) is None:
+        raise HTTPException(404, "there is no such place")
+    return int(text)
 
 
 def _json(value: Any) -> Response:
@@ -122,7 +104,7 @@ def _json(value: Any) -> Response:
     return Response(encode(value), media_type="application/json")
 
 
-def serve(runs: Sequence[Run], host: str, port: int, browser: bool) -> None:
+def serve(runs: Sequence[Run], study: Mapping[str, Any] | None, host: str, port: int, browser: bool) -> None:
     """Serves the page until it is stopped. Port 0 takes any that is free.
 
     Raises `RunError` where the port is taken or the host is not this machine's.
@@ -132,8 +114,8 @@ def serve(runs: Sequence[Run], host: str, port: int, browser: bool) -> None:
         print(f"{address}  shows {', '.join(run.path.name for run in runs)}; Ctrl-C ends it", flush=True)
         if browser:
             webbrowser.open(address)
-        hosts = [*LOCAL, _shown(host)] if _is_local(host) else ["*"]
-        config = uvicorn.Config(make_app(runs, hosts), log_level="warning", lifespan="off", timeout_graceful_shutdown=1)
+        app = make_app(runs, study, host)
+        config = uvicorn.Config(app, log_level="warning", lifespan="off", timeout_graceful_shutdown=1)
         with contextlib.suppress(KeyboardInterrupt):
             uvicorn.Server(config).run(sockets=[listener])
 
@@ -142,17 +124,9 @@ def _listening(host: str, port: int) -> socket.socket:
     try:
         family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
         return socket.create_server((host, port), family=family)
-    except OSError as error:
-        raise RunError(
-            f"cannot listen on {host}, port {port} ({error.strerror}): choose another with --port"
-        ) from error
-
-
-def _is_local(host: str) -> bool:
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
+    except (OSError, UnicodeError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise RunError(f"cannot listen on {host}, port {port} ({reason}): choose another with --port") from error
 
 
 def _shown(host: str) -> str:

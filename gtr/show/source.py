@@ -6,10 +6,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from gtr.metrics.thought import written
+from gtr.report import Run
 from gtr.show.detail import shown
 from gtr.show.episodes import common_thoughts, parts
 from gtr.show.overview import overview, version
-from gtr.show.run import Run
 
 PATIENCE_SECONDS = 0.3
 """An answer about episodes is given after so long, with the updates read by then; the page then asks on."""
@@ -18,8 +18,12 @@ PATIENCE_SECONDS = 0.3
 class Source:
     """Answers about some runs, remembered while their files stay as they are. Safe to use from several threads."""
 
-    def __init__(self, runs: Sequence[Run], patience: float = PATIENCE_SECONDS) -> None:
+    def __init__(
+        self, runs: Sequence[Run], patience: float = PATIENCE_SECONDS, study: Mapping[str, Any] | None = None
+    ) -> None:
         self.runs = runs
+        self.study = study
+        """The table of the comparison that the runs are of (see `gtr.show.study`)."""
         self._patience = patience
         self._lock = threading.RLock()
         self._overview: tuple[str, dict[str, Any]] | None = None
@@ -36,7 +40,7 @@ class Source:
         with self._lock:
             now = self.version()
             if self._overview is None or self._overview[0] != now:
-                self._overview = (now, overview(self.runs))
+                self._overview = (now, overview(self.runs, self.study is not None))
             return self._overview[1]
 
     def parts(self, run: int, after: int) -> dict[str, Any]:
@@ -54,7 +58,7 @@ class Source:
                 if time.monotonic() - started > self._patience:
                     break
             last = found[-1]["update"] if found else after
-            problems = [folder.problems[about] for about in sorted(folder.problems)]
+            problems = folder.problems
         return {"parts": found, "done": len(found) == len(left), "next": last, "problems": problems}
 
     def _part(self, run: int, update: int) -> dict[str, Any]:
@@ -72,27 +76,30 @@ class Source:
     def _miss(self, run: int, turns: Sequence[Mapping[str, Any]]) -> None:
         """Notes the pictures that turns name and the folder does not hold."""
         folder = self.runs[run]
-        named = {str(turn["image"]) for turn in turns if turn.get("image")}
+        named = {turn["image"] for turn in turns if turn["image"]}
         missing = self._missing.setdefault(run, set())
         unknown = named - missing
         if unknown:
-            missing |= unknown - folder.images()
+            missing |= unknown - folder.pictures()
         count = len(missing)
-        folder.note("images", f"{count} of the pictures that its turns name are missing from images" if count else "")
+        folder.files.note("images", "")
+        if count:
+            told = f"images: {count} of the pictures that its turns name are missing; the others are shown"
+            folder.files.note("images", told)
 
     def turns(self, run: int, update: int, env: int, episode: int) -> list[dict[str, Any]]:
         """The turns of an episode that lie in an update, judged by the task where it can."""
         with self._lock:
             folder = self.runs[run]
-            own = [turn for turn in folder.turns(update) if (turn.get("env"), turn.get("episode")) == (env, episode)]
+            own = [turn for turn in folder.turns(update) if (turn["env"], turn["episode"]) == (env, episode)]
             return [shown(turn, folder) for turn in own]
 
     def panel(self, run: int, update: int) -> list[dict[str, Any]]:
         """How each episode of an evaluation ended, in the panel's order."""
         with self._lock:
-            lasts = {turn.get("episode"): turn for turn in self.runs[run].panel(update)}
+            lasts = {turn["episode"]: turn for turn in self.runs[run].panel(update)}
         return [
-            {"episode": episode, "success": bool(last.get("success")), "turns": last.get("turn", 0) + 1}
+            {"episode": episode, "success": last["success"], "turns": last["turn"] + 1}
             for episode, last in sorted(lasts.items())
         ]
 
@@ -100,14 +107,14 @@ class Source:
         """The turns of one episode of an evaluation."""
         with self._lock:
             folder = self.runs[run]
-            return [shown(turn, folder) for turn in folder.panel(update) if turn.get("episode") == episode]
+            return [shown(turn, folder) for turn in folder.panel(update) if turn["episode"] == episode]
 
     def probe(self, run: int, update: int) -> dict[str, Any]:
         """The matrix of an update's probed thoughts against prompts, with each one's thought and picture."""
         with self._lock:
             folder = self.runs[run]
             record = folder.probe(update)
-            turns = {(turn.get("env"), turn.get("episode"), turn.get("turn")): turn for turn in folder.turns(update)}
+            turns = {(turn["env"], turn["episode"], turn["turn"]): turn for turn in folder.turns(update)}
         probed = [turns.get(tuple(place), {}) for place in record.get("turns", [])]
         return {
             "states": record.get("states", []),
@@ -118,5 +125,5 @@ class Source:
 
 
 def _thought(turn: Mapping[str, Any]) -> str:
-    fields = turn.get("fields") or {}
+    fields = turn.get("fields", {})
     return "  ".join(written(value) for key, value in fields.items() if key != "action") or str(turn.get("reply", ""))

@@ -7,7 +7,7 @@ from statistics import fmean
 from typing import Any, Literal
 
 from gtr.metrics.alarm import BASELINE
-from gtr.show.history import History
+from gtr.report.history import History
 
 Fate = Literal["collapsed", "decayed", "healthy", "unknown"]
 
@@ -19,6 +19,8 @@ DECAY = 0.1
 """Fall of a share, from the start to the end, that counts as decay where the alarm did not ring: its own margin."""
 STEADY = 0.015
 """Change that is not worth a word."""
+LAST = 2
+"""Measurements of training itself, each of one small rollout, whose mean is the share at the end."""
 MAIN = "gtr"
 SEEING, PLANNING = "thought/perception", "thought/start_plan"
 
@@ -88,7 +90,7 @@ def _method(name: str, histories: Sequence[History]) -> Method:
         name,
         histories[0].run.guided,
         len(histories),
-        [one.alarm.update for one in histories if one.alarm is not None],
+        [one.collapse.update for one in histories if one.collapse is not None],
         _change(histories, SEEING, panel),
         _change(histories, PLANNING, panel),
         _change(histories, "episode/success", panel),
@@ -109,9 +111,9 @@ def _ends(history: History, metric: str, panel: bool) -> tuple[float, float]:
         first, last = history.panel[0], history.panel[-1]
         return first["health"].get(metric, math.nan), last["health"].get(metric, math.nan)
     values = [value for value in history.series.get(metric, []) if not math.isnan(value)]
-    if len(values) <= BASELINE:
+    if len(values) < BASELINE + LAST:
         return math.nan, math.nan
-    return fmean(values[:BASELINE]), fmean(values[-BASELINE:])
+    return fmean(values[:BASELINE]), fmean(values[-LAST:])
 
 
 def story(histories: Sequence[History]) -> dict[str, Any]:

@@ -23,7 +23,7 @@ from gtr.config import ReportConfig
 from gtr.config.io import changed, settings_of
 from gtr.config.presets import METHODS, build
 from gtr.errors import ConfigError, RunError
-from gtr.report import RunFolder
+from gtr.report import Run, RunFolder
 from gtr.report.files import append_line
 
 
@@ -474,7 +474,7 @@ def test_a_second_interrupt_leaves_at_once(tmp_path: Path) -> None:
     process.communicate(timeout=30)
     assert process.returncode == 130
     assert time.monotonic() - started < 20
-    assert [line["update"] for line in RunFolder.open(path, main=False).read_metrics()] == [4]
+    assert [line["update"] for line in Run(path).metrics()] == [4]
 
 
 def small_disk(folder: Path) -> bool:

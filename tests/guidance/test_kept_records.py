@@ -58,6 +58,32 @@ def whole(path):
     return [json.loads(line) for line in data.splitlines()]
 
 
+def test_a_line_that_does_not_reach_the_disk_is_refused_and_cut_off(tmp_path, monkeypatch):
+    path = tmp_path / "folder" / "lines.jsonl"
+    synced = []
+    real = os.fsync
+
+    def noted(handle):
+        synced.append(os.readlink(f"/proc/self/fd/{handle}"))
+        real(handle)
+
+    monkeypatch.setattr(os, "fsync", noted)
+    file = JsonlFile(path)
+    file.append(LINES[1])
+    assert {str(path), str(path.parent), str(tmp_path)} <= set(synced)
+    synced.clear()
+    file.append(LINES[2])
+    assert synced == [str(path)]
+
+    def broken(handle):
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    monkeypatch.setattr(os, "fsync", broken)
+    with pytest.raises(RunError, match=r"lines\.jsonl cannot be written \(Input/output error\)"):
+        file.append(LINES[3])
+    assert whole(path) == LINES[1:3]
+
+
 @pytest.mark.parametrize("silent", [False, True])
 @pytest.mark.parametrize("stuck", [False, True])
 def test_a_line_is_whole_or_not_there_wherever_the_disk_is_full(silent, stuck, tmp_path, monkeypatch):

@@ -9,9 +9,8 @@ import pytest
 from gtr import cli, tasks
 from gtr.compare.samples import sample
 from gtr.config.presets import build
-from gtr.report import RunFolder, trace
+from gtr.report import Run, RunFolder, trace
 from gtr.show.detail import checks, shown
-from gtr.show.run import Run
 from gtr.tasks.reply import parse, write
 from gtr.types import Ending, Prompt, Reply, Turn
 
@@ -40,7 +39,7 @@ def test_reports_and_viewer_judge_thoughts_without_the_live_room(tmp_path: Path,
     turn = Turn(0, 0, 0, prompt, truth, Reply(text, (1,), (-0.1,), True), parsed, True, 0.0, Ending.RUNNING)
     with RunFolder.create(config) as folder:
         folder.write_evaluation(0, {"success": 0.0}, [turn], trace.played([turn], Letters(), task))  # type: ignore[arg-type]
-        (record,) = folder.read_evaluation_turns(0)
+        (record,) = Run(folder.path).panel(0)
     expected = {"perception": right, "plan": True, "step": True}
     run = Run(folder.path)
     assert sample("before", record, task).marks == expected

@@ -6,10 +6,11 @@ import { openData } from "./data.js";
 import { Episodes, NO_FILTERS } from "./episodes-data.js";
 import { episodesView } from "./episodes.js";
 import { overviewView } from "./overview.js";
+import { tableView } from "./table.js";
 import { counted, h, plain } from "./text.js";
 import { SHADES, turnView } from "./turn.js";
 
-const VIEWS = { overview: overviewView, episodes: episodesView, turn: turnView, compare: compareView, collapse: collapseView };
+const VIEWS = { overview: overviewView, episodes: episodesView, turn: turnView, compare: compareView, collapse: collapseView, table: tableView };
 const POLL = 4000; // Milliseconds between looks at a run folder.
 
 const app = {
@@ -111,6 +112,7 @@ const app = {
   head() {
     const { runs, title } = app.overview;
     document.getElementById("title").textContent = plain(title);
+    document.querySelector('[data-view="table"]').hidden = !app.overview.study;
     document.title = `${plain(title)} – gtr`;
     const going = runs.filter((run) => run.goes_on);
     const words = going.map((run) => `${run.name}: update ${run.done} of ${run.total}`).join("; ");

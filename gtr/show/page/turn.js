@@ -161,9 +161,15 @@ function perception(turn) {
   );
 }
 
+/** Whether two texts name one action: the same words, in any case and spacing. */
+function sameAction(one, other) {
+  const words = (text) => text.toUpperCase().toLowerCase().trim().split(/\s+/).join(" ");
+  return words(one) === words(other);
+}
+
 function action(turn) {
   const said = turn.action === null || turn.action === undefined ? h("em", {}, "none could be read") : h("code", {}, visible(turn.action || "(empty)"));
-  const announced = turn.implied ? [" The thought announces ", h("code", {}, visible(turn.implied)), turn.implied === turn.action ? ", so the action follows it." : ": the action does not follow it."] : [];
+  const announced = turn.implied ? [" The thought announces ", h("code", {}, visible(turn.implied)), sameAction(turn.implied, turn.action ?? "") ? ", so the action follows it." : ": the action does not follow it."] : [];
   return h("section", {}, h("h3", {}, "Action"), h("p", {}, said, " ", h("span", { class: `badge ${turn.legal ? "right" : "wrong"}` }, turn.legal ? "legal" : "not legal"), announced));
 }
 

@@ -1,11 +1,12 @@
 """Reports made from run folders alone: what counts, what is said, and that no reply breaks out of them."""
 
+import base64
+import gzip
 import json
 import re
 from collections.abc import Sequence
 from dataclasses import replace
 from html.parser import HTMLParser
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -16,21 +17,22 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 
 from gtr import tasks
 from gtr.cli import run
-from gtr.compare import study_of
-from gtr.compare.alike import doubts
-from gtr.compare.existing import read_existing
+from gtr.compare import study_of, write
+from gtr.compare.comparability import doubts
+from gtr.compare.figures import LAYOUTS, MARKERS, STYLES, figure, rendered
 from gtr.compare.formats import cells, latex, markdown
-from gtr.compare.page import html
-from gtr.compare.picture import LAYOUTS, MARKERS, STYLES, figure, rendered
-from gtr.compare.results import Collapse, RunResult
+from gtr.compare.from_runs import read_existing
+from gtr.compare.results import RunResult
 from gtr.compare.runner import State
+from gtr.compare.study import shown
 from gtr.compare.table import rows_of
 from gtr.config import ReportConfig
 from gtr.config.presets import build
 from gtr.errors import RunError
-from gtr.metrics.table import describe
 from gtr.report import RunFolder
+from gtr.report.history import Collapse
 from gtr.report.text import visible
+from gtr.show.study import read_study
 from gtr.tasks.reply import parse
 from gtr.types import Ending, Prompt, Reply, Turn
 
@@ -97,6 +99,24 @@ def test_one_preset_with_two_settings_is_two_methods(tmp_path: Path) -> None:
     assert methods == [f"gtr (algo.clip {clip})", f"gtr (algo.clip {clip})", "gtr (algo.clip 0.3)"]
 
 
+def test_runs_of_older_versions_are_compared_by_the_settings_of_today(tmp_path: Path) -> None:
+    paths = [new_run(tmp_path, "gtr", seed) for seed in (1, 2)]
+    file = paths[1] / "config.json"
+    record = json.loads(file.read_text())
+    record["task"] |= {"options": {"order": record["task"].pop("order")}}
+    del record["report"], record["guidance"]["judge"]
+    file.write_text(json.dumps(record))
+    first, second = results = read_existing(paths)
+    assert (first.method, second.method) == ("gtr", "gtr")
+    assert {key for key in first.settings if first.settings[key] != second.settings[key]} <= {"seed", "report.trackers"}
+    assert doubts(results) == []
+    record["task"]["options"]["orders"] = "two"
+    file.write_text(json.dumps(record))
+    (_, broken) = read_existing(paths)
+    assert broken.settings["task.options.orders"] == "two", "what this version cannot read is shown as it stands"
+    assert broken.settings["guidance.judge"] == "off"
+
+
 def test_a_comparisons_folder_stands_for_its_runs_and_each_counts_once(tmp_path: Path) -> None:
     paths = four(tmp_path / "runs")
     (tmp_path / "runs" / "agents").mkdir()
@@ -157,7 +177,7 @@ def test_the_command_trains_nothing_and_writes_everything(tmp_path: Path, capsys
     tables = [f"table.{ending}" for ending in ("csv", "md", "tex")]
     names = ["curves.png", "comparison.html", "results.json", "samples.md", "images", *tables, *figures]
     assert sorted(path.name for path in out.iterdir()) == sorted(names)
-    assert f"gtr compare --from {paths[0]}" in (out / "comparison.html").read_text()
+    assert f"gtr compare --from {paths[0]}" in json.loads((out / "results.json").read_text())["study"]["command"]
     assert run(["compare", "--from", *paths, "--out", str(out)]) == 0, "a report may be made anew"
     (out / "comparison.json").write_text("{}")
     assert run(["compare", "--from", *paths, "--out", str(out)]) == 2
@@ -197,28 +217,32 @@ class Page(HTMLParser):
         self.words.append(data)
 
 
-def report_of(paths: Sequence[Path]) -> str:
-    return html(study_of(read_existing(paths), "a <b>title</b>", ["gtr", "compare"]))
+def page_of(paths: Sequence[Path], out: Path) -> tuple[str, dict[str, Any]]:
+    """The page that a comparison ends with, and the data inside."""
+    write(study_of(read_existing(paths), "a <b>title</b> \u202e", ["gtr", "compare"]), out)
+    text = (out / "comparison.html").read_text()
+    packed = re.search(r'<script type="text/plain" id="packed-data">([^<]*)<', text)
+    assert packed is not None
+    return text, json.loads(gzip.decompress(base64.b64decode(packed[1])))
 
 
 def test_no_reply_breaks_out_of_the_page(tmp_path: Path) -> None:
-    text = report_of(four(tmp_path))
+    text, data = page_of(four(tmp_path / "runs"), tmp_path / "out")
     page = Page(text)
-    assert not {"script", "iframe", "object", "link", "form", "b-title"} & {tag for tag, _ in page.elements}
+    assert not {"iframe", "object", "form-action", "b-title"} & {tag for tag, _ in page.elements}
     for _, attributes in page.elements:
         assert not [name for name in attributes if name.startswith("on")]
-        for name in ("src", "href", "xlink:href"):
-            value = attributes.get(name) or "#"
-            assert value.startswith(("data:image/png;base64,", "#")), value
-    assert "url(http" not in text
-    assert "@import" not in text
-    for unseen in ("\x1b", "\u202e", "\u2066"):
-        assert unseen not in text
-    words = "".join(page.words)
-    assert "<script>document.title=1</script>" in words
-    assert r"\x1b[2J \u202egnp.exe" in words
-    assert "say <b>what</b> you see" in words
-    assert "a <b>title</b>" in words
+        assert not [value for name in ("src", "action") if (value := attributes.get(name))]
+    (policy,) = [one["content"] for tag, one in page.elements if one.get("http-equiv") == "Content-Security-Policy"]
+    assert (policy or "").startswith("default-src 'none'; script-src 'sha256-")
+    assert "'unsafe-inline'" not in (policy or "").split("style-src")[0]
+    assert "document.title=1" not in text, "what was said travels packed"
+    assert "<b>title" not in text
+    said = json.dumps(data)
+    assert "document.title=1" in said
+    assert data["answers"]["study"]["title"].startswith("a <b>title</b>")
+    names = {turn["image"] for key, turns in data["answers"].items() if key.startswith("play/") for turn in turns}
+    assert names <= set(data["images"])
 
 
 def test_no_reply_breaks_out_of_the_markdown(tmp_path: Path) -> None:
@@ -233,39 +257,60 @@ def test_no_reply_breaks_out_of_the_markdown(tmp_path: Path) -> None:
 
 
 def test_the_page_says_what_it_shows(tmp_path: Path) -> None:
-    words = " ".join("".join(Page(report_of(four(tmp_path))).words).split())
-    perception = describe("thought/perception")
-    assert perception is not None
-    assert perception.formula in words
-    assert "gtr succeeds in 0.25 of the starts" in words
-    assert "The collapse alarm rang in no run." in words
-    assert "perception ✓ right" in words
-    assert "All runs: the same game, panel, starting agent" in words
-    assert "guidance.correctornoneoracle" in words
+    from gtr.compare.samples import markdown as samples
+
+    paths = four(tmp_path / "runs")
+    _, data = page_of(paths, tmp_path / "out")
+    study = data["answers"]["study"]
+    assert study["answers"][1].startswith("gtr succeeds in 0.25 of the starts")
+    assert study["answers"][-1] == "The collapse alarm rang in no run."
+    assert [row[0] for row in study["rows"]] == ["start", "rl4vlm†", "gtr†"]
+    assert len(study["columns"]) == len(study["rows"][0])
+    assert ["guidance.corrector", "none", "oracle"] in study["differ"]
+    assert study["figure"].startswith("data:image/svg+xml;base64,")
+    assert [run[0] for run in study["runs"]] == ["rl4vlm, seed 1", "rl4vlm, seed 2", "gtr, seed 1", "gtr, seed 2"]
+    assert data["answers"]["overview"]["metrics"]["thought/perception"]["formula"]
+    text = samples(study_of(read_existing(paths), "t", []).states)
+    assert "perception right" in text
+    assert "Start state 1" in text
     odd = [new_run(tmp_path / "odd", "gtr", 1, reply="\x1b]0;x\x07 {")]
-    words = "".join(Page(report_of(odd)).words)
-    assert "malformed reply" in words
-    assert r"\x1b]0;x\x07 {" in words
+    text = samples(study_of(read_existing(odd), "t", []).states)
+    assert "malformed reply" in text
+    assert r"\x1b]0;x\x07 {" in text
+
+
+def test_the_viewer_shows_the_table_of_a_comparisons_folder(tmp_path: Path) -> None:
+    study = study_of(read_existing(four(tmp_path / "runs")), "title", ["gtr"])
+    write(study, tmp_path)
+    found = read_study([tmp_path / "runs", tmp_path])
+    assert found is not None
+    assert found.pop("figure").startswith("data:image/svg+xml;base64,")
+    assert found == shown(study)
+    record = json.loads((tmp_path / "results.json").read_text())
+    record["study"]["rows"] = [[1]]
+    (tmp_path / "results.json").write_text(json.dumps(record))
+    (tmp_path / "figure-page.svg").unlink()
+    found = read_study([tmp_path])
+    assert found is not None
+    assert (found["rows"], found["figure"], found["title"]) == ([], "", "title")
 
 
 def test_a_report_needs_no_task_file(tmp_path: Path) -> None:
     path = new_run(tmp_path, "gtr", 1)
     config = (path / "config.json").read_text()
-    (path / "config.json").write_text(config.replace('"ezpoints"', '"gone/game.py:Game"'))
-    assert "not checked: the game gone/game.py:Game is code of its own" in "".join(Page(report_of([path])).words)
-
-
-def test_a_report_runs_only_code_that_the_user_names(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A run folder may come from anybody; its settings name a class that imports, and would say so."""
-    trap = tmp_path / "trap.py"
-    trap.write_text("raise SystemExit('the code was run')\n")
-    path = new_run(tmp_path, "gtr", 1)
-    file = path / "config.json"
-    file.write_text(file.read_text().replace('"ezpoints"', f'"{trap}:Game"').replace('"oracle"', f'"{trap}:Mine"'))
-    words = ["compare", "--from", str(path), "--out", str(tmp_path / "report")]
-    assert run(words) == 0
+    evil = tmp_path / "evil.py"
+    evil.write_text(f"open({str(tmp_path / 'ran')!r}, 'w')\nraise SystemExit('the code was run')\n")
+    words = ["compare", "--from", str(path), "--out", str(tmp_path / "out")]
+    for name in ("gone/game.py:Game", f"{evil}:Game"):
+        text = config.replace('"ezpoints"', json.dumps(name)).replace('"oracle"', json.dumps(f"{evil}:Mine"))
+        (path / "config.json").write_text(text)
+        (state,) = study_of(read_existing([path]), "t", []).states
+        assert state.samples[0].trouble.startswith("not checked: to judge its thoughts again, name its task")
+        assert run(words) == 0
+    assert not (tmp_path / "ran").exists(), "a run folder is data"
     with pytest.raises(SystemExit, match="the code was run"):
-        run([*words, "--task", f"{trap}:Game"])
+        run([*words, "--task", f"{evil}:Game"])
+    assert (tmp_path / "ran").exists()
 
 
 def test_visible_writes_out_what_steers() -> None:
@@ -359,23 +404,3 @@ def test_pictures_for_papers_are_vectors_and_equal_runs_give_equal_files() -> No
     pdf = rendered(results, "t", LAYOUTS[2], "pdf")
     assert pdf.startswith(b"%PDF")
     assert b"/Type3" not in pdf, "journals refuse Type 3 fonts"
-
-
-def luminance(colour: str) -> float:
-    parts = [int(colour[i : i + 2], 16) / 255 for i in (1, 3, 5)]
-    linear = [c / 12.92 if c <= 0.03928 else ((c + 0.055) / 1.055) ** 2.4 for c in parts]
-    return sum(weight * value for weight, value in zip((0.2126, 0.7152, 0.0722), linear, strict=True))
-
-
-def test_the_pages_colours_have_contrast() -> None:
-    """WCAG AA, in light and in dark, of every ink on paper and cards."""
-    style = (Path(__file__).parents[1] / "gtr" / "compare" / "page.html").read_text()
-    schemes = [dict(re.findall(r"--(\w+): (#\w+)", block)) for block in re.findall(r":root \{([^}]*)\}", style)]
-    assert len(schemes) == 3
-    for scheme in schemes:
-        full = {name: c if len(c) == 7 else "#" + "".join(2 * x for x in c[1:]) for name, c in scheme.items()}
-        inks = ("ink", "soft", "good", "bad")
-        for ink, paper in [*((ink, "paper") for ink in inks), *((ink, "card") for ink in inks), ("ink", "warn")]:
-            low, high = sorted((luminance(full[ink]), luminance(full[paper])))
-            assert (high + 0.05) / (low + 0.05) >= 4.5, (ink, paper)
-    assert len(list(pairwise(schemes))) == 2

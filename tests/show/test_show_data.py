@@ -1,32 +1,40 @@
 """What the viewer reads and says: whole folders, half written and damaged ones, and the story it tells of them."""
 
+import asyncio
 import gzip
 import json
 import math
 import re
 import shutil
+import socket
 import subprocess
 import sys
 import urllib.error
 import urllib.request
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from random import Random
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 import show_cases
 from show_cases import gtr, served, write_run
 
 from gtr.cli.show import parse_show
+from gtr.config import ReportConfig
+from gtr.config.presets import build
 from gtr.errors import ConfigError, RunError
 from gtr.metrics.table import describe
 from gtr.report import RunFolder
+from gtr.report.found import find_runs
+from gtr.report.history import read_history
+from gtr.report.records import TURN, fitted
 from gtr.show.episodes import COLUMNS, parts
-from gtr.show.history import read_history
 from gtr.show.page import bundle, names, own
 from gtr.show.pair import thought_pair
-from gtr.show.run import find_runs
+from gtr.show.server import make_app
 from gtr.show.source import Source
 from gtr.show.story import Change, Method, headline, story
 
@@ -133,8 +141,8 @@ def test_parts_of_episodes_add_up(run: Path) -> None:
 
 
 def test_the_kind_of_a_household_task_is_kept() -> None:
-    truth = {"kind": "heat", "Formula": []}
-    assert parts([{"env": 0, "episode": 0, "truth": truth}])["kind"] == ["heat"]
+    turn, _ = fitted({"env": 0, "episode": 0, "truth": {"kind": "heat", "Formula": []}}, TURN)
+    assert parts([turn])["kind"] == ["heat"]
 
 
 def test_turns_bring_the_tasks_own_answers_and_the_experts_thought(run: Path) -> None:
@@ -178,7 +186,8 @@ def test_a_line_being_written_is_no_problem_and_a_damaged_one_is_named(run: Path
     assert problems(run) == []
     lines = (run / "metrics.jsonl").read_text().splitlines()
     (run / "metrics.jsonl").write_text("\n".join([lines[0], '{"upd', *lines[2:3]]) + "\n")
-    assert problems(run) == ["metrics.jsonl: line 2 cannot be read and is left out"]
+    (told,) = problems(run)
+    assert re.fullmatch(r"metrics\.jsonl, line 2: is not JSON \(.*\); it is left out", told)
     assert read_history(find_runs([run])[0]).updates == [1, 3]
 
 
@@ -213,7 +222,13 @@ def test_a_spoilt_transcript_does_not_stop_the_page(run: Path, damage: str) -> N
     file.write_bytes(spoilt[damage])
     found = Source(find_runs([run])).parts(0, -1)
     assert [part["update"] for part in found["parts"]] == [1, 2, 3]
-    assert bool(found["problems"]) == (damage != "list")
+    about = {
+        "zeros": "is damaged",
+        "text": "line 1: is not JSON",
+        "list": "line 2: has no usable reward, fields, verdict",
+    }
+    (told,) = found["problems"]
+    assert about[damage] in told
 
 
 def test_whatever_is_missing_the_rest_is_shown(run: Path) -> None:
@@ -224,7 +239,7 @@ def test_whatever_is_missing_the_rest_is_shown(run: Path) -> None:
         found = source.overview()["runs"][0]
         assert len(source.parts(0, -1)["parts"]) == 3
         assert source.turns(0, 1, 0, 0)[0]["reply"]
-        assert ("config.json is missing" in found["problems"]) is True
+        assert "config.json: is missing; the run is read without its settings" in found["problems"]
     assert found["updates"] == []
     assert source.overview()["story"]["headline"].startswith("Too early to tell")
     assert source.probe(0, 1)["scores"] == []
@@ -234,7 +249,7 @@ def test_missing_pictures_are_counted(run: Path) -> None:
     pictures = sorted((run / "images").iterdir())
     for picture in pictures[:2]:
         picture.unlink()
-    assert problems(run) == ["2 of the pictures that its turns name are missing from images"]
+    assert problems(run) == ["images: 2 of the pictures that its turns name are missing; the others are shown"]
 
 
 def test_a_run_that_goes_on_is_read_on(run: Path) -> None:
@@ -271,6 +286,25 @@ def test_the_story_is_what_the_folders_say(comparison: Path) -> None:
         "The collapse alarm did not ring."
     )
     assert "rose from 95% to 100%" in told["sentences"][1]["text"]
+
+
+@pytest.mark.parametrize(
+    ("perception", "words"),
+    [
+        ([0.9, 0.5, 0.3, 0.1], "what the picture shows fell from 90% to 20%."),
+        ([0.9, 0.3, 0.1], "what the picture shows fell from 90% to 20%."),
+        ([0.9, 0.1], "the health of thoughts was not measured."),
+    ],
+)
+def test_without_a_panel_the_story_goes_from_the_first_rollout_to_the_last_two(
+    perception: list[float], words: str, tmp_path: Path
+) -> None:
+    """The first rollout is the starting agent's own; each is small, so that the end is the mean of two."""
+    with RunFolder.create(replace(build("rl4vlm"), runs=str(tmp_path), report=ReportConfig(trackers=()))) as run:
+        for update, value in enumerate(perception, start=1):
+            run.write_metrics(update, {"thought/perception": value})
+    told = story([read_history(find_runs([run.path])[0])])
+    assert words in told["sentences"][0]["text"]
 
 
 NONE = Change(math.nan, math.nan)
@@ -314,30 +348,109 @@ def test_the_pair_shows_the_same_state_before_and_after(comparison: Path) -> Non
 
 
 # -- the server ---------------------------------------------------------------------------------------------------
+@pytest.fixture(scope="module")
+def address(comparison: Path) -> Iterator[str]:
+    with served(comparison) as found:
+        yield found
+
+
 def fetch(address: str, **headers: str) -> tuple[int, dict[str, str], bytes]:
     try:
         with urllib.request.urlopen(urllib.request.Request(address, headers=headers)) as answer:
             return answer.status, {name.lower(): value for name, value in answer.headers.items()}, answer.read()
     except urllib.error.HTTPError as error:
-        return error.code, {}, b""
+        return error.code, {name.lower(): value for name, value in error.headers.items()}, b""
+
+
+PLACES = (
+    *("", "api/overview", "api/study", "api/version", "api/parts/0/-1"),
+    *("charts.js", "page/main.js", "page/style.css"),
+)
 
 
 def test_the_server_guards_what_it_serves(comparison: Path) -> None:
     with served(comparison) as address:
-        status, headers, _ = fetch(address)
-        policy = headers["content-security-policy"]
-        assert status == 200
-        assert "default-src 'none'" in policy
-        assert "script-src 'self';" in policy
-        assert headers["x-content-type-options"] == "nosniff"
-        assert fetch(address, Host="evil.example")[0] == 400
-        assert fetch(f"{address}image/0/..%2f..%2fconfig.json")[0] == 404
-        assert fetch(f"{address}image/0/config.json")[0] == 404
-        assert fetch(f"{address}page/..%2f__init__.py")[0] == 404
+        for place in (*PLACES, "nowhere", "api/parts/0/abc", "api/panel/9/0"):
+            status, headers, _ = fetch(address + place)
+            policy = headers["content-security-policy"]
+            assert status == (200 if place in PLACES else 404), place
+            assert "default-src 'none'" in policy
+            assert "script-src 'self';" in policy
+            assert "frame-ancestors 'none'" in policy
+            assert headers["x-content-type-options"] == "nosniff"
         assert fetch(f"{address}api/turns/0/99/0/0")[2] == b"[]\n"
-        assert fetch(f"{address}api/panel/9/0")[0] == 404
         picture = next((comparison / "runs" / "gtr-seed1" / "images").iterdir())
         assert fetch(f"{address}image/0/{picture.name}")[2] == picture.read_bytes()
+
+
+WRONG = ("abc", "-2", "1.5", "9" * 5000, "1" * 10, "٣", "0x1", "%00", "..%2f..", "1e3", "+1", " 1")
+
+
+NUMBERED = (
+    *("parts/0/{}", "parts/{}/0", "turns/0/{}/0/0", "turns/0/1/{}/0", "turns/0/1/0/{}", "turns/{}/1/0/0"),
+    *("panel/{}/0", "panel/0/{}", "play/0/0/{}", "play/{}/0/0", "play/0/{}/0", "probe/0/{}", "probe/{}/1"),
+)
+
+
+@pytest.mark.parametrize("place", NUMBERED)
+def test_places_that_are_none(address: str, place: str) -> None:
+    for wrong in WRONG:
+        assert fetch(f"{address}api/{place.format(quote(wrong, safe='%'))}")[0] == 404, wrong[:20]
+
+
+def test_files_that_are_no_pictures(address: str) -> None:
+    for name in ("..%2f..%2fconfig.json", "config.json", "0" * 20 + ".png", "x" * 5000, "%2fetc%2fpasswd", "a%00.png"):
+        assert fetch(f"{address}image/0/{name}")[0] == 404, name[:30]
+        assert fetch(f"{address}page/{name}")[0] == 404, name[:30]
+
+
+@pytest.mark.parametrize(
+    ("headers", "status"),
+    [
+        ({"Host": "evil.example"}, 400),
+        ({"Host": "localhost.evil.example:80"}, 400),
+        ({"Host": ""}, 400),
+        ({"Host": "[::1"}, 400),
+        ({"Host": "localhost"}, 200),
+        ({"Host": "[::1]:8024"}, 200),
+        ({"Origin": "http://evil.example"}, 403),
+        ({"Origin": "null"}, 403),
+        ({"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "no-cors"}, 403),
+        ({"Sec-Fetch-Site": "same-site", "Sec-Fetch-Mode": "cors"}, 403),
+        ({"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "navigate"}, 200),
+        ({"Sec-Fetch-Site": "same-origin", "Sec-Fetch-Mode": "cors"}, 200),
+    ],
+)
+def test_who_is_answered(address: str, headers: dict[str, str], status: int) -> None:
+    for place in ("", "api/overview"):
+        assert fetch(address + place, **headers)[0] == status
+        assert fetch(address + place, **headers)[1]["content-security-policy"]
+
+
+def test_its_own_origin_is_answered(address: str) -> None:
+    assert fetch(f"{address}api/overview", Origin=address.rstrip("/"))[0] == 200
+
+
+def test_a_name_that_is_given_is_answered_and_no_other(comparison: Path) -> None:
+    """Served to others, the page goes by addresses of digits and the machine's own names, not by a stranger's."""
+    app = make_app(find_runs([comparison]), host="0.0.0.0")
+
+    def status(host: str) -> int:
+        sent: list[Any] = []
+
+        async def send(message: Any) -> None:
+            sent.append(message)
+
+        async def receive() -> Any:
+            return {"type": "http.request", "body": b""}
+
+        headers = [(b"host", host.encode())]
+        scope = {"type": "http", "method": "GET", "path": "/api/version", "query_string": b"", "headers": headers}
+        asyncio.run(app(scope, receive, send))
+        return int(sent[0]["status"])
+
+    assert [status(host) for host in ("192.168.1.7:80", "localhost", socket.gethostname())] == [200] * 3
+    assert [status(host) for host in ("evil.example", "192.168.1.7.evil.example")] == [400] * 2
 
 
 def test_the_bundle_holds_every_module_once() -> None:

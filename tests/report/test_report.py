@@ -24,8 +24,8 @@ from gtr.config import Config, ReportConfig
 from gtr.config.io import config_from_dict
 from gtr.config.presets import build
 from gtr.errors import RunError
-from gtr.report import Progress, RunFolder, progress
-from gtr.report.files import append_line, drop_torn_line, encode, number, plain, read_lines, write_whole
+from gtr.report import Progress, Run, RunFolder, progress
+from gtr.report.files import append_line, drop_torn_line, encode, plain, read_lines, write_whole
 from gtr.report.fingerprint import code_version, differences, fingerprint
 from gtr.report.transcript import Trace
 from gtr.types import Ending, Judgement, Parsed, Prompt, Reply, ReplyStatus, Truth, Turn, Verdict
@@ -61,12 +61,14 @@ def turn(shade: int = 0, index: int = 0, text: str = '{"action": "2"}', **change
 # -- files --------------------------------------------------------------------------------------------------------
 
 
-def test_json_is_strict_and_metrics_come_back() -> None:
+def test_json_is_strict_and_finite_metrics_come_back(tmp_path: Path) -> None:
     values = {"a": math.nan, "b": math.inf, "c": -math.inf, "d": np.float32(0.5), "e": 3, "f": 0.1 + 0.2}
     text = encode(values).decode()
-    read = {key: number(value) for key, value in json.loads(text, parse_constant=pytest.fail).items()}
-    assert math.isnan(read.pop("a"))
-    assert read == {"b": math.inf, "c": -math.inf, "d": 0.5, "e": 3, "f": 0.1 + 0.2}
+    read = {"a": None, "b": "Infinity", "c": "-Infinity", "d": 0.5, "e": 3, "f": 0.1 + 0.2}
+    assert json.loads(text, parse_constant=pytest.fail) == read
+    with RunFolder.create(config_in(tmp_path)) as folder:
+        folder.write_metrics(1, values)
+    assert Run(folder.path).metrics() == [{"update": 1, "d": 0.5, "e": 3.0, "f": 0.1 + 0.2}]
 
 
 def test_anything_a_task_reports_can_be_written() -> None:
@@ -144,7 +146,7 @@ def create_one(path: Path) -> str:
         return folder.path.name
 
 
-EXAMPLE = Path(__file__).parents[1] / "examples" / "dots.py"
+EXAMPLE = Path(__file__).parents[2] / "examples" / "dots.py"
 
 
 def test_names(tmp_path: Path) -> None:
@@ -169,17 +171,16 @@ def test_metrics_come_back_and_are_truncated(tmp_path: Path) -> None:
             folder.write_evaluation(update, {"success": update / 3, "health": {"a": math.nan}}, [turn(update)])
             folder.write_probe(update, {"scores": [[0.0]]})
         folder.truncate_to(2)
-        assert folder.evaluated_updates() == [0, 1, 2]
-        assert folder.read_evaluation(2) == {"success": 2 / 3, "health": {"a": None}}
-        assert [record["turn"] for record in folder.read_evaluation_turns(2)] == [0]
-        assert folder.read_evaluation_turns(4) == []
-        assert [line["update"] for line in folder.read_metrics()] == [0, 1, 2]
-        assert [line["success"] for line in folder.read_metrics()] == [0.0, 1 / 3, 2 / 3]
-        assert math.isnan(folder.read_metrics()[0]["gap"])
-        assert folder.updates_with_turns() == [0, 1, 2]
+        run = Run(folder.path)
+        assert run.evaluated_updates() == [0, 1, 2]
+        found = run.evaluation(2)
+        assert (found["success"], found["health"], found["episodes"]) == (2 / 3, {}, None)
+        assert [record["turn"] for record in run.panel(2)] == [0]
+        assert run.panel(4) == []
+        assert run.metrics() == [{"update": i, "success": i / 3} for i in range(3)]
+        assert run.updates_with_turns() == [0, 1, 2]
         assert sorted(os.listdir(folder.path / "probes")) == [f"update_0000{i}.json" for i in range(3)]
-        with pytest.raises(RunError, match="no turns of update 4"):
-            folder.read_turns(4)
+        assert (run.turns(4), run.problems) == ([], [])
 
 
 def test_truncating_and_writing_anew_gives_the_same_bytes(tmp_path: Path) -> None:
@@ -201,9 +202,10 @@ def test_transcript_holds_every_field_and_each_picture_once(tmp_path: Path) -> N
         first = file.read_bytes()
         folder.write_turns(12, turns, advantages=[0.5, math.nan, -1])
         assert file.read_bytes() == first
-        records = folder.read_turns(12)
+        run = Run(folder.path)
+        records = run.turns(12)
         assert len(list((folder.path / "images").iterdir())) == 2
-        shown = np.asarray(Pictures.open(folder.image(records[2]["image"])))
+        shown = np.asarray(Pictures.open(io.BytesIO(run.picture(records[2]["image"]) or b"")))
     assert np.array_equal(shown, turns[2].prompt.image)
     assert records[0] == {
         "env": 1,
@@ -252,8 +254,8 @@ def test_traces_are_kept_token_by_token(tmp_path: Path) -> None:
     with RunFolder.create(config_in(tmp_path)) as folder:
         folder.write_turns(1, [turn(), turn()], traces=traces)
         folder.write_evaluation(0, {"success": 0.0}, [turn()], traces[1:])
-        first, second = folder.read_turns(1)
-        panel = folder.read_evaluation_turns(0)
+        first, second = Run(folder.path).turns(1)
+        panel = Run(folder.path).panel(0)
     assert first["ratio"] == 1.284
     assert first["per_token"] == {
         "ends": [7, 15],
@@ -281,16 +283,17 @@ def test_two_writers_exclude_each_other_and_readers_do_not(tmp_path: Path) -> No
         reader.write_metrics(2, {"success": 0.0})
         reader.write_turns(2, [turn()])
         reader.truncate_to(0)
-        assert [line["update"] for line in reader.read_metrics()] == [1]
-        assert reader.updates_with_turns() == []
+        run = Run(folder.path)
+        assert [line["update"] for line in run.metrics()] == [1]
+        assert run.updates_with_turns() == []
     RunFolder.open(folder.path).close()
 
 
 WRITER = """
 import sys, os
-from gtr.report import RunFolder
+from gtr.report import Run, RunFolder
 folder = RunFolder.open(sys.argv[1])
-update = len(folder.read_metrics())
+update = len(Run(folder.path).metrics())
 while True:
     update += 1
     folder.write_metrics(update, {"success": 1 / update, "text": 0.0})
@@ -302,7 +305,7 @@ def test_sigkill_loses_no_line_that_was_written_and_frees_the_lock(tmp_path: Pat
     RunFolder.create(config_in(tmp_path, name="run")).close()
     path = tmp_path / "run"
     for _ in range(3):
-        before = len(RunFolder.open(path, main=False).read_metrics())
+        before = len(Run(path).metrics())
         writer = subprocess.Popen([sys.executable, "-c", WRITER, str(path)], stdout=subprocess.PIPE, text=True)
         assert writer.stdout is not None
         promised = [int(writer.stdout.readline()) for _ in range(20)][-1]
@@ -310,7 +313,7 @@ def test_sigkill_loses_no_line_that_was_written_and_frees_the_lock(tmp_path: Pat
         promised = [promised, *(int(line) for line in writer.stdout.read().split())][-1]
         writer.wait()
         with RunFolder.open(path) as folder:
-            updates = [line["update"] for line in folder.read_metrics()]
+            updates = [line["update"] for line in Run(folder.path).metrics()]
         assert updates == list(range(1, len(updates) + 1))
         assert len(updates) >= promised >= before + 20
 
@@ -354,7 +357,7 @@ def test_fingerprint_names_versions_code_and_seeds(tmp_path: Path) -> None:
     entry = fingerprint(config_in(tmp_path, seed=9), device="cpu")
     assert entry["packages"]["numpy"] == np.__version__
     assert entry["seeds"] == {"run": 9, "sft": 0}
-    root = Path(__file__).parents[1]
+    root = Path(__file__).parents[2]
     if (root / ".git").exists():
         head = subprocess.run(["git", "-C", str(root), "rev-parse", "HEAD"], capture_output=True, text=True).stdout
         assert code_version() is not None

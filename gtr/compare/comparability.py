@@ -4,8 +4,6 @@ from collections.abc import Callable, Iterator, Sequence
 
 from gtr.compare.results import RunResult
 from gtr.compare.runner import State
-from gtr.config import Config
-from gtr.config.io import settings_of
 
 METHOD_SETTINGS = ("task.thought",)
 """Settings of the game or the agent that are themselves what a method is about."""
@@ -33,19 +31,14 @@ def _ends(results: Sequence[RunResult]) -> Iterator[str]:
             yield f"{name} has not reached its last update and does not count: gtr train --resume {one.folder}"
         elif one.end is None:
             yield f"{name} was not evaluated after its last update and does not count."
+        yield from (f"{name}: {problem}." for problem in one.problems)
 
 
 def _settings(results: Sequence[RunResult]) -> Iterator[str]:
-    known = [(one.method, one.config) for one in results if one.config is not None]
-    if not known:
-        return
-    for key in settings_of(known[0][1]):
+    known = [(one.method, one.settings) for one in results if one.settings]
+    for key in dict.fromkeys(key for _, settings in known for key in settings):
         if key.startswith(("task.", "policy.")) and key not in METHOD_SETTINGS:
-            yield from _sentence([(method, _shown(config, key)) for method, config in known], f"{key} differs")
-
-
-def _shown(config: Config, key: str) -> str:
-    return str(settings_of(config).get(key))
+            yield from _sentence([(method, str(settings.get(key))) for method, settings in known], f"{key} differs")
 
 
 def _groups(results: Sequence[RunResult], of: Callable[[RunResult], str], words: str) -> Iterator[str]:
@@ -83,7 +76,7 @@ def _code(one: RunResult) -> str:
     if not one.made_by:
         return ""
     code = one.made_by["code"] or {}
-    commit = f", commit {code['commit'][:10]}" + (" with changes" if code["dirty"] else "") if code else ""
+    commit = f", commit {code.get('commit', '?')[:10]}" + (" with changes" if code.get("dirty") else "") if code else ""
     packages = ", ".join(f"{name} {one.made_by['packages'].get(name)}" for name in ("torch", "transformers"))
     return f"gtr {one.made_by['gtr']}{commit}, {packages}"
 

@@ -18,9 +18,9 @@ from gtr.cli import run
 from gtr.cli.train import parse_train
 from gtr.config import ReportConfig
 from gtr.config.presets import build
-from gtr.errors import ConfigError
+from gtr.errors import ConfigError, RunError
 from gtr.report import RunFolder, trackers
-from gtr.report.trackers.sent import Sent, public_settings
+from gtr.report.trackers import Sent, public_settings
 from gtr.types import Ending, Judgement, Parsed, Prompt, Reply, ReplyStatus, Truth, Turn, Verdict
 
 SECRET = "sk-0123456789abcdef0123456789abcdef01234567"
@@ -128,6 +128,13 @@ def test_nothing_is_told_twice_whatever_process_tells_it(tmp_path: Path) -> None
     assert [second.once("scalars", 2), second.once("examples", 2), second.once("scalars", 3)] == [False, True, True]
 
 
+@pytest.mark.parametrize("data", [b"", b"{", b"[]", b"3", b"\xff", b"[" * 100_000])
+def test_a_damaged_memory_of_what_was_told_is_named(tmp_path: Path, data: bytes) -> None:
+    (tmp_path / "wandb.json").write_bytes(data)
+    with pytest.raises(RunError, match=r"wandb\.json is damaged .* remove it"):
+        Sent(tmp_path / "wandb.json")
+
+
 def test_no_password_leaves_this_machine() -> None:
     config = build("gtr")
     for address, told in ((f"https://me:{SECRET}@host:1/v1", "https://host:1/v1"), ("http://a/v1", "http://a/v1")):
@@ -208,17 +215,14 @@ def test_wandb_offline_gets_curves_pictures_and_thoughts_once(tmp_path: Path, mo
     ]
     last = told[1][4]
     assert "gap" not in last
-    assert last["example/image"]["_type"] == "image-file"
+    assert last["example/image"]["_type"] == "images/separated"
     assert last["example/thoughts"]["_type"] == "table-file"
     folder = files[1].parent / "files"
     table = json.loads((folder / last["example/thoughts"]["path"]).read_text())
-    assert table["columns"][:4] == ["picture", "turn", "prompt", "reply"]
-    assert table["data"][0][3] == r"thought 4 \x1b[31m"
-    manifests = [one.artifact.manifest for one in records(files[1]) if one.WhichOneof("record_type") == "artifact"]
-    (names,) = [[content.path for content in manifest.contents] for manifest in manifests]
-    assert names[0] == "example/thoughts.table.json"
-    assert names[1].startswith("media/images/"), "the table's picture"
-    assert (folder / last["example/image"]["path"]).exists()
+    assert table["columns"][:3] == ["turn", "prompt", "reply"]
+    assert table["data"][0][2] == r"thought 4 \x1b[31m"
+    (picture,) = last["example/image"]["filenames"]
+    assert (folder / picture).exists()
     leaked = [file for file in path.rglob("*") if file.is_file() and SECRET[-40:].encode() in file.read_bytes()]
     assert leaked == []
 
@@ -247,7 +251,7 @@ ASK = """
 import json, sys
 from trackio.sqlite_storage import SQLiteStorage
 (name,) = SQLiteStorage.get_runs("gtr")
-print(json.dumps([name, SQLiteStorage.get_logs("gtr", name), SQLiteStorage.get_traces("gtr", name)], default=str))
+print(json.dumps([name, SQLiteStorage.get_logs("gtr", name)], default=str))
 """
 
 
@@ -264,12 +268,11 @@ def test_trackio_gets_curves_pictures_and_traces_once(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     assert done.stdout == f"{tmp_path / 'run'}\n", "standard output is the command's own"
     asked = subprocess.run([sys.executable, "-c", ASK], env=env, capture_output=True, text=True, check=True)
-    name, logs, traces = json.loads(asked.stdout.splitlines()[-1])
+    name, logs = json.loads(asked.stdout.splitlines()[-1])
     assert name == f"run-{Sent(tmp_path / 'run' / 'trackers' / 'trackio.json').id}"
     assert [(one["step"], one["success"]) for one in logs if "success" in one] == [(i, i / 10) for i in range(1, 5)]
     assert [one["step"] for one in logs if "example/image" in one] == [1, 2, 3, 4]
-    assert len(traces) == 4
-    text = json.dumps(traces)
+    text = json.dumps(logs)
     assert r"thought 4 \\x1b[31m" in text
     assert "trackio.image" in text
     kept = [file for file in (tmp_path / "kept").rglob("*") if file.is_file()]

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from gtr.compare.results import RunResult
 from gtr.report.files import write_whole
+from gtr.report.text import visible
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -25,6 +26,8 @@ MARKERS = ("o", "s", "^", "D", "v", "P", "p", "*")
 ORDER = ("gtr", "rl4vlm")
 """Methods that always take the first colours, so that pictures can be compared."""
 
+LONGEST = 90
+"""Characters of a title or label."""
 NAMES = {"gtr": "gtr (guided thought)", "rl4vlm": "rl4vlm (outcome only)"}
 RC = {"pdf.fonttype": 42, "svg.hashsalt": "gtr", "lines.linewidth": 1.6, "axes.linewidth": 0.8}
 """Journals want TrueType; equal runs give equal files."""
@@ -109,7 +112,7 @@ def figure(results: Sequence[RunResult], title: str, layout: Layout, paper: str 
     made = Figure(layout.inches, layout="constrained", facecolor=paper)
     axes = made.subplots(*layout.grid, sharex=True, squeeze=False, subplot_kw={"facecolor": paper})
     if layout.titled:
-        made.suptitle(title, fontsize=layout.font + 3)
+        made.suptitle(_literal(title), fontsize=layout.font + 3)
     for axis, panel in zip(axes.flat, layout.panels, strict=True):
         _draw_panel(axis, panel, results, layout)
     for axis in axes[-1]:
@@ -134,6 +137,12 @@ def _draw_panel(axis: Any, panel: Panel, results: Sequence[RunResult], layout: L
         _draw_method(axis, runs, panel.metric, index, layout)
 
 
+def _literal(text: str) -> str:
+    """Text that a run folder may have brought, as it stands: without formulas and what steers."""
+    shown = visible(text).replace("$", r"\$")
+    return shown if len(shown) <= LONGEST else shown[:LONGEST] + " ..."
+
+
 def _few_ticks() -> Any:
     from matplotlib.ticker import MaxNLocator
 
@@ -144,7 +153,7 @@ def _draw_method(axis: Any, runs: Sequence[RunResult], metric: str, index: int, 
     colour, style = COLOURS[index % len(COLOURS)], STYLES[index % len(STYLES)]
     size = layout.font * 0.45
     look = {"color": colour, "linestyle": style, "marker": MARKERS[index % len(MARKERS)], "markersize": size}
-    label = NAMES.get(runs[0].method, runs[0].method)
+    label = _literal(NAMES.get(runs[0].method, runs[0].method))
     turns, values = curve(runs, metric)
     if not len(turns):
         axis.plot([], [], label=label, **look)

@@ -12,15 +12,15 @@ from rich.table import Table
 
 from gtr.compare.plan import Job
 from gtr.compare.runner import State, last_lines
-from gtr.report.files import read_lines
 from gtr.report.progress import HEADLINES, clock
+from gtr.report.run import Run
 
 LINE_EVERY_SECONDS = 20.0
 READ_EVERY_SECONDS = 1.0
 BUSY = (State.RUNNING, State.ELSEWHERE)
 
 
-class Board:
+class Progress:
     """Shows where all jobs stand and the time left, judged by the updates done since the first run went on."""
 
     def __init__(self, jobs: Sequence[Job], console: Console | None = None) -> None:
@@ -80,11 +80,11 @@ class Board:
 
 
 def _updates_done(jobs: Sequence[Job]) -> int:
-    return sum(_last(job).get("update", 0) for job in jobs)
+    return sum(int(_last(job).get("update", 0)) for job in jobs)
 
 
-def _last(job: Job) -> dict[str, Any]:
-    lines = read_lines(job.folder / "metrics.jsonl") if job.folder is not None else []
+def _last(job: Job) -> dict[str, float]:
+    lines = Run(job.folder).metrics() if job.folder is not None else []
     return lines[-1] if lines else {}
 
 

@@ -22,18 +22,20 @@ from rich.console import Console
 from gtr.cli.compare import parse_compare
 from gtr.cli.train import parse_train
 from gtr.compare import study_of, write
-from gtr.compare.board import Board
+from gtr.compare.figures import curve
 from gtr.compare.formats import COLUMNS, cells, comma_separated, markdown, number
-from gtr.compare.picture import curve
 from gtr.compare.plan import Comparison, Job, claim, plan
-from gtr.compare.results import Collapse, RunResult, find_collapse, read_result
+from gtr.compare.progress import Progress
+from gtr.compare.results import RunResult, read_result
 from gtr.compare.runner import State, last_lines, run_all
 from gtr.compare.samples import sample
 from gtr.compare.table import rows_of
 from gtr.config import ReportConfig, TaskConfig
 from gtr.config.presets import build
 from gtr.errors import RunError
-from gtr.report import RunFolder
+from gtr.report import Run, RunFolder
+from gtr.report.history import Collapse, find_collapse
+from gtr.report.settings import all_settings
 from gtr.stats import crossed, pooled, wilson
 from gtr.tasks import load
 
@@ -68,7 +70,7 @@ def test_words_that_a_shell_would_split_reach_the_runs_whole(tmp_path: Path) -> 
 
 
 def test_classes_of_ones_own_are_named_on_the_command_line_of_every_run(tmp_path: Path) -> None:
-    examples = Path(__file__).parents[1] / "examples"
+    examples = Path(__file__).parents[2] / "examples"
     game, corrector = f"{examples}/dots.py:DotsTask", f"{examples}/own_corrector.py:OwnCorrector"
     words = ["gtr", "--task", game, "--guidance.corrector", corrector, "--seeds", "1", "--out", str(tmp_path)]
     (job,) = plan(parse_compare(words)).runs
@@ -92,7 +94,7 @@ def test_a_folder_holds_one_comparison_that_may_grow(tmp_path: Path) -> None:
     first = Comparison({"gtr": build("gtr")}, (1,), tmp_path, "ezpoints", "tiny", clip)
     claim(first)
     claim(replace(first, configs={"gtr": build("gtr"), "rl4vlm": build("rl4vlm")}, seeds=(1, 2)))
-    with pytest.raises(RunError, match=r"--ppo\.clip 0\.1, not --task ezpoints --scale tiny --ppo\.clip 0\.2"):
+    with pytest.raises(RunError, match=r"--algo\.clip 0\.1, not --task ezpoints --scale tiny --algo\.clip 0\.2"):
         claim(replace(first, settings=("--algo.clip", "0.2")))
     for other in (replace(first, task="points24"), replace(first, file={"seed": 3})):
         with pytest.raises(RunError, match="choose another folder with --out"):
@@ -107,7 +109,7 @@ from dataclasses import replace
 from pathlib import Path
 from gtr.config import ReportConfig
 from gtr.config.presets import build
-from gtr.report import RunFolder
+from gtr.report import Run, RunFolder
 
 words = sys.argv[1:]
 here = Path(__file__).parent
@@ -119,7 +121,7 @@ else:
     config = replace(build("gtr"), runs=words[1], name=words[2], report=ReportConfig(trackers=()))
     folder = RunFolder.create(config)
 with folder:
-    while (done := len(folder.read_metrics())) < 6:
+    while (done := len(Run(folder.path).metrics())) < 6:
         if "bad" in folder.path.name and done == 2 and not (here / "mended").exists():
             print("Error: this run cannot go on")
             sys.exit(2)
@@ -139,7 +141,7 @@ def stand_in(folder: Path, names: Sequence[str]) -> tuple[list[Job], list[str]]:
 
 def updates(job: Job) -> list[int]:
     assert job.folder is not None
-    return [line["update"] for line in RunFolder.open(job.folder, main=False).read_metrics()]
+    return [line["update"] for line in Run(job.folder).metrics()]
 
 
 def test_all_runs_are_finished_and_a_failed_one_is_kept_as_failed(tmp_path: Path) -> None:
@@ -209,7 +211,7 @@ def test_the_board_shows_every_run(tmp_path: Path) -> None:
     jobs, program = stand_in(tmp_path, ["one", "bad"])
     for terminal in (True, False):
         out = io.StringIO()
-        with Board(jobs, Console(file=out, width=120, force_terminal=terminal)) as board:
+        with Progress(jobs, Console(file=out, width=120, force_terminal=terminal)) as board:
             run_all(jobs, 2, board.show, program)
         text = out.getvalue()
         assert "6/6" in text or not terminal
@@ -302,6 +304,10 @@ def test_the_interval_says_for_whom_it_speaks() -> None:
     _, row = rows_of([replace(kept[0], end=aborted), *kept[1:]])
     assert row.interval.low == crossed(np.array([one[1:] for one in outcomes(58, 62, 50)], dtype=float)).low
     assert row.success == (57 + 62 + 50) / 299
+    for lone in ([True], [True, None, None]):
+        ends = [{**evaluation(1, 1), "outcomes": lone}, {**evaluation(0, 1), "outcomes": [False, *lone[1:]]}]
+        few = [result("gtr", seed, 0, end=end) for seed, end in enumerate(ends)]
+        assert rows_of(few)[1].speaks_for == "other seeds, these starts", "one start says nothing of others"
 
 
 def test_how_likely_a_run_beats_one_of_outcome_only_ppo() -> None:
@@ -315,8 +321,7 @@ def test_how_likely_a_run_beats_one_of_outcome_only_ppo() -> None:
 
 @pytest.mark.parametrize(("agent", "seed", "marked"), [(0, 1, True), (0, 99, True), (7, 3, True), (7, 101, False)])
 def test_rows_that_settings_were_chosen_on_are_marked(agent: int, seed: int, marked: bool) -> None:
-    config = build("gtr", "ezpoints")
-    run = result("gtr", seed, 50, config=replace(config, sft=replace(config.sft, seed=agent)))
+    run = result("gtr", seed, 50, settings=all_settings({"sft": {"enabled": True, "seed": agent}}))
     assert cells(rows_of([run])[1])[0] == ("gtr†" if marked else "gtr")
 
 
@@ -387,8 +392,8 @@ def test_reading_a_run(tmp_path: Path) -> None:
     assert (read.turns, read.panel) == ([384, 768], {0: 0.07, 768: 0.09})
     assert read.series["episode/success"] == [0.25, 0.5]
     assert math.isnan(read.series["rare"][0])
-    assert read.start == evaluation(7)
-    assert read.end == evaluation(9)
+    assert read.start == {**evaluation(7), "update": 0, "interval": None, "outcomes": []}
+    assert read.end == {**evaluation(9), "update": 2, "interval": None, "outcomes": []}
     missing = read_result(replace(job, folder=tmp_path / "none", out=tmp_path), State.FAILED)
     assert (missing.state, missing.start) == (State.FAILED, None)
 

@@ -1,5 +1,6 @@
 """The viewer's page in a real browser: opened, filtered, walked by keys, exported; what a model wrote never runs."""
 
+import gzip
 import json
 import shutil
 import subprocess
@@ -11,8 +12,10 @@ import pytest
 import show_cases
 from show_cases import ANSI, HOSTILE, gtr, served, write_run
 
+from gtr.compare import study_of, write
+from gtr.compare.from_runs import read_existing
 from gtr.config import Config
-from gtr.report import RunFolder
+from gtr.report import Run, RunFolder
 from gtr.train import train
 
 playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed: pip install 'gtr[dev]'")
@@ -92,7 +95,7 @@ def test_a_real_run_is_opened_walked_and_exported(
 ) -> None:
     chosen = {"policy.model": str(speaker("tiny-llava")), "policy.max_new_tokens": 16}
     run = train(settings("gtr", "numberline", "tiny-llava", **chosen))
-    first = RunFolder.open(run, main=False).read_turns(1)[0]
+    first = Run(run).turns(1)[0]
     file = tmp_path / "report.html"
     done = subprocess.run(gtr("show", run, "--export", file), capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
@@ -228,6 +231,22 @@ def test_a_turn_shows_what_was_said_about_it(page: Page, address: str) -> None:
     ]
 
 
+def test_an_action_follows_in_any_case_and_spacing(page: Page, tmp_path: Path) -> None:
+    """As `gtr.tasks.Task.same_action` has it by default."""
+    write_run(tmp_path / "runs", "gtr-seed1", "gtr", updates=3)
+    file = tmp_path / "runs" / "gtr-seed1" / "turns" / "update_00001.jsonl.gz"
+    said = {"action": "STRASSE  Two", "implied": " Straße two"}, {"action": "2", "implied": "3"}
+    lines = [json.loads(line) for line in gzip.decompress(file.read_bytes()).splitlines()]
+    changed = [{**line, **said[line["turn"]]} for line in lines]
+    file.write_bytes(gzip.compress("".join(json.dumps(line) + "\n" for line in changed).encode()))
+    with served(tmp_path / "runs") as found:
+        visit(page, found, "turn/0/0/0/0")
+        assert "so the action follows it." in page.locator("#view").inner_text()
+        page.keyboard.press("ArrowRight")
+        page.wait_for_selector(".step:nth-child(2)[aria-current]")
+        assert "the action does not follow it." in page.locator("#view").inner_text()
+
+
 def test_two_agents_stand_side_by_side(page: Page, address: str) -> None:
     visit(page, address, "compare")
     heads = page.locator(".sides h3").all_inner_texts()
@@ -263,7 +282,7 @@ def test_what_a_model_wrote_never_runs(page: Page, tmp_path: Path) -> None:
             visit(page, place, "turn/0/0/0/0")
             text = page.locator("main").inner_text()
             assert "<script>window.hacked = 1</script>" in text
-            for sign in ("␛[31mred", "U+202E", "U+2066", "U+200B", "U+FEFF", "U+E0041", "U+D800", "␇"):
+            for sign in ("␛[31mred", "U+202E", "U+2066", "U+200B", "U+FEFF", "U+E0041", "\ufffd", "␇"):
                 assert sign in text, sign
             assert not {"\u202e", "\u2066", "\x1b"} & set(page.content())
     assert ANSI in HOSTILE
@@ -319,6 +338,32 @@ def test_a_run_that_still_trains_is_followed(page: Page, tmp_path: Path) -> None
         page.goto("about:blank")
 
 
+def test_a_comparison_shows_its_table_and_figure(page: Page, tmp_path: Path) -> None:
+    for seed in (1, 2):
+        for method in ("rl4vlm", "gtr"):
+            write_run(tmp_path / "runs", f"{method}-seed{seed}", method)
+    for path in (tmp_path / "runs").iterdir():
+        config = json.loads((path / "config.json").read_text())
+        config |= {"seed": int(path.name[-1]), "name": HOSTILE}
+        (path / "config.json").write_text(json.dumps(config))
+    study = study_of(read_existing([tmp_path]), f"a title {HOSTILE}", ["gtr", "compare", HOSTILE])
+    write(study, tmp_path)
+    with served(tmp_path) as found:
+        for place in (found, (tmp_path / "comparison.html").as_uri()):
+            visit(page, place, "table")
+            main = page.locator("main")
+            text = main.inner_text()
+            assert "gtr succeeds in 1.00 of the starts" in text
+            assert "<script>window.hacked = 1</script>" in text
+            assert main.locator("table.study").first.locator("tbody tr").count() == 3
+            assert page.evaluate("document.querySelector('.drawn img').naturalWidth") > 300
+            assert page.evaluate("window.hacked") is None
+            page.keyboard.press("1")
+            page.locator("main[data-view=overview]").wait_for()
+            page.keyboard.press("6")
+            page.locator("main[data-view=table]").wait_for()
+
+
 def test_damage_is_said_and_the_rest_is_shown(browser: Any, tmp_path: Path) -> None:
     path = write_run(tmp_path)
     page = browser.new_context().new_page()
@@ -330,7 +375,7 @@ def test_damage_is_said_and_the_rest_is_shown(browser: Any, tmp_path: Path) -> N
         visit(page, found, "turn/0/0/0/0")
         page.locator("#troubles summary").click()
         said = page.locator("#troubles").inner_text()
-        assert "update_00002.jsonl.gz is cut off or damaged" in said
+        assert "update_00002.jsonl.gz: is cut off" in said
         assert "pictures that its turns name are missing" in said
         page.wait_for_selector(".missing")
     page.context.close()

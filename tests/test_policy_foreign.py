@@ -1,0 +1,149 @@
+"""Model folders from anybody: whatever lies in one runs nothing of its own, and is refused in words."""
+
+import contextlib
+import json
+import pickle
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from small import changed
+
+from gtr import checkpoint, presets
+from gtr.config import PolicyConfig
+from gtr.errors import GtrError, PolicyError, RunError
+from gtr.policy.policy import load_policy
+from gtr.types import Prompt
+
+BuildModel = Callable[..., Path]
+DEEP = "[" * 100_000
+
+
+class Ran:
+    """Unpickling it leaves a file behind."""
+
+    def __init__(self, mark: Path) -> None:
+        self.mark = mark
+
+    def __reduce__(self) -> tuple[object, tuple[str, str]]:
+        return (open, (str(self.mark), "w"))
+
+
+def pickled(mark: Path) -> bytes:
+    return pickle.dumps(Ran(mark))
+
+
+@pytest.fixture
+def model(build_model: BuildModel, tmp_path: Path) -> Path:
+    """A model's folder that a test may spoil."""
+    config = presets.build("gtr", "numberline")
+    saved = tmp_path / "saved"
+    load_policy(build_model(), settings()).save(saved)
+    assert config.policy.value_hidden
+    return Path(shutil.copytree(saved, tmp_path / "model"))
+
+
+def settings() -> PolicyConfig:
+    return changed(presets.build("gtr", "numberline"), **{"policy.value_hidden": (16,)}).policy
+
+
+def use(folder: Path) -> None:
+    """Loads a policy and says one word with it."""
+    policy = load_policy(folder, settings())
+    policy.generate([Prompt(np.zeros((96, 96, 3), np.uint8), "say")], greedy=True)
+
+
+def test_a_whole_folder_is_used(model: Path) -> None:
+    use(model)
+
+
+@pytest.mark.parametrize("name", ["model.safetensors", "value_head.safetensors", "pytorch_model.bin"])
+def test_a_pickle_runs_nothing(model: Path, tmp_path: Path, name: str) -> None:
+    (model / "model.safetensors").unlink(missing_ok=name == "pytorch_model.bin")
+    if name != "pytorch_model.bin":
+        (model / "model.safetensors").write_bytes((tmp_path / "saved" / "model.safetensors").read_bytes())
+    (model / name).write_bytes(pickled(tmp_path / "ran"))
+    with pytest.raises(PolicyError):
+        use(model)
+    torch.save({"x": Ran(tmp_path / "ran")}, model / name)
+    with pytest.raises(PolicyError):
+        use(model)
+    assert not (tmp_path / "ran").exists()
+
+
+SPOILT = {
+    "empty": b"",
+    "cut": b'{"model_type": "lla',
+    "garbage": bytes(range(256)) * 10,
+    "a list": b"[]",
+    "null": b"null",
+    "deep": DEEP.encode(),
+    "other types": b'{"model_type": 3, "architectures": {}, "vocab_size": "x"}',
+    "digits": b'{"model_type": ' + b"9" * 5000 + b"}",
+}
+
+
+@pytest.mark.parametrize("name", ["config.json", "tokenizer.json", "tokenizer_config.json", "processor_config.json"])
+@pytest.mark.parametrize("damage", SPOILT)
+def test_damaged_files_of_a_model_are_refused_in_words(model: Path, name: str, damage: str) -> None:
+    assert (model / name).exists()
+    (model / name).write_bytes(SPOILT[damage])
+    # Anything but a GtrError fails here; some of this a library does not mind.
+    with contextlib.suppress(GtrError):
+        use(model)
+
+
+@pytest.mark.parametrize("damage", SPOILT)
+@pytest.mark.parametrize("name", ["model.safetensors", "value_head.safetensors", "adapter_config.json"])
+def test_damaged_weights_are_refused_in_words(model: Path, name: str, damage: str) -> None:
+    (model / name).write_bytes(SPOILT[damage])
+    with pytest.raises(PolicyError):
+        use(model)
+
+
+@pytest.mark.parametrize(
+    "template",
+    [
+        "{{ ''.__class__.__mro__[1].__subclasses__() }}",
+        "{{ messages.append.__globals__ }}",
+        "{% include '/etc/passwd' %}",
+        "{% for i in range(10 ** 10) %}x{% endfor %}",
+        "{% for",
+        "{{ 1 / 0 }}",
+        "{{ nothing.there.at.all }}",
+        "{{ raise_exception('no') }}",
+        "{{ messages[7] }}",
+        "{{ 'x' + 3 }}",
+        "",
+        "\ufffd" * 10,
+    ],
+)
+def test_a_hostile_chat_template_is_refused_in_words(model: Path, template: str) -> None:
+    for file in (*model.glob("*template*"), model / "tokenizer_config.json", model / "processor_config.json"):
+        if file.suffix == ".json" and file.exists():
+            file.write_text(json.dumps({**json.loads(file.read_text()), "chat_template": template}))
+        else:
+            file.write_text(template)
+    with pytest.raises(PolicyError):
+        use(model)
+
+
+def read_back(folder: Path, name: str, optimizer: torch.optim.Optimizer) -> None:
+    if name == "state.json":
+        checkpoint.read_state(folder)
+    else:
+        checkpoint.restore_optimizer(folder, optimizer)
+
+
+@pytest.mark.parametrize("damage", [*SPOILT, "pickle"])
+@pytest.mark.parametrize("name", ["optimizer.safetensors", "state.json"])
+def test_damaged_checkpoints_are_refused_in_words(tmp_path: Path, name: str, damage: str) -> None:
+    data = SPOILT.get(damage) or (b"" if damage == "empty" else pickled(tmp_path / "ran"))
+    (tmp_path / name).write_bytes(data)
+    optimizer = torch.optim.Adam([torch.nn.Parameter(torch.ones(3))])
+    with pytest.raises(RunError, match=r"remove .* and resume again"):
+        read_back(tmp_path, name, optimizer)
+    assert not (tmp_path / "ran").exists()
