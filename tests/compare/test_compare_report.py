@@ -93,7 +93,7 @@ def test_runs_are_grouped_by_method_and_seed(tmp_path: Path) -> None:
 
 
 def test_one_preset_with_two_settings_is_two_methods(tmp_path: Path) -> None:
-    runs = [new_run(tmp_path, "gtr", 1), new_run(tmp_path, "gtr", 1, ppo={"clip": 0.3}), new_run(tmp_path, "gtr", 2)]
+    runs = [new_run(tmp_path, "gtr", 1), new_run(tmp_path, "gtr", 1, algo={"clip": 0.3}), new_run(tmp_path, "gtr", 2)]
     methods = [one.method for one in read_existing(runs)]
     clip = build("gtr", "ezpoints").algo.clip
     assert methods == [f"gtr (algo.clip {clip})", f"gtr (algo.clip {clip})", "gtr (algo.clip 0.3)"]
@@ -322,7 +322,7 @@ def test_visible_writes_out_what_steers() -> None:
 
 
 def test_the_latex_table_is_whole(tmp_path: Path) -> None:
-    paths = [*four(tmp_path), new_run(tmp_path, "gtr", 3, ppo={"clip": 0.3}, policy={"model": "a_b/50%&{$#"})]
+    paths = [*four(tmp_path), new_run(tmp_path, "gtr", 3, algo={"clip": 0.3}, policy={"model": "a_b/50%&{$#"})]
     rows = rows_of(read_existing(paths))
     text = latex(rows, r"50% of a_b & c \ d", "gtr/x y")
     assert [line.strip() for line in text.splitlines() if "rule" in line] == [r"\toprule", r"\midrule", r"\bottomrule"]
