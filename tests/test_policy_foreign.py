@@ -12,8 +12,8 @@ import pytest
 import torch
 from small import changed
 
-from gtr import checkpoint, presets
-from gtr.config import PolicyConfig
+from gtr import checkpoint
+from gtr.config import PolicyConfig, presets
 from gtr.errors import GtrError, PolicyError, RunError
 from gtr.policy.policy import load_policy
 from gtr.types import Prompt

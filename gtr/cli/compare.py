@@ -86,7 +86,8 @@ def parse_compare(arguments: Sequence[str]) -> "Comparison":
         if peek(settings, flag) is not None:
             raise ConfigError(f"{flag} is set by the comparison itself: leave it out (seeds are given by --seeds)")
     check_folder("--out", options.out)
-    configs = {method: _config(method, options, settings) for method in options.methods}
+    made = [_config(method, options, settings) for method in options.methods]
+    configs = {config.preset: config for config in made}
     from gtr.compare.plan import Comparison
 
     seeds, out = options.seeds, options.out

@@ -6,15 +6,15 @@ import math
 import re
 from collections.abc import Sequence
 
-from gtr.compare.table import HEALTH, OUTCOME_ONLY, Row
+from gtr.compare.table import COSTS, HEALTH, OUTCOME_ONLY, Row
 from gtr.report.text import visible
 
 COLUMNS = (
-    *("agent", "success by seed", "success", "95 %", *(column for column, _ in HEALTH)),
+    *("agent", "success by seed", "success", "95 %", *(column for column, _ in HEALTH), *COSTS),
     *("x start", f"x {OUTCOME_ONLY}", f"beats {OUTCOME_ONLY}", "95 % speaks for", "collapse alarm"),
 )
 """Titles of the table's columns."""
-LONG = ("success by seed", "95 % speaks for")
+LONG = ("success by seed", "95 % speaks for", *COSTS)
 """Columns that a table in a paper has no room for."""
 FOOTNOTE = (
     "Success: greedy play of one untruncated panel, alike for all rows. 95 %: where a method's success lies for other "
@@ -22,8 +22,9 @@ FOOTNOTE = (
     "outcomes by start, and theirs speaks for other seeds on these starts alone. x: how many times the success of the "
     "start and of outcome-only PPO (rl4vlm); * where the two intervals lie apart. Beats: how likely a run has more "
     "success than one of rl4vlm, a tie counting half (probability of improvement, arXiv 2108.13264). ↓: over runs, the "
-    "95 % t interval of the mean lies below the start's value. †: the settings of the presets were chosen on this "
-    "starting agent or on one of these seeds."
+    "95 % t interval of the mean lies below the start's value. Turns, tokens (sampled), gradient tokens (reply tokens "
+    "that gradients went through, all passes) and minutes are means over runs. †: the settings of the presets were "
+    "chosen on this starting agent or on one of these seeds."
 )
 LATEX = {
     **{sign: "\\" + sign for sign in "&%$#_{}"},
@@ -40,12 +41,20 @@ def cells(row: Row) -> list[str]:
         number(row.success),
         f"{row.interval.low:.2f}-{row.interval.high:.2f}" if row.seeds else "-",
         *(number(value) + ("↓" if column in row.worse else "") for column, value in row.health.items()),
+        *(_count(row.costs.get(name, math.nan), name) for name in COSTS),
         number(row.times_start) + ("*" if row.apart_from_start else ""),
         number(row.times_plain) + ("*" if row.apart_from_plain else ""),
         number(row.better_than_plain),
         row.speaks_for or "-",
         row.collapse or "-",
     ]
+
+
+def _count(value: float, name: str) -> str:
+    """What a run took: minutes with a decimal, counts whole with thousands marked."""
+    if math.isnan(value):
+        return "-"
+    return f"{value:.1f}" if name == "minutes" else f"{value:,.0f}"
 
 
 def _missing(row: Row) -> list[str]:
@@ -75,10 +84,12 @@ def comma_separated(rows: Sequence[Row]) -> str:
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
     extra = ["x start", f"x {OUTCOME_ONLY}", f"beats {OUTCOME_ONLY}", "iqm"]
-    writer.writerow(["agent", "seeds", "success", "low", "high", *(name for name, _ in HEALTH), "collapse", *extra])
+    measured = [*(name for name, _ in HEALTH), *COSTS]
+    writer.writerow(["agent", "seeds", "success", "low", "high", *measured, "collapse", *extra])
     for row in rows:
         seeds = " ".join(map(repr, row.seeds))
-        numbers = [row.success, row.interval.low, row.interval.high, *row.health.values()]
+        taken = [row.costs.get(name, math.nan) for name in COSTS]
+        numbers = [row.success, row.interval.low, row.interval.high, *row.health.values(), *taken]
         writer.writerow([row.agent, seeds, *numbers, row.collapse, *_compared(row)])
     return out.getvalue()
 

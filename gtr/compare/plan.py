@@ -35,7 +35,8 @@ class Comparison:
     def command(self) -> list[str]:
         """The command that makes this comparison."""
         seeds = map(str, self.seeds)
-        words = [*self.configs, "--task", self.task, "--scale", self.scale, "--seeds", *seeds, *self.settings]
+        methods = [one.algo.name if is_path(one.algo.name) else name for name, one in self.configs.items()]
+        words = [*methods, "--task", self.task, "--scale", self.scale, "--seeds", *seeds, *self.settings]
         return ["gtr", "compare", *words, "--out", str(self.out)]
 
     @property

@@ -52,7 +52,8 @@ def read_result(job: Job, state: State) -> RunResult:
 
 def read_run(run: Run, method: str, seed: int, state: State, trouble: str = "") -> RunResult:
     """Reads a run folder as the run of a method and seed."""
-    history, each = read_history(run), run.turns_per_update
+    history = read_history(run)
+    turns = history.turns
     evaluated = {one["update"]: one for one in history.panel if None not in (one["successes"], one["episodes"])}
     last = evaluated.get(run.whole("train.updates")) or evaluated.get(max(history.updates, default=-1))
     return RunResult(
@@ -61,9 +62,9 @@ def read_run(run: Run, method: str, seed: int, state: State, trouble: str = "") 
         state,
         str(run.path),
         trouble,
-        [update * each for update in history.updates],
+        [turns[update] for update in history.updates],
         history.series,
-        {update * each: _share(one) for update, one in evaluated.items()},
+        {turns[update]: _share(one) for update, one in evaluated.items() if update in turns},
         evaluated.get(0),
         last,
         history.collapse,

@@ -28,6 +28,13 @@ HEALTH = (
 """Columns and the metrics behind them, as measured on the panel."""
 SHARES_OF_HEALTH = ("perception", "start plan", "right", "follows")
 """Columns that are shares of healthy thoughts: less is worse."""
+COSTS: Mapping[str, tuple[str, ...]] = {
+    "turns": ("count/turns", "episode/aborted"),
+    "tokens": ("count/tokens",),
+    "gradient tokens": ("count/gradient_tokens",),
+    "minutes": tuple(f"seconds/{stage}" for stage in ("generate", "step", "correct", "probe", "learn")),
+}
+"""What a run took, and the metrics whose sum over its updates that is; minutes are seconds divided by 60."""
 THRESHOLDS = tuple(i / 20 for i in range(20))
 """Of success, at which a performance profile is given."""
 
@@ -56,6 +63,8 @@ class Row:
     failed: int = 0
     unfinished: int = 0
     runs: int = 1
+    costs: Mapping[str, float] = field(default_factory=dict)
+    """Mean over runs of what `COSTS` names; NaN where a run did not count it."""
     panel: str = ""
     """Name of the panel it was measured on; success on another is not compared."""
     times_start: float = math.nan
@@ -130,6 +139,7 @@ def _method_row(method: str, results: Sequence[RunResult]) -> Row:
         _spread(ends),
         _collapses(results),
         failed,
+        costs=_costs([result for result in results if result.state is State.FINISHED]),
         unfinished=len(results) - failed - finished,
         runs=len(results),
         panel=ends[0]["panel"] if ends else "",
@@ -138,6 +148,14 @@ def _method_row(method: str, results: Sequence[RunResult]) -> Row:
         profile=performance_profile(_column(shares), THRESHOLDS) if shares else (),
         developed=any(_developed(result) for result in results),
     )
+
+
+def _costs(results: Sequence[RunResult]) -> dict[str, float]:
+    found = {}
+    for name, metrics in COSTS.items():
+        sums = [sum(math.fsum(result.series.get(one, (math.nan,))) for one in metrics) for result in results]
+        found[name] = fmean(sums) / (60 if name == "minutes" else 1) if sums else math.nan
+    return found
 
 
 def _developed(result: RunResult) -> bool:

@@ -33,6 +33,8 @@ class History:
     panel: Sequence[Mapping[str, Any]]
     """The evaluations in order, each with its ``update`` (see `gtr.report.run.Run.evaluation`)."""
     collapse: Collapse | None
+    turns: Mapping[int, int]
+    """Environment turns played up to each update; 0 at the start."""
 
 
 def read_history(run: Run) -> History:
@@ -41,17 +43,26 @@ def read_history(run: Run) -> History:
     names = sorted({name for line in lines for name in line} - {"update"})[: MOST_VALUES // max(len(lines), 1)]
     series = {name: [line.get(name, math.nan) for line in lines] for name in names}
     panel = [{**record, "update": update} for update in run.evaluated_updates() if (record := run.evaluation(update))]
-    return History(
-        run, [int(line["update"]) for line in lines], series, panel, find_collapse(lines, run.turns_per_update)
-    )
+    turns = played(lines, run.turns_per_update)
+    return History(run, [int(line["update"]) for line in lines], series, panel, find_collapse(lines, turns), turns)
 
 
-def find_collapse(lines: Sequence[Mapping[str, float]], turns_per_update: int) -> Collapse | None:
+def played(lines: Sequence[Mapping[str, float]], turns_per_update: int) -> dict[int, int]:
+    """Environment turns up to each update: as counted, or, in runs of earlier versions, as the settings say."""
+    found, total = {0: 0}, 0
+    for line in lines:
+        counted = line.get("count/turns", math.nan) + line.get("episode/aborted", 0.0)
+        total += turns_per_update if math.isnan(counted) else int(counted)
+        found[int(line["update"])] = total
+    return found
+
+
+def find_collapse(lines: Sequence[Mapping[str, float]], turns: Mapping[int, int]) -> Collapse | None:
     """Lets the alarm go over a run's metrics again, to know what it saw."""
     alarm = Alarm()
     for line in lines:
         update = int(line["update"])
         alert = alarm.observe(update, {name: value for name, value in line.items() if name != "update"})
         if alert.ringing:
-            return Collapse(update, update * turns_per_update, tuple(fall.metric for fall in alert.fallen))
+            return Collapse(update, turns[update], tuple(fall.metric for fall in alert.fallen))
     return None

@@ -365,8 +365,8 @@ def test_the_alarm_is_found_again_in_the_metrics() -> None:
     healthy = {"thought/perception": 1.0, "thought/start_plan": 0.6, "gap": math.nan}
     ill = {"thought/perception": 0.3, "thought/start_plan": 0.0}
     lines = [{"update": number, **(healthy if number < 5 else ill)} for number in range(1, 10)]
-    assert find_collapse(lines[:4], 384) is None
-    found = find_collapse(lines, 384)
+    assert find_collapse(lines[:4], played(lines, 384)) is None
+    found = find_collapse(lines, played(lines, 384))
     assert found == Collapse(7, 7 * 384, ("thought/perception", "thought/start_plan"))
 
 
@@ -439,3 +439,22 @@ def test_a_whole_comparison(tmp_path: Path) -> None:
     samples = (out / "samples.md").read_text()
     assert "| after gtr, seed 1 |" in samples
     assert all((out / name).exists() for name in ("table.md", "table.tex", "comparison.html", "figure-page.svg"))
+
+
+def test_turns_are_those_that_were_played() -> None:
+    """Whole episodes make rollouts of unequal length; old runs counted nothing, and theirs are as long as was asked."""
+    lines = [{"update": 1, "count/turns": 400.0, "episode/aborted": 2.0}, {"update": 2, "count/turns": 390.0}]
+    assert played(lines, 384) == {0: 0, 1: 402, 2: 792}
+    assert played([{"update": 1}, {"update": 2}], 384) == {0: 0, 1: 384, 2: 768}
+
+
+def test_a_row_says_what_a_run_took() -> None:
+    series = {"count/tokens": [10.0, 20.0], "count/gradient_tokens": [40.0, 80.0], "count/turns": [5.0, 6.0]}
+    series |= {"episode/aborted": [0.0, 1.0]} | {f"seconds/{stage}": [30.0, 30.0] for stage in STAGES}
+    end = {"successes": 1, "episodes": 4, "panel": "p", "health": {}, "success": 0.25}
+    one = RunResult("gtr", 1, State.FINISHED, "run", series=series, start=end, end=end)
+    (_, row) = rows_of([one])
+    assert row.costs == {"turns": 12.0, "tokens": 30.0, "gradient tokens": 120.0, "minutes": 5.0}
+
+
+STAGES = ("generate", "step", "correct", "probe", "learn")
