@@ -34,7 +34,7 @@ from gtr.config import ReportConfig, TaskConfig
 from gtr.config.presets import build
 from gtr.errors import RunError
 from gtr.report import Run, RunFolder
-from gtr.report.history import Collapse, find_collapse
+from gtr.report.history import Collapse, find_collapse, played
 from gtr.report.settings import all_settings
 from gtr.stats import crossed, pooled, wilson
 from gtr.tasks import load
