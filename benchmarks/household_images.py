@@ -16,9 +16,10 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from gtr.tasks.alfworld import icons, view
+from gtr.tasks.alfworld import icons, render
+from gtr.tasks.alfworld.draft import GameSpec
 from gtr.tasks.alfworld.engine import Engine
-from gtr.tasks.alfworld.generate import Wish, make
+from gtr.tasks.alfworld.generate import make
 from gtr.tasks.alfworld.words import reading
 from gtr.tasks.alfworld.world import Room, State, kind_of, reachable
 
@@ -64,10 +65,10 @@ def views(split: str, games: int, count: int, size: int, labels: bool) -> Views:
     engine, rng = Engine(), np.random.default_rng([0, len(split)])
     pictures, readings, things = [], [], []
     for number in range(games):
-        room, scene = engine.load(make(Wish(split), number))
+        room, now = engine.load(make(GameSpec(split), number))
         for _ in range(count):
-            state, facing = placed(room, scene.state, rng)
-            pictures.append(view.draw(room, state, facing, size, labels=labels))
+            state, facing = placed(room, now.state, rng)
+            pictures.append(render.draw(room, state, facing, size, labels=labels))
             readings.append(reading(room, state, facing))
             seen = state.contents(facing) if facing is not None and reachable(room, state, facing) else ()
             things.append(np.isin(np.arange(THINGS), [NAMES[kind_of(thing)] for thing in seen]))

@@ -36,7 +36,7 @@ from gtr.learner import Learnt, learn, make_optimizer
 from gtr.metrics import health
 from gtr.metrics.alarm import Alarm
 from gtr.metrics.pool import pooled
-from gtr.policy.policy import load_policy
+from gtr.policy.loading import load_policy
 from gtr.policy.reference import ReferencePolicy
 from gtr.relevance import RelevanceMeter
 from gtr.report import trace

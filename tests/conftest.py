@@ -20,7 +20,8 @@ from small import IMAGE_SIZE, changed, draw_pictures, opinionated_head
 from gtr import sft, tasks
 from gtr.config import Config, presets
 from gtr.policy import tiny
-from gtr.policy.policy import Policy, load_policy
+from gtr.policy.loading import load_policy
+from gtr.policy.policy import Policy
 from gtr.types import Prompt
 
 torch.set_num_threads(1)

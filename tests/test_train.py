@@ -24,7 +24,7 @@ from gtr.config.io import settings_of
 from gtr.config.presets import METHODS
 from gtr.errors import ConfigError, DivergenceError, GtrError, PolicyError, RunError
 from gtr.policy import tiny
-from gtr.policy.policy import load_policy
+from gtr.policy.loading import load_policy
 from gtr.report.folder import RunFolder
 from gtr.train import train
 

@@ -25,7 +25,8 @@ from gtr.algo.buffer import ThoughtBuffer
 from gtr.algo.ppo import PPO
 from gtr.config import presets
 from gtr.learner import learn
-from gtr.policy.policy import Policy, load_policy
+from gtr.policy.loading import load_policy
+from gtr.policy.policy import Policy
 from gtr.train import DISTRIBUTED, Run
 from gtr.types import Sample
 

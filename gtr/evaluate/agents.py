@@ -12,7 +12,8 @@ from gtr.config import PolicyConfig
 from gtr.envs import EnvState
 from gtr.errors import RunError
 from gtr.evaluate.panels import PANEL_SEED
-from gtr.policy.policy import Policy, load_policy
+from gtr.policy.loading import load_policy
+from gtr.policy.policy import Policy
 from gtr.tasks.reply import write
 from gtr.tasks.task import Task
 from gtr.types import Reply
