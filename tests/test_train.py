@@ -29,11 +29,11 @@ from gtr.report.folder import RunFolder
 from gtr.train import train
 
 Settings = Callable[..., Config]
-Speaker = Callable[..., Path]
+MakeModel = Callable[..., Path]
 
 
 @pytest.fixture
-def small(settings: Settings, speaker: Speaker) -> Settings:
+def small(settings: Settings, speaker: MakeModel) -> Settings:
     """Settings of two small updates of an agent whose replies can be read."""
 
     def make(method: str = "gtr", kind: str = "tiny-llava", **dotted: Any) -> Config:

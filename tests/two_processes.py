@@ -48,7 +48,7 @@ def train(out: Path, resume: Path | None = None) -> None:
 
     def keep(*arguments: Any) -> Run:
         runs.append(build(*arguments))
-        seen["starts"] = [str(seat.start) for seat in runs[0].collector.envs.states]
+        seen["starts"] = [str(state.start) for state in runs[0].collector.envs.states]
         seen["main"] = runs[0].folder.main
         return runs[0]
 

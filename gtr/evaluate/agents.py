@@ -48,7 +48,7 @@ class RandomAgent(Agent):
 
 @final
 class ExpertAgent(Agent):
-    """The task's own expert, which reads the truth; in a hopeless state it plays the first action there is."""
+    """The task's own expert, which reads the truth; in an unsolvable state it plays the first action there is."""
 
     name = "expert"
 

@@ -20,8 +20,8 @@ from gtr.tasks import load, settings
 from gtr.tasks.alfworld import generate, machine, package
 from gtr.tasks.alfworld.draft import GameSpec, scenes
 from gtr.tasks.alfworld.engine import Engine, EngineError
-from gtr.tasks.alfworld.facts import name_all
 from gtr.tasks.alfworld.env import ALFWorldEnv
+from gtr.tasks.alfworld.facts import name_all
 from gtr.tasks.alfworld.game_set import Generated
 from gtr.tasks.alfworld.games import Game, game_files, read_game, report
 from gtr.tasks.alfworld.generate import make, prove, write

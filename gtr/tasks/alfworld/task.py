@@ -220,7 +220,7 @@ class ALFWorldTask(DeckTask):
     def visual_labels(self, truth: Truth) -> tuple[int, ...]:
         """Class numbers of the receptacle in front, its door, and the kind in hand."""
         state, memory = truth.state["state"], truth.state["memory"]
-        return words.reading(truth.state["room"], state, memory.facing)
+        return words.visual_labels(truth.state["room"], state, memory.facing)
 
 
 # -- settings -----------------------------------------------------------------------------------------------------
