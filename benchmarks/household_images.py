@@ -16,10 +16,11 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from gtr.tasks.alfworld import icons, view
+from gtr.tasks.alfworld import icons, render
+from gtr.tasks.alfworld.draft import GameSpec
 from gtr.tasks.alfworld.engine import Engine
-from gtr.tasks.alfworld.generate import Wish, make
-from gtr.tasks.alfworld.words import reading
+from gtr.tasks.alfworld.generate import make
+from gtr.tasks.alfworld.words import visual_labels
 from gtr.tasks.alfworld.world import Room, State, kind_of, reachable
 
 FRONTS, THINGS = len(icons.RECEPTACLES) + 1, len(icons.THINGS) + 1
@@ -30,10 +31,10 @@ CHECKS = ("front", "number", "open", "hand", "things")
 
 @dataclass(frozen=True)
 class Views:
-    """Pictures (n, 3, size, size) in 0..1, readings (n, 4), and which kinds of thing lie in front (n, THINGS)."""
+    """Pictures (n, 3, size, size) in 0..1, targets (n, 4), and which kinds of thing lie in front (n, THINGS)."""
 
     pictures: Tensor
-    readings: Tensor
+    targets: Tensor
     things: Tensor
 
 
@@ -56,23 +57,23 @@ def main() -> None:
         shares = examine(probe, fresh)
         row = "  ".join(f"{name} {share:.3f}" for name, share in shares.items())
         seconds = time.process_time() - started
-        print(f"labels {labels:3}  {row}  ({len(fresh.readings)} views of unseen rooms, {seconds:.0f} s)", flush=True)
+        print(f"labels {labels:3}  {row}  ({len(fresh.targets)} views of unseen rooms, {seconds:.0f} s)", flush=True)
 
 
 def views(split: str, games: int, count: int, size: int, labels: bool) -> Views:
     """Views of generated games: before any receptacle, open or closed, with anything in the hand."""
     engine, rng = Engine(), np.random.default_rng([0, len(split)])
-    pictures, readings, things = [], [], []
+    pictures, targets, things = [], [], []
     for number in range(games):
-        room, scene = engine.load(make(Wish(split), number))
+        room, now = engine.load(make(GameSpec(split), number))
         for _ in range(count):
-            state, facing = placed(room, scene.state, rng)
-            pictures.append(view.draw(room, state, facing, size, labels=labels))
-            readings.append(reading(room, state, facing))
+            state, facing = placed(room, now.state, rng)
+            pictures.append(render.draw(room, state, facing, size, labels=labels))
+            targets.append(visual_labels(room, state, facing))
             seen = state.contents(facing) if facing is not None and reachable(room, state, facing) else ()
             things.append(np.isin(np.arange(THINGS), [NAMES[kind_of(thing)] for thing in seen]))
     stacked = torch.from_numpy(np.stack(pictures)).permute(0, 3, 1, 2).contiguous()
-    return Views(stacked, torch.tensor(readings), torch.from_numpy(np.stack(things)).float())
+    return Views(stacked, torch.tensor(targets), torch.from_numpy(np.stack(things)).float())
 
 
 def placed(room: Room, state: State, rng: np.random.Generator) -> tuple[State, str | None]:
@@ -121,9 +122,9 @@ def train(known: Views, steps: int) -> Probe:
     optimizer = torch.optim.AdamW(probe.parameters(), lr=3e-3)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 3e-3, total_steps=steps)
     for _ in range(steps):
-        rows = torch.randint(len(known.readings), (32,), generator=order)
+        rows = torch.randint(len(known.targets), (32,), generator=order)
         *classes, things = probe(known.pictures[rows])
-        losses = [nn.functional.cross_entropy(c, known.readings[rows, i]) for i, c in enumerate(classes)]
+        losses = [nn.functional.cross_entropy(c, known.targets[rows, i]) for i, c in enumerate(classes)]
         losses.append(nn.functional.binary_cross_entropy_with_logits(things, known.things[rows]) * 20)
         optimizer.zero_grad()
         torch.stack(losses).sum().backward()
@@ -136,9 +137,9 @@ def train(known: Views, steps: int) -> Probe:
 def examine(probe: Probe, fresh: Views) -> dict[str, float]:
     """Shares of views read rightly, by question, and all at once."""
     right: list[Tensor] = []
-    for rows in torch.arange(len(fresh.readings)).split(64):
+    for rows in torch.arange(len(fresh.targets)).split(64):
         *classes, things = probe(fresh.pictures[rows])
-        answers = [c.argmax(1) == fresh.readings[rows, i] for i, c in enumerate(classes)]
+        answers = [c.argmax(1) == fresh.targets[rows, i] for i, c in enumerate(classes)]
         answers.append(((things > 0).float() == fresh.things[rows]).all(1))
         right.append(torch.stack(answers, 1))
     table = torch.cat(right)

@@ -32,7 +32,7 @@ from gtr.config.presets import build
 from gtr.envs import VecEnv
 from gtr.guidance import make_corrector
 from gtr.policy import tiny
-from gtr.policy.policy import load_policy
+from gtr.policy.loading import load_policy
 from gtr.rollout import Collector
 from gtr.sft import expert_examples
 from gtr.types import Prompt, Reply

@@ -33,7 +33,8 @@ from gtr.guidance import make_corrector
 from gtr.learner import learn, make_optimizer
 from gtr.losses.cloning import cloning_loss
 from gtr.losses.ppo import ppo_loss, value_loss
-from gtr.policy.policy import Policy, load_policy
+from gtr.policy.loading import load_policy
+from gtr.policy.policy import Policy
 from gtr.rollout import Collector
 from gtr.sft import initialise
 from gtr.types import Rollout, Sample

@@ -13,13 +13,13 @@ if TYPE_CHECKING:
     from gtr.config import Config
     from gtr.config.presets import preset
     from gtr.evaluate import evaluate
-    from gtr.policy.policy import load_policy
+    from gtr.policy.loading import load_policy
     from gtr.train import train
 
 __version__ = "0.1.0"
 __all__ = ("Config", "compare", "evaluate", "load_policy", "preset", "train")
 
-_HOMES = {"Config": "gtr.config", "preset": "gtr.config.presets", "load_policy": "gtr.policy.policy"}
+_HOMES = {"Config": "gtr.config", "preset": "gtr.config.presets", "load_policy": "gtr.policy.loading"}
 _CALLED = ("compare", "evaluate", "train")
 """Functions whose modules have their name: such a module is called as its function is."""
 

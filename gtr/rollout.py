@@ -142,8 +142,8 @@ class Collector:
     ) -> Sequence["Future[Verdict] | None"]:
         if self.corrector is None:
             return [None] * len(states)
-        told = zip(states, replies, parsed, strict=True)
-        return self.corrector.judge([case_of(state, reply.text, read) for state, reply, read in told])
+        turns = zip(states, replies, parsed, strict=True)
+        return self.corrector.judge([case_of(state, reply.text, read) for state, reply, read in turns])
 
     def _judged(self, turn: Turn, future: "Future[Verdict]") -> Turn:
         verdict = future.result()

@@ -36,7 +36,7 @@ from gtr.learner import Learnt, learn, make_optimizer
 from gtr.metrics import health
 from gtr.metrics.alarm import Alarm
 from gtr.metrics.pool import pooled
-from gtr.policy.policy import load_policy
+from gtr.policy.loading import load_policy
 from gtr.policy.reference import ReferencePolicy
 from gtr.relevance import RelevanceMeter
 from gtr.report import trace
@@ -50,7 +50,7 @@ START = 0
 """Number of the checkpoint before the first update."""
 COPIED = 1_000_000_000
 """Weights that learn, up to which a second copy is kept to measure how far the agent has moved (4 GB as float32)."""
-LEARNING, PROBING = 1, 2
+LEARNING, RELEVANCE = 1, 2
 """Random numbers of their own: what is learnt must not depend on what is reported."""
 DISTRIBUTED = DistributedDataParallelKwargs(find_unused_parameters=True)
 """Vision towers hold layers that no output depends on."""
@@ -95,13 +95,13 @@ class Run:
         """A rollout, and what must be measured on it before the agent changes."""
         rollout = self.collector.collect()
         started = time.perf_counter()
-        self.probed = self.relevance.measure(rollout, self.generator(self.update, PROBING))
-        self.probed["seconds/probe"] = time.perf_counter() - started
+        self.relevance_metrics = self.relevance.measure(rollout, self.generator(self.update, RELEVANCE))
+        self.relevance_metrics["seconds/probe"] = time.perf_counter() - started
         return rollout
 
     def report(self, rollout: Rollout, samples: Sequence[Sample], learnt: Learnt) -> dict[str, float]:
         """Writes down what was played and learnt in the update that ended, and returns its metrics."""
-        values = {**health(rollout, self.task, self.config.seed), **self.probed, **learnt.metrics}
+        values = {**health(rollout, self.task, self.config.seed), **self.relevance_metrics, **learnt.metrics}
         values |= self.algorithm.metrics()
         values |= {f"seconds/{stage}": spent for stage, spent in rollout.seconds.items()}
         values |= self.corrector.metrics() if self.corrector else {}

@@ -20,10 +20,12 @@ from small import IMAGE_SIZE, changed, draw_pictures, opinionated_head
 from gtr import sft, tasks
 from gtr.config import Config, presets
 from gtr.policy import tiny
-from gtr.policy.policy import Policy, load_policy
+from gtr.policy.loading import load_policy
+from gtr.policy.policy import Policy
 from gtr.types import Prompt
 
-torch.set_num_threads(1)
+THREADS = int(os.environ["OMP_NUM_THREADS"])
+torch.set_num_threads(THREADS)
 # The same examples every time: a change is judged by what it changes. `GTR_TEST_RANDOM=1` looks for new ones.
 property_settings.register_profile("fixed", derandomize=not os.environ.get("GTR_TEST_RANDOM"))
 property_settings.load_profile("fixed")
@@ -95,6 +97,7 @@ def settings(build_model: Callable[..., Path], tmp_path: Path) -> Settings:
                 "train.minibatch": 6,
                 "train.epochs": 1,
                 "train.eval_episodes": 2,
+                "train.threads": THREADS,
                 "report.probe_turns": 2,
                 "report.trackers": (),
             },
@@ -133,4 +136,4 @@ def _same_randomness() -> Iterator[None]:
     """No test depends on which ran before it."""
     torch.manual_seed(0)
     yield
-    torch.set_num_threads(1)
+    torch.set_num_threads(THREADS)

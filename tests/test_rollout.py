@@ -361,7 +361,7 @@ def test_a_restored_collector_of_a_real_agent_goes_on_exactly(guided: Callable[.
     straight, resumed = guided(), guided()
     torch.manual_seed(1)
     straight.collect()
-    assert any(seat.turn for seat in straight.envs.states)
+    assert any(state.turn for state in straight.envs.states)
     resumed.restore(json.loads(json.dumps(straight.state())))
     rollouts = []
     for one in (straight, resumed):

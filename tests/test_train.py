@@ -24,16 +24,16 @@ from gtr.config.io import settings_of
 from gtr.config.presets import METHODS
 from gtr.errors import ConfigError, DivergenceError, GtrError, PolicyError, RunError
 from gtr.policy import tiny
-from gtr.policy.policy import load_policy
+from gtr.policy.loading import load_policy
 from gtr.report import Run, RunFolder
 from gtr.train import train
 
 Settings = Callable[..., Config]
-Speaker = Callable[..., Path]
+MakeModel = Callable[..., Path]
 
 
 @pytest.fixture
-def small(settings: Settings, speaker: Speaker) -> Settings:
+def small(settings: Settings, speaker: MakeModel) -> Settings:
     """Settings of two small updates of an agent whose replies can be read."""
 
     def make(method: str = "gtr", kind: str = "tiny-llava", **dotted: Any) -> Config:
@@ -102,12 +102,17 @@ def test_probes_and_reports_change_nothing_that_is_learnt(small: Settings) -> No
     assert weights(watched, 2) == weights(alone, 2)
 
 
-def test_losses_are_those_of_the_golden_series(tmp_path: Path) -> None:
-    """Kept in tests/data; after a change that is meant to change them: python tests/golden.py."""
-    found, kept = golden.series(tmp_path), json.loads(golden.SERIES.read_text())
+def test_the_golden_series_repeats_to_the_last_digit(tmp_path: Path) -> None:
+    """And is near the one kept in tests/data; after a change that is meant to change it: python tests/golden.py.
+
+    Another CPU adds in another order. Its last digits differ, and as long as it samples the same tokens no more than
+    they: a changed formula or seed differs in the first.
+    """
+    found, kept = golden.series(tmp_path / "one"), json.loads(golden.SERIES.read_text())
+    assert found == golden.series(tmp_path / "two")
     assert found.keys() == kept.keys()
     for name, values in kept.items():
-        assert found[name] == pytest.approx(values, rel=1e-3, abs=1e-5), name
+        assert found[name] == pytest.approx(values, rel=1e-2, abs=1e-4), name
 
 
 # -- every method, every class of model ---------------------------------------------------------------------------

@@ -26,7 +26,8 @@ from gtr.algo.buffer import ThoughtBuffer
 from gtr.algo.ppo import PPO
 from gtr.config import presets
 from gtr.learner import learn
-from gtr.policy.policy import Policy, load_policy
+from gtr.policy.loading import load_policy
+from gtr.policy.policy import Policy
 from gtr.train import DISTRIBUTED, Run
 from gtr.types import Sample
 
@@ -48,7 +49,7 @@ def train(out: Path, resume: Path | None = None) -> None:
 
     def keep(*arguments: Any) -> Run:
         runs.append(build(*arguments))
-        seen["starts"] = [str(seat.start) for seat in runs[0].collector.envs.states]
+        seen["starts"] = [str(state.start) for state in runs[0].collector.envs.states]
         seen["main"] = runs[0].folder.main
         return runs[0]
 

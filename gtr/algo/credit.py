@@ -54,10 +54,10 @@ def returns_to_go(rewards: PerTurn, gamma: float) -> PerTurn:
     [2.5, 5.0, 10.0]
     """
     found = np.empty_like(rewards)
-    later = 0.0
+    to_go = 0.0
     for t in reversed(range(len(rewards))):
-        later = rewards[t] + gamma * later
-        found[t] = later
+        to_go = rewards[t] + gamma * to_go
+        found[t] = to_go
     return found
 
 

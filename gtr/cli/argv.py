@@ -18,7 +18,7 @@ T = TypeVar("T")
 Scale = Literal["tiny", "7b"]
 
 
-def peek(arguments: Sequence[str], flag: str) -> str | None:
+def flag_value(arguments: Sequence[str], flag: str) -> str | None:
     """The word after `flag`, or after ``flag=``, the last time it is there; None where it is not."""
     found = None
     for word, after in zip(arguments, [*arguments[1:], ""], strict=False):
@@ -58,7 +58,7 @@ def leading(arguments: Sequence[str]) -> list[str]:
 
 def named_code(arguments: Sequence[str]) -> list[str]:
     """The values of the flags that may name a class of the user's own (`gtr.config.io.CODE`)."""
-    return [word for flag in CODE.values() if (word := peek(arguments, flag)) is not None]
+    return [word for flag in CODE.values() if (word := flag_value(arguments, flag)) is not None]
 
 
 def refuse_empty(arguments: Sequence[str]) -> None:

@@ -9,7 +9,7 @@ import tyro
 from annotated_types import Ge, Le
 
 from gtr import tasks
-from gtr.cli.argv import Scale, check_folder, named_code, parse, peek, split_options
+from gtr.cli.argv import Scale, check_folder, flag_value, named_code, parse, split_options
 from gtr.cli.train import check_begin, parse_train
 from gtr.config import Config
 from gtr.config.files import read_file
@@ -55,7 +55,7 @@ class CompareOptions:
 def compare(arguments: Sequence[str]) -> None:
     """METHOD METHOD ...      methods x seeds side by side: one table, one page, pictures"""
     own, settings = split_options(arguments, FLAGS)
-    if peek(arguments, "--from") is not None:
+    if flag_value(arguments, "--from") is not None:
         chosen = parse_report(own, settings)
         from gtr.compare import report
 
@@ -70,7 +70,7 @@ def compare(arguments: Sequence[str]) -> None:
 def parse_compare(arguments: Sequence[str]) -> "Comparison":
     """What ``gtr compare`` is to compare, every run's settings checked before anything heavy is imported."""
     own, settings = split_options(arguments, FLAGS)
-    path = peek(settings, "--config")
+    path = flag_value(settings, "--config")
     file = {} if path is None else read_file(Path(path))
     check_code({key: setting_in(file, key) for key in CODE}, named_code(arguments), path)
     game = setting_in(file, "task.name") or tasks.DEFAULT
@@ -83,7 +83,7 @@ def parse_compare(arguments: Sequence[str]) -> "Comparison":
     if not options.seeds:
         raise ConfigError("--seeds is empty: give one seed or more")
     for flag in ("--seed", "--runs", "--name", "--preset", "--resume"):
-        if peek(settings, flag) is not None:
+        if flag_value(settings, flag) is not None:
             raise ConfigError(f"{flag} is set by the comparison itself: leave it out (seeds are given by --seeds)")
     check_folder("--out", options.out)
     made = [_config(method, options, settings) for method in options.methods]
@@ -105,7 +105,7 @@ def _config(method: str, options: CompareOptions, settings: Sequence[str]) -> Co
 def parse_report(own: Sequence[str], settings: Sequence[str]) -> CompareOptions:
     """A comparison of runs that exist: nothing about training can be said any more."""
     options = parse(CompareOptions, own, CompareOptions(out=Path("runs/report")), "compare")
-    flags = [flag for flag in ("--scale", "--seeds", "--jobs") if peek(own, flag) is not None]
+    flags = [flag for flag in ("--scale", "--seeds", "--jobs") if flag_value(own, flag) is not None]
     words = " ".join([*options.methods, *flags, *settings])
     if words:
         raise ConfigError(f"--from reports on runs as they are: leave out {words}, or leave out --from to train")

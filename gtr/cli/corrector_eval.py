@@ -9,7 +9,7 @@ import tyro
 from annotated_types import Ge, Le
 
 from gtr import tasks
-from gtr.cli.argv import check_file, check_folder, parse, peek
+from gtr.cli.argv import check_file, check_folder, flag_value, parse
 from gtr.config import Config, CorrectorConfig, TaskConfig
 from gtr.config.checks import validate
 from gtr.config.presets import build
@@ -46,7 +46,7 @@ class CorrectorEvalOptions:
 
 
 def corrector_eval(arguments: Sequence[str]) -> None:
-    """                       how good is a corrector, and what does it cost? before a long run is paid for"""
+    """how good is a corrector, and what does it cost? before a long run is paid for"""
     chosen, config = parse_corrector_eval(arguments)
     from gtr.corrector_eval import examine, show, write_json
 
@@ -58,7 +58,7 @@ def corrector_eval(arguments: Sequence[str]) -> None:
 
 def parse_corrector_eval(arguments: Sequence[str]) -> tuple[CorrectorEvalOptions, Config]:
     """The options of ``gtr corrector-eval`` and the settings of the corrector to examine."""
-    base = build("gtr", peek(arguments, "--task") or tasks.DEFAULT, "7b")
+    base = build("gtr", flag_value(arguments, "--task") or tasks.DEFAULT, "7b")
     default = CorrectorEvalOptions(base.task.name, overrides=Overrides(base.task, base.corrector))
     options = parse(CorrectorEvalOptions, arguments, default, "corrector-eval")
     changed = options.overrides

@@ -10,7 +10,7 @@ import tyro
 from annotated_types import Ge, Le
 
 from gtr import tasks
-from gtr.cli.argv import Scale, check_file, leading, named_code, parse, peek
+from gtr.cli.argv import Scale, check_file, flag_value, leading, named_code, parse
 from gtr.config import Config, CorrectorConfig, PolicyConfig, TaskConfig
 from gtr.config.checks import validate
 from gtr.config.io import check_code
@@ -103,10 +103,10 @@ def _is_run(folder: Path) -> bool:
 
 def _base(arguments: Sequence[str], own: Mapping[str, Config]) -> Config:
     """The settings under what the user wrote: the first run's own, on another game if --task names one."""
-    task, run = peek(arguments, "--task"), next(iter(own.values()), None)
+    task, run = flag_value(arguments, "--task"), next(iter(own.values()), None)
     if run is not None and task in (None, run.task.name):
         return run
-    fresh = build("gtr", task or tasks.DEFAULT, peek(arguments, "--scale") or "tiny")
+    fresh = build("gtr", task or tasks.DEFAULT, flag_value(arguments, "--scale") or "tiny")
     if run is None:
         return fresh
     seen = run.task

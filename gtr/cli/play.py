@@ -9,7 +9,7 @@ import tyro
 from annotated_types import Ge, Le
 
 from gtr import tasks
-from gtr.cli.argv import Scale, check_folder, leading, parse, peek
+from gtr.cli.argv import Scale, check_folder, flag_value, leading, parse
 from gtr.config import Config, TaskConfig
 from gtr.config.checks import validate
 from gtr.config.presets import build
@@ -54,7 +54,7 @@ def parse_play(arguments: Sequence[str]) -> tuple[PlayOptions, Config]:
     if len(names) != 1 and not {"-h", "--help"} & set(arguments):
         raise ConfigError(f"write one game first: gtr play TASK ... . {nearest('', tasks.TASKS)}")
     task = names[0] if names else tasks.DEFAULT
-    base = build("gtr", task, peek(arguments, "--scale") or "7b")
+    base = build("gtr", task, flag_value(arguments, "--scale") or "7b")
     options = parse(PlayOptions, arguments, PlayOptions(task, settings=base.task), "play", flags=True)
     if options.settings.name != task:
         raise ConfigError(f"--task.name {options.settings.name}: name the game first, gtr play TASK")

@@ -8,7 +8,7 @@ from typing import Annotated
 import tyro
 
 from gtr import tasks
-from gtr.cli.argv import Scale, check_folder, is_flag, named_code, parse, peek
+from gtr.cli.argv import Scale, check_folder, flag_value, is_flag, named_code, parse
 from gtr.config import Config
 from gtr.config.checks import check_resume, validate
 from gtr.config.io import check_code, settings_of
@@ -69,7 +69,7 @@ def parse_train(arguments: Sequence[str], command: str = "train") -> TrainOption
 
     Raises `GtrError`; a key that does not exist ends the program with a message naming the nearest right one.
     """
-    resume = peek(arguments, "--resume")
+    resume = flag_value(arguments, "--resume")
     default = _begun(arguments, Path(resume)) if resume is not None and command == "train" else _new(arguments, command)
     options = parse(TrainOptions, arguments, default, command)
     config = options.config
@@ -98,15 +98,15 @@ def check_begin(options: TrainOptions) -> None:
 
 def _new(arguments: Sequence[str], command: str) -> TrainOptions:
     """The defaults of a new run: the preset's, and over them the file's."""
-    path = peek(arguments, "--config")
+    path = flag_value(arguments, "--config")
     file = None if path is None else Path(path)
     method = arguments[0] if arguments and not is_flag(arguments[0]) else None
-    algo = peek(arguments, "--algo")
+    algo = flag_value(arguments, "--algo")
     if method is None and file is None and algo is None and not {"-h", "--help"} & set(arguments):
         raise ConfigError(f"write the preset first: gtr {command} PRESET ... . {nearest('', METHODS)}")
-    length = peek(arguments, "--train.updates") or ""
+    length = flag_value(arguments, "--train.updates") or ""
     known = {"train.updates": int(length)} if length.isdecimal() and len(length) < 9 else {}
-    task, scale = peek(arguments, "--task"), peek(arguments, "--scale") or "tiny"
+    task, scale = flag_value(arguments, "--task"), flag_value(arguments, "--scale") or "tiny"
     base = preset(method, task, scale, file, named_code(arguments), algo, **known)
     return TrainOptions(base.preset, base.task.name, algo, "tiny", file, None, base)
 
@@ -119,7 +119,7 @@ def _begun(arguments: Sequence[str], folder: Path) -> TrainOptions:
     if not is_flag(arguments[0]):
         raise ConfigError(f"--resume goes on with the preset of {folder} ({base.preset}): leave out {arguments[0]!r}")
     for flag, own in {"--task": base.task.name, "--algo": base.algo.name, "--scale": "", "--config": ""}.items():
-        word = peek(arguments, flag)
+        word = flag_value(arguments, flag)
         if word is not None and not (is_path(word) and word == own):
             raise ConfigError(f"--resume goes on with the settings of {folder}: leave out {flag}")
-    return TrainOptions(base.preset, base.task.name, peek(arguments, "--algo"), "tiny", None, folder, base)
+    return TrainOptions(base.preset, base.task.name, flag_value(arguments, "--algo"), "tiny", None, folder, base)

@@ -2,109 +2,26 @@
 
     build("rl4vlm", task="ezpoints", scale="tiny")   ->   Config
 
-`SCALES` say what agent is trained on what machine, `METHODS` by which algorithm and with which of its settings
-changed; what a game needs, it says itself (`gtr.tasks.defaults`). Any preset may be followed by ``+gtr``: the same
-beside GTR's guidance. Sources: "paper" is arXiv 2503.08525,
-"code" its public code, "RL4VLM" arXiv 2405.10292.
+`METHODS` say by which algorithm an agent is trained and with which of its settings changed, `gtr.config.scales` what
+agent on what machine; what a game needs, it says itself (`gtr.tasks.defaults`). Any preset may be followed by
+``+gtr``: the same beside GTR's guidance. Sources: "paper" is arXiv 2503.08525, "code" its public code, "RL4VLM"
+arXiv 2405.10292.
 """
 
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass, fields, is_dataclass, replace
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
 from gtr import algo, tasks
-from gtr.algo.policy_gradient import PolicySettings
-from gtr.algo.ppo import PPOSettings
-from gtr.config import AlgoConfig, Config, GuidanceConfig, PolicyConfig, SftConfig, TrainConfig
+from gtr.config import AlgoConfig, Config
 from gtr.config.checks import validate
 from gtr.config.files import over, read_file
 from gtr.config.io import CODE, check_code
+from gtr.config.scales import SCALES, algorithm_at
 from gtr.config.section import is_path
 from gtr.errors import ConfigError, nearest
 from gtr.tasks.defaults import Published
-
-# -- scales -------------------------------------------------------------------------------------------------------
-
-
-def scale_7b(task: str) -> Config:
-    """The paper's settings: LLaVA-v1.6-mistral-7B with LoRA on one large GPU (code)."""
-    game = tasks.find(task)
-    paper = game.published
-    return Config(
-        task=game.Settings(name=task, prompt="paper", image_size=300),
-        policy=PolicyConfig(
-            model="llava-hf/llava-v1.6-mistral-7b-hf",
-            finetune="lora",
-            gradient_checkpointing=True,
-            temperature=0.2,
-            max_new_tokens=256,
-        ),
-        sft=SftConfig(lr=2e-4),
-        guidance=GuidanceConfig(stop_early=game.published.stop_early),
-        train=TrainConfig(
-            updates=paper.updates,
-            envs=paper.turns_per_update // 32,
-            turns=32,
-            epochs=4,
-            minibatch=1,
-            accumulation=128,
-            lr=1e-5,
-            lr_final=1e-9,
-        ),
-    )
-
-
-def scale_tiny(task: str) -> Config:
-    """A tiny LLaVA, initialised on the spot and trained on CPU cores in minutes."""
-    game = tasks.find(task)
-    tiny = game.tiny
-    return Config(
-        task=game.Settings(name=task, prompt="compact", image_size=96, **tiny.settings),
-        policy=PolicyConfig(
-            model="tiny-llava",
-            freeze_vision=True,
-            value_hidden=(128,),
-            temperature=tiny.temperature,
-            max_new_tokens=48,
-        ),
-        sft=SftConfig(enabled=True, target=tiny.sft_target, check_episodes=tiny.check_episodes),
-        guidance=GuidanceConfig(stop_early=game.published.stop_early),
-        train=TrainConfig(
-            updates=tiny.updates,
-            envs=32,
-            turns=12,
-            epochs=2,
-            minibatch=64,
-            lr=tiny.lr,
-            lr_final=tiny.lr / 10,
-            value_lr=2e-3,
-            grad_norm=0.5,
-            eval_every=4,
-        ),
-    )
-
-
-SCALES: Mapping[str, Callable[[str], Config]] = {"tiny": scale_tiny, "7b": scale_7b}
-ALGO_AT: Mapping[str, Mapping[str, Any]] = {
-    # The critic trains its head alone, and fast: returns of up to 10 would otherwise drown the other gradients.
-    "tiny": {"clip": 0.2, "value_clip": 0.0, "value_gradient": "stop", "normalise_floor": 1.0},
-    "7b": {"clip": 0.1, "value_clip": 0.1},
-}
-"""By scale, settings of policy-gradient algorithms."""
-
-
-def algorithm_at(name: str, scale: str) -> AlgoConfig:
-    """An algorithm's settings at a scale; the scale's hold where the algorithm has no default of its own."""
-    kind = algo.find(name).Settings
-    shared = (AlgoConfig, PolicySettings, PPOSettings)
-    classes = [one for one in kind.__mro__ if is_dataclass(one) and one not in shared]
-    own = {key for one in classes for key in vars(one).get("__annotations__", {})}
-    open_ones = {one.name for one in fields(kind)} - own
-    return kind(name=name, **{key: value for key, value in ALGO_AT[scale].items() if key in open_ones})
-
-
-# -- methods ------------------------------------------------------------------------------------------------------
 
 
 def published(config: Config) -> Published:

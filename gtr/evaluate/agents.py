@@ -12,7 +12,8 @@ from gtr.config import PolicyConfig
 from gtr.envs import EnvState
 from gtr.errors import RunError
 from gtr.evaluate.panels import PANEL_SEED
-from gtr.policy.policy import Policy, load_policy
+from gtr.policy.loading import load_policy
+from gtr.policy.policy import Policy
 from gtr.tasks.reply import write
 from gtr.tasks.task import Task
 from gtr.types import Reply
@@ -47,7 +48,7 @@ class RandomAgent(Agent):
 
 @final
 class ExpertAgent(Agent):
-    """The task's own expert, which reads the truth; in a hopeless state it plays the first action there is."""
+    """The task's own expert, which reads the truth; in an unsolvable state it plays the first action there is."""
 
     name = "expert"
 

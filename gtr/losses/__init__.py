@@ -55,10 +55,10 @@ def _policy(rows: Rows, normaliser: float, **options: Any) -> Result:
 
 
 def _value(rows: Rows, normaliser: float, **options: Any) -> Result:
-    told = [rows.values, rows.old_values, rows.targets]
+    columns = [rows.values, rows.old_values, rows.targets]
     if rows.values.dim() == 2:
-        told = [one[rows.weights > 0] for one in told]
-    return value_loss(*told, normaliser=normaliser, **options).loss, {}
+        columns = [one[rows.weights > 0] for one in columns]
+    return value_loss(*columns, normaliser=normaliser, **options).loss, {}
 
 
 def _count_value(weights: Tensor, **_: Any) -> float:

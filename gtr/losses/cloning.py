@@ -7,7 +7,7 @@ from torch import Tensor
 
 
 def cloning_loss(
-    logprobs: Float[Tensor, "lesson token"], weights: Float[Tensor, "lesson token"], *, normaliser: float
+    logprobs: Float[Tensor, "sample token"], weights: Float[Tensor, "sample token"], *, normaliser: float
 ) -> Float[Tensor, ""]:
     """Weighted cross-entropy per token, in nats: ``- sum(weights * logprobs) / normaliser``.
 

@@ -178,7 +178,7 @@ AGENT = (
     ),
     Metric(
         "thought/per_state",
-        "different thoughts / different states (`Task.goal_key`)",
+        "different thoughts / different states (`Task.state_key`)",
         "Near 0 when one thought serves every state (template collapse).",
         "steady; falls towards 1 as the agent grows sure, below it is collapse",
     ),

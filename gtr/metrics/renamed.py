@@ -6,6 +6,7 @@ RENAMED: Mapping[str, str] = {
     "update/clip_share": "update/clip_frac",
     "update/sampling_gap": "update/logprob_mismatch",
     "policy/kl_start": "policy/kl_ref",
+    "guidance/hopeless": "guidance/unsolvable",
 }
 """Old name -> the one it has now."""
 PANEL = "panel/"

@@ -14,7 +14,7 @@ METRICS = (
     *AGENT,
     # -- guidance -------------------------------------------------------------------------------------------------
     Metric("guidance/correction", "wrong verdicts / usable verdicts", "Correction rate.", "down", GTR),
-    Metric("guidance/hopeless", "hopeless verdicts / usable verdicts", "States that nothing can save.", "down"),
+    Metric("guidance/unsolvable", "UNSOLVABLE verdicts / usable verdicts", "States that nothing can save.", "down"),
     Metric("guidance/absent", "verdicts without a usable answer / verdicts asked for", "The corrector failed.", "0"),
     Metric(
         "guidance/skipped",

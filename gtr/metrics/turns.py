@@ -69,10 +69,10 @@ def _episodes(rollout: Rollout) -> dict[str, float | None]:
 def _replies(turns: Sequence[Turn]) -> dict[str, float | None]:
     statuses = {f"reply/{status}": share(turn.parsed.status is status for turn in turns) for status in ReplyStatus}
     tokens = sum(len(turn.reply.logprobs) for turn in turns)
-    surprise = -sum(sum(turn.reply.logprobs) for turn in turns)
+    negative_logprob = -sum(sum(turn.reply.logprobs) for turn in turns)
     return statuses | {
         "reply/tokens": mean(len(turn.reply.tokens) for turn in turns),
-        "policy/entropy": surprise / tokens if tokens else None,
+        "policy/entropy": negative_logprob / tokens if tokens else None,
     }
 
 
@@ -102,7 +102,7 @@ def _guidance(turns: Sequence[Turn]) -> dict[str, float | None]:
         "guidance/score": mean(scores),
         "guidance/judge_reward": mean(turn.judge_reward for turn in turns) if scores else None,
         "guidance/correction": share(verdict.judgement is Judgement.INCORRECT for verdict in judged),
-        "guidance/hopeless": share(verdict.judgement is Judgement.UNSOLVABLE for verdict in judged),
+        "guidance/unsolvable": share(verdict.judgement is Judgement.UNSOLVABLE for verdict in judged),
         "guidance/absent": share(verdict.judgement is Judgement.ABSENT for verdict in asked),
         "guidance/skipped": 1 - len(asked) / len(verdicts),
         "guidance/lesson": sum(v.judgement is Judgement.INCORRECT and v.thought is not None for v in verdicts)

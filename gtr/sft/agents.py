@@ -16,7 +16,8 @@ from gtr import __version__, tasks
 from gtr.config import Config
 from gtr.policy import tiny
 from gtr.policy.families import vision_modules
-from gtr.policy.policy import Policy, load_policy
+from gtr.policy.loading import load_policy
+from gtr.policy.policy import Policy
 from gtr.policy.seeded import seeded
 from gtr.sft import competence
 from gtr.sft.experts import expert_examples

@@ -46,12 +46,12 @@ def say(measured: Mapping[str, Any]) -> None:
     if not measured:
         return
     shares = [wilson(*measured[mode]) for mode in MODES]
-    told = [
+    rates = [
         f"{one.estimate:.2f} of {measured[mode][1]} fresh starts {mode} ({one.low:.2f}-{one.high:.2f})"
         for mode, one in zip(MODES, shares, strict=True)
     ]
     target, sampled = measured["target"], shares[0]
-    sentence = f"the starting agent wins {', '.join(told)}"
+    sentence = f"the starting agent wins {', '.join(rates)}"
     if sampled.low <= target <= sampled.high:
         console.print(f"{sentence}; sft.target {target:g} sampled is within chance", highlight=False, soft_wrap=True)
     else:

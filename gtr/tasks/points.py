@@ -159,10 +159,9 @@ class PointsTask(DeckTask):
         return plan if works else None
 
     def check(self, truth: Truth, parsed: Parsed, target: str | None) -> Mapping[str, bool]:
-        """Whether the stated cards, the stated formula and the announced symbol are right.
+        """Whether cards, formula and announced symbol are right; any working formula is, not only `target`.
 
-        Any working formula is right, not only `target`. Where the formula does not work, the announced symbol is
-        right if some formula still works after it.
+        Where the formula does not work, the announced symbol is right if some formula still works after it.
         """
         if not self.thought_keys:
             return {}

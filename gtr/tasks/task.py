@@ -80,7 +80,7 @@ class Task(ABC):
     tiny: ClassVar[Tiny] = Tiny()
     """What a tiny agent needs on it."""
     splits: ClassVar[tuple[str, ...]] = ("same",)
-    """The ways in which `under` lets it be evaluated."""
+    """The ways in which `for_split` lets it be evaluated."""
     name: str
     """Short lower-case name, used in tables and run folders."""
     thought_keys: tuple[str, ...] = ("thoughts",)

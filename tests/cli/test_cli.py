@@ -15,7 +15,7 @@ import pytest
 
 from gtr import __version__, cli
 from gtr.cli import disk_is_full, run
-from gtr.cli.argv import peek
+from gtr.cli.argv import flag_value
 from gtr.cli.compare import parse_compare
 from gtr.cli.eval import parse_eval
 from gtr.cli.train import parse_train
@@ -63,7 +63,7 @@ def test_the_last_word_of_a_flag_counts() -> None:
     config = parse_train(["gtr", "--task", "ezpoints", "--seed", "1", "--task=blackjack", "--seed", "2"]).config
     assert (config.task.name, config.seed) == ("blackjack", 2)
     cases = {(): None, ("--a",): "", ("--a", "1", "--a=2"): "2", ("--a=2", "--a", "1"): "1", ("--ab", "1"): None}
-    assert {words: peek(words, "--a") for words in cases} == cases
+    assert {words: flag_value(words, "--a") for words in cases} == cases
 
 
 def test_values_of_every_kind() -> None:

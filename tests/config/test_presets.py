@@ -11,7 +11,8 @@ import pytest
 from gtr.algo import ALGORITHMS
 from gtr.config.checks import validate
 from gtr.config.io import changed, changed_keys, config_from_dict, config_to_dict
-from gtr.config.presets import METHODS, SCALES, build, preset
+from gtr.config.presets import METHODS, build, preset
+from gtr.config.scales import SCALES
 from gtr.errors import ConfigError, TaskError
 from gtr.tasks import TASKS
 

@@ -154,7 +154,7 @@ def test_a_policys_result_is_its_own(settings: Settings, make_policy: Callable[.
     found = [evaluate_policy(policy, "a", changed(config, **{"train.envs": n}), "same", 6, 0)[0] for n in (6, 4)]
     one, other = (dict(result.health) for result in found)
     # The last digits of a log-probability depend on the size of the batch, on some CPUs.
-    assert one.pop("policy/entropy") == pytest.approx(other.pop("policy/entropy"), rel=1e-5)
+    assert one.pop("policy/entropy") == pytest.approx(other.pop("policy/entropy"), rel=1e-4)
     assert replace(found[0], health=one) == replace(found[1], health=other)
     after = torch.rand(1)
     torch.manual_seed(1)

@@ -207,7 +207,7 @@ def test_guidance() -> None:
         turn(),
     )
     assert found["guidance/correction"] == 2 / 4
-    assert found["guidance/hopeless"] == 1 / 4
+    assert found["guidance/unsolvable"] == 1 / 4
     assert found["guidance/absent"] == 1 / 5
     assert found["guidance/lesson"] == 1 / 6
     assert not [name for name in health(turn()) if name.startswith("guidance/")]

@@ -24,7 +24,8 @@ from gtr.config import CorrectorConfig, PolicyConfig
 from gtr.errors import CorrectorError, PolicyError, RunError
 from gtr.guidance.chat.ledger import Ledger
 from gtr.guidance.chat.model import ChatModel, Completion, Failure, FailureKind, Message, Tokens
-from gtr.policy.policy import Policy, load_policy
+from gtr.policy.loading import load_policy
+from gtr.policy.policy import Policy
 from gtr.policy.prompts import Encoded, stack
 
 GATHER = 0.02

@@ -1,8 +1,9 @@
 """ALFWorld: six kinds of household task in rooms seen as pictures. Needs ``pip install 'gtr[alfworld]'``.
 
-    package -> games, generate -> engine (or workers) -> env -> task
-                                      world -> memory -> expert -> task
-                                      world -> icons, view -> env
+    package -> draft -> pddl -> generate -> game_set -> env -> task
+               pddl_env, facts -> engine (or workers) -> env
+                         world -> memory -> expert -> task
+                         world -> icons, render -> env
 
 Importing this room imports neither TextWorld nor ALFWorld: only an engine that plays does.
 """

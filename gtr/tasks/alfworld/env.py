@@ -13,11 +13,11 @@ import numpy as np
 from PIL import Image as Pil
 
 from gtr.errors import TaskError
-from gtr.tasks.alfworld import told, view
+from gtr.tasks.alfworld import render, text_state
+from gtr.tasks.alfworld.draft import GameSpec
 from gtr.tasks.alfworld.engine import Player, borrow
+from gtr.tasks.alfworld.game_set import GameSet, Generated
 from gtr.tasks.alfworld.games import Game
-from gtr.tasks.alfworld.generate import Wish
-from gtr.tasks.alfworld.library import Generated, Library
 from gtr.tasks.alfworld.memory import Memory, after, look
 from gtr.tasks.alfworld.world import conditions
 from gtr.tasks.options import known_options
@@ -32,7 +32,7 @@ GAMES = 200
 class ALFWorldEnv(gymnasium.Env[Image, str]):
     """One household task. Observation: an RGB picture (size, size, 3). Action: a command as text.
 
-    ``reset(options={"game": 3})`` plays a game of the library by number, ``{"game": "path/game.tw-pddl"}`` a file.
+    ``reset(options={"game": 3})`` plays a game of the set by number, ``{"game": "path/game.tw-pddl"}`` a file.
     `info` has ``task``, ``kind``, ``game``, ``grammar``, ``feedback``, ``commands``, ``history``, ``room``, ``state``,
     ``memory``, ``conditions``, ``illegal``, ``won`` and ``success``.
     """
@@ -41,7 +41,7 @@ class ALFWorldEnv(gymnasium.Env[Image, str]):
 
     def __init__(
         self,
-        library: Library | None = None,
+        games: GameSet | None = None,
         image_size: int = 300,
         style: str = "classic",
         labels: bool = True,
@@ -52,7 +52,7 @@ class ALFWorldEnv(gymnasium.Env[Image, str]):
         player: Callable[[], Player] = borrow,
         render_mode: str | None = None,
     ) -> None:
-        self.library = library if library is not None else Generated(Wish(), GAMES)
+        self.games = games if games is not None else Generated(GameSpec(), GAMES)
         self.size, self.style, self.labels = image_size, style, labels
         self.limit, self.repeats, self.cut_reward, self.cut_is = limit, repeats, cut_reward, cut_is
         self.render_mode = render_mode
@@ -63,18 +63,18 @@ class ALFWorldEnv(gymnasium.Env[Image, str]):
         self._game: Game | None = None
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Image, dict[str, Any]]:
-        """Begins a game: one of the library drawn with `seed`, or the one that `options` names."""
+        """Begins a game: one of the set drawn with `seed`, or the one that `options` names."""
         super().reset(seed=seed)
         options = options or {}
         known_options(options, ("game",), "reset options")
         chosen = options.get("game")
         if self._player is None:
             self._player = self._make_player()
-        drawn = int(self.np_random.integers(len(self.library))) if chosen is None else chosen
-        self._game = self.library.named(drawn, self._player)
-        self._room, self._scene = self._player.load(self._game)
-        self._task = told.task_of(self._scene.feedback)
-        self._memory = look(Memory(), self._room, self._scene.state)
+        drawn = int(self.np_random.integers(len(self.games))) if chosen is None else chosen
+        self._game = self.games.named(drawn, self._player)
+        self._room, self._now = self._player.load(self._game)
+        self._task = text_state.task_of(self._now.feedback)
+        self._memory = look(Memory(), self._room, self._now.state)
         self._history: list[tuple[str, bool]] = []
         return self._picture(), self._info()
 
@@ -82,14 +82,14 @@ class ALFWorldEnv(gymnasium.Env[Image, str]):
         """Plays a command."""
         if self._game is None or self._player is None:
             raise TaskError("the environment must be reset before its first step")
-        legal = action in self._scene.commands
+        legal = action in self._now.commands
         self._history.append((action, legal))
         if legal:
-            self._scene = self._player.act(action)
+            self._now = self._player.act(action)
             # A physical world may fail at what it allows; a command without effect leads nowhere.
-            done = action if not self._scene.feedback.startswith(told.NOTHING_HAPPENS) else ""
-            self._memory = after(self._memory, self._room, self._scene.state, done)
-        won = self._scene.won
+            done = action if not self._now.feedback.startswith(text_state.NOTHING_HAPPENS) else ""
+            self._memory = after(self._memory, self._room, self._now.state, done)
+        won = self._now.won
         reward = WIN * won + self._rate() + (0.0 if legal else ILLEGAL)
         cut = not won and self._cut()
         if cut and self.cut_reward is not None:
@@ -103,9 +103,9 @@ class ALFWorldEnv(gymnasium.Env[Image, str]):
 
     def _rate(self) -> float:
         """Share of the goal's conditions that hold; 1 exactly when the goal is reached."""
-        if self._scene.rate is not None:
-            return self._scene.rate
-        met, of = conditions(self._room, self._scene.state)
+        if self._now.rate is not None:
+            return self._now.rate
+        met, of = conditions(self._room, self._now.state)
         return met / of
 
     def render(self) -> Image | None:
@@ -119,10 +119,10 @@ class ALFWorldEnv(gymnasium.Env[Image, str]):
             self._player = None
 
     def _picture(self) -> Image:
-        if self._scene.frame is not None:
-            return resized(self._scene.frame, self.size)
+        if self._now.frame is not None:
+            return resized(self._now.frame, self.size)
         facing = self._memory.facing
-        return view.draw(self._room, self._scene.state, facing, self.size, self.style, self.labels)
+        return render.draw(self._room, self._now.state, facing, self.size, self.style, self.labels)
 
     def _info(self) -> dict[str, Any]:
         assert self._game is not None
@@ -131,16 +131,16 @@ class ALFWorldEnv(gymnasium.Env[Image, str]):
             "kind": self._game.kind.value,
             "game": self._game.name,
             "grammar": self._game.words,
-            "feedback": self._scene.feedback,
-            "commands": self._scene.commands,
+            "feedback": self._now.feedback,
+            "commands": self._now.commands,
             "history": tuple(self._history),
             "room": self._room,
-            "state": self._scene.state,
+            "state": self._now.state,
             "memory": self._memory,
             "conditions": self._rate(),
             "illegal": sum(not legal for _, legal in self._history),
-            "won": self._scene.won,
-            "success": self._scene.won,
+            "won": self._now.won,
+            "success": self._now.won,
         }
         return dict(info)
 

@@ -9,11 +9,11 @@ from gtr.config import TaskConfig
 from gtr.errors import ConfigError
 from gtr.tasks.alfworld import package, words
 from gtr.tasks.alfworld.commands import Command, index, match, normal, read
+from gtr.tasks.alfworld.draft import GameSpec
 from gtr.tasks.alfworld.engine import Player, borrow
 from gtr.tasks.alfworld.env import GAMES, LONGEST_COMMAND, ALFWorldEnv
 from gtr.tasks.alfworld.expert import Advice, advise
-from gtr.tasks.alfworld.generate import Wish
-from gtr.tasks.alfworld.library import Files, Generated, Library
+from gtr.tasks.alfworld.game_set import Files, GameSet, Generated
 from gtr.tasks.alfworld.memory import everything
 from gtr.tasks.alfworld.settings import ALFWorldSettings
 from gtr.tasks.alfworld.thor import Thor
@@ -55,14 +55,14 @@ class ALFWorldTask(DeckTask):
         self.player = player_of(config)
 
     @functools.cached_property
-    def library(self) -> Library:
+    def games(self) -> GameSet:
         """The games, looked up when they are needed: an evaluation of another split needs no others."""
-        return library_of(self.config)
+        return game_set_of(self.config)
 
     def ready(self) -> None:
         """Whether the engine is installed and the games are there."""
         package.need()
-        _ = self.library
+        _ = self.games
 
     @classmethod
     def findings(cls) -> Iterator[Finding]:
@@ -76,7 +76,7 @@ class ALFWorldTask(DeckTask):
         """The environment with this task's settings; TaskError where the engine is not installed."""
         package.need()
         return ALFWorldEnv(
-            library=self.library,
+            games=self.games,
             image_size=self.config.image_size,
             style=self.config.deck,
             labels=self.config.labels,
@@ -100,7 +100,7 @@ class ALFWorldTask(DeckTask):
 
     def describe(self) -> Mapping[str, Any]:
         """What shapes the games beside the settings: versions, number of games, and the grammar of the first."""
-        return {**package.versions(), "games": len(self.library), "grammar": self.library.game(0).words}
+        return {**package.versions(), "games": len(self.games), "grammar": self.games.game(0).words}
 
     def progress(self, info: Mapping[str, Any]) -> float:
         """The goal-condition rate."""
@@ -220,16 +220,16 @@ class ALFWorldTask(DeckTask):
     def visual_labels(self, truth: Truth) -> tuple[int, ...]:
         """Class numbers of the receptacle in front, its door, and the kind in hand."""
         state, memory = truth.state["state"], truth.state["memory"]
-        return words.reading(truth.state["room"], state, memory.facing)
+        return words.visual_labels(truth.state["room"], state, memory.facing)
 
 
 # -- settings -----------------------------------------------------------------------------------------------------
-def library_of(config: ALFWorldSettings) -> Library:
+def game_set_of(config: ALFWorldSettings) -> GameSet:
     """The games that the settings name. The shape of generated games says nothing about files."""
     kinds = tuple(kind for name, kind in SHORT.items() if name in config.kinds)
     if config.data == "files":
         return Files(config.split, kinds, config.games)
-    return Generated(Wish(config.split, kinds, config.rooms, config.space, config.clutter), config.games or GAMES)
+    return Generated(GameSpec(config.split, kinds, config.rooms, config.space, config.clutter), config.games or GAMES)
 
 
 def player_of(config: ALFWorldSettings) -> Callable[[], Player]:

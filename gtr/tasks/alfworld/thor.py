@@ -1,7 +1,7 @@
 """AI2-THOR's rooms through ALFWorld's own ``AlfredThorEnv``: photographs in place of drawings, the same task.
 
 It needs ``pip install 'alfworld[vis]'``, AI2-THOR's build, a display, and ALFWorld's games with their trajectories.
-It plays as `Engine` does. AI2-THOR gives no facts, so room and state are what has been said so far (`told`).
+It plays as `Engine` does. AI2-THOR gives no facts, so room and state are read from its text (`text_state`).
 
 What it does in its own way is contained here: frames come as BGR; a task's text and a game are drawn from Python's
 own random numbers; commands that put something down are listed with "move" but only understood with "put".
@@ -18,9 +18,9 @@ from typing import Any
 import numpy as np
 
 from gtr.errors import TaskError
-from gtr.tasks.alfworld import told
+from gtr.tasks.alfworld import text_state
 from gtr.tasks.alfworld.commands import read
-from gtr.tasks.alfworld.engine import EngineError, Scene
+from gtr.tasks.alfworld.engine import EngineError, EngineState
 from gtr.tasks.alfworld.games import Game
 from gtr.tasks.alfworld.world import Goal, Kind, Room
 from gtr.types import Image
@@ -51,10 +51,10 @@ class Thor:
     def __init__(self, make: Make = alfred_thor_env) -> None:
         self._make = make
         self._env: Any = None
-        self._state = told.nothing_yet()
+        self._state = text_state.initial()
         self._label = ""
 
-    def load(self, game: Game) -> tuple[Room, Scene]:
+    def load(self, game: Game) -> tuple[Room, EngineState]:
         """Begins a game.
 
         Raises:
@@ -70,17 +70,17 @@ class Thor:
             env.json_file_list = [str(trajectory)]
             feedback, infos = env.reset()
             random.setstate(before)
-        self._state = told.nothing_yet()
-        return told.room_of(feedback[0], goal), self._scene(feedback[0], infos)
+        self._state = text_state.initial()
+        return text_state.room_of(feedback[0], goal), self._engine_state(feedback[0], infos)
 
-    def act(self, command: str) -> Scene:
+    def act(self, command: str) -> EngineState:
         """Plays one command."""
         asked = read(command)
         said = f"put {asked.thing} in/on {asked.where}" if asked.verb == "put" else command
         with self._named(command):
             feedback, _, _, infos = self._env.step([said])
-        self._state = told.after(self._state, asked, feedback[0])
-        return self._scene(feedback[0], infos)
+        self._state = text_state.after(self._state, asked, feedback[0])
+        return self._engine_state(feedback[0], infos)
 
     def close(self) -> None:
         """Ends AI2-THOR."""
@@ -93,10 +93,10 @@ class Thor:
             self._env = self._make(settings(folder)).init_env(1)
         return self._env
 
-    def _scene(self, feedback: str, infos: Mapping[str, Any]) -> Scene:
+    def _engine_state(self, feedback: str, infos: Mapping[str, Any]) -> EngineState:
         commands = tuple(sorted(set(infos["admissible_commands"][0])))
         rate = float(infos["goal_condition_success_rate"][0])
-        return Scene(feedback, commands, bool(infos["won"][0]), self._state, self._frame(), rate)
+        return EngineState(feedback, commands, bool(infos["won"][0]), self._state, self._frame(), rate)
 
     def _frame(self) -> Image:
         """The view as RGB, shape (300, 300, 3)."""

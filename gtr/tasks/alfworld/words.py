@@ -115,7 +115,7 @@ _FRONTS = {kind: i + 1 for i, kind in enumerate(icons.RECEPTACLES)}
 _HANDS = {kind: i + 1 for i, kind in enumerate(icons.THINGS)}
 
 
-def reading(room: Room, state: State, facing: str | None) -> tuple[int, ...]:
+def visual_labels(room: Room, state: State, facing: str | None) -> tuple[int, ...]:
     """Class numbers: receptacle in front, its number, its door (0 none, 1 closed, 2 open), kind in hand; 0 is nothing.
 
     A kind that no table knows is 0 too.

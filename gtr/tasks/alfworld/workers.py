@@ -18,7 +18,7 @@ from typing import Any
 
 from gtr.errors import TaskError
 from gtr.tasks.alfworld import package
-from gtr.tasks.alfworld.engine import Engine, EngineError, Player, Scene, WorkerError
+from gtr.tasks.alfworld.engine import Engine, EngineError, EngineState, Player, WorkerError
 from gtr.tasks.alfworld.games import Game
 from gtr.tasks.alfworld.generate import prove
 from gtr.tasks.alfworld.world import Room
@@ -53,7 +53,7 @@ class Worker:
         """The process, while there is one."""
         return None if self._process is None else self._process.pid
 
-    def load(self, game: Game) -> tuple[Room, Scene]:
+    def load(self, game: Game) -> tuple[Room, EngineState]:
         """Begins a game, in a new process where the last one broke.
 
         Raises:
@@ -63,14 +63,14 @@ class Worker:
         self._label = game.label
         for attempt in range(ATTEMPTS):
             try:
-                found: tuple[Room, Scene] = self._ask("load", game, self._load_seconds)
+                found: tuple[Room, EngineState] = self._ask("load", game, self._load_seconds)
                 return found
             except WorkerError as error:
                 if attempt == ATTEMPTS - 1:
                     raise WorkerError(f"{error}; {ATTEMPTS} processes broke on this game: take it out") from error
         raise AssertionError
 
-    def act(self, command: str) -> Scene:
+    def act(self, command: str) -> EngineState:
         """Plays a command.
 
         Raises:
@@ -78,8 +78,8 @@ class Worker:
         """
         if self._process is None:
             raise WorkerError(f"{self._label}: its process is gone; reset the environment")
-        scene: Scene = self._ask("act", command, self._step_seconds)
-        return scene
+        now: EngineState = self._ask("act", command, self._step_seconds)
+        return now
 
     def prove(self, game: Game) -> Game:
         """The game with a walkthrough that wins it; EngineError where it cannot be won."""

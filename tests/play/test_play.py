@@ -28,7 +28,7 @@ from gtr.play.game import Game, value_of
 from gtr.play.terminal import blocks, play
 from gtr.rollout import Collector
 
-EXAMPLE = str(Path(__file__).parents[1] / "examples" / "dots.py") + ":DotsTask"
+EXAMPLE = str(Path(__file__).parents[2] / "examples" / "dots.py") + ":DotsTask"
 BUILT_IN = ("numberline", "ezpoints", "points24", "blackjack")
 
 

@@ -1,8 +1,8 @@
-"""The agent's view of a room, drawn from its facts: what the withheld text would say that an eye could see.
+"""Draws the agent's view of a room from the facts: everything the withheld text would tell, as a picture.
 
-Layout in quarters of the side: top left the receptacle in front with its door, top right the hand; the two middle
-rows what lies in or on it, unless a closed door hides that; below, a map with all receptacles and the agent.
-Hidden contents are never drawn.
+The picture has three bands, measured in quarters of its side. Top quarter: left the receptacle in front with its door,
+right the hand. Middle half: what lies in or on the receptacle, or a hatched door where it is closed; hidden contents
+are never drawn. Bottom quarter: a map with all receptacles and the agent.
 """
 
 import functools

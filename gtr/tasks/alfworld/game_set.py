@@ -7,13 +7,14 @@ from pathlib import Path
 from typing import final
 
 from gtr.errors import TaskError
+from gtr.tasks.alfworld.draft import GameSpec
 from gtr.tasks.alfworld.engine import Player
 from gtr.tasks.alfworld.games import Game, game_files, read_game
-from gtr.tasks.alfworld.generate import Wish, make, make_proved
+from gtr.tasks.alfworld.generate import make, make_proved
 from gtr.tasks.alfworld.world import Kind
 
 
-class Library(ABC):
+class GameSet(ABC):
     """A numbered list of games."""
 
     @abstractmethod
@@ -37,31 +38,31 @@ class Library(ABC):
 
 
 @final
-class Generated(Library):
+class Generated(GameSet):
     """Games made on demand."""
 
-    def __init__(self, wish: Wish, count: int) -> None:
-        self._wish, self._count = wish, count
+    def __init__(self, spec: GameSpec, count: int) -> None:
+        self._spec, self._count = spec, count
 
     def __len__(self) -> int:
         return self._count
 
     def game(self, number: int) -> Game:
-        return _proved.get((self._wish, number)) or make(self._wish, number)
+        return _proved.get((self._spec, number)) or make(self._spec, number)
 
     def proved(self, number: int, player: Player) -> Game:
-        key = (self._wish, number)
+        key = (self._spec, number)
         if key not in _proved:
-            _proved[key] = make_proved(self._wish, number, player)
+            _proved[key] = make_proved(self._spec, number, player)
         return _proved[key]
 
 
-_proved: dict[tuple[Wish, int], Game] = {}
+_proved: dict[tuple[GameSpec, int], Game] = {}
 """Generated games that were won, by all environments of this process; about 20 kB each."""
 
 
 @final
-class Files(Library):
+class Files(GameSet):
     """ALFWorld's own games of a split."""
 
     def __init__(self, split: str, kinds: Sequence[Kind], count: int | None) -> None:

@@ -148,7 +148,7 @@ def test_many_cases_are_judged_in_order() -> None:
     assert [(t["target"], t["current"]) for t in thoughts if t] == [(1, 3), (3, 1), (0, 5)]
 
 
-def test_a_state_without_a_way_out_is_hopeless_and_stops() -> None:
+def test_a_state_without_a_way_out_is_unsolvable_and_stops() -> None:
     task = tasks.load(EZ)
     played = case(task, ez([2, 10], "10*2=", "2"), HAND, ("10", "*"))
     found = verdict(OracleCorrector(task), played)

@@ -1,7 +1,7 @@
-"""A room as ALFWorld tells it in words: the same records as from facts, but only of what has been said so far.
+"""Room and state from the text that ALFWorld prints, for worlds that give no facts, such as AI2-THOR.
 
-For worlds that give no facts, such as AI2-THOR. What was not said yet is not there: `State.inside` holds the things
-that were named, and places have no coordinates.
+They hold what the text has mentioned so far: a thing not yet mentioned is missing from `State.inside`, and places have
+no coordinates.
 """
 
 import re
@@ -23,7 +23,7 @@ _DOOR = re.compile(r"The ([a-z-]+ \d+) is (open|closed)\b")
 
 
 def task_of(intro: str) -> str:
-    """The task in words, from what is said at the beginning; empty where it is not said.
+    """The task in words, from the text of a reset; empty where it states none.
 
     >>> task_of("You see a desk 1.\\n\\nYour task is to: put a mug in desk.")
     'put a mug in desk'
@@ -33,10 +33,10 @@ def task_of(intro: str) -> str:
 
 
 def room_of(intro: str, goal: Goal) -> Room:
-    """The room that the first words name: "Looking quickly around you, you see a desk 1, and a drawer 1."
+    """The room whose receptacles the text of a reset lists: "Looking quickly around you, you see a desk 1, and ...".
 
     Raises:
-        TaskError: they name no receptacle.
+        TaskError: it lists no receptacle.
     """
     names = sorted(_NAMES.findall(intro.partition("Your task is to:")[0]), key=natural)
     if not names:
@@ -60,21 +60,21 @@ def _place(name: str) -> str:
     return f"at {name}"
 
 
-def nothing_yet() -> State:
-    """Before anything was said: in the middle of the room with an empty hand."""
+def initial() -> State:
+    """The state before the first command: in the middle of the room, with an empty hand and nothing seen."""
     none: frozenset[str] = frozenset()
     return State(START, {}, None, none, none, none, none, none)
 
 
 def after(state: State, command: Command, feedback: str) -> State:
-    """The state after a command, by what was answered; unchanged by "Nothing happens."."""
+    """The state after a command and its feedback; unchanged by "Nothing happens."."""
     if feedback.strip().startswith(NOTHING_HAPPENS):
         return state
-    return _heard(_done(state, command), feedback)
+    return _updated(_done(state, command), feedback)
 
 
 def _done(state: State, command: Command) -> State:
-    """What a command that worked does by itself."""
+    """The effect that the command itself implies, once it worked."""
     thing, where = command.thing, command.where
     if command.verb == "go":
         return replace(state, place=_place(where))
@@ -97,8 +97,8 @@ def _done(state: State, command: Command) -> State:
     return state
 
 
-def _heard(state: State, feedback: str) -> State:
-    """What is said of doors and contents."""
+def _updated(state: State, feedback: str) -> State:
+    """With the doors and contents that the feedback mentions."""
     opened, inside = set(state.opened), dict(state.inside)
     for name, door in _DOOR.findall(feedback):
         (opened.add if door == "open" else opened.discard)(name)

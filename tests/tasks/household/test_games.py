@@ -18,11 +18,13 @@ from gtr.config.presets import build
 from gtr.errors import ConfigError, TaskError
 from gtr.tasks import load, settings
 from gtr.tasks.alfworld import generate, machine, package
-from gtr.tasks.alfworld.engine import Engine, EngineError, name_all
+from gtr.tasks.alfworld.draft import GameSpec, scenes
+from gtr.tasks.alfworld.engine import Engine, EngineError
 from gtr.tasks.alfworld.env import ALFWorldEnv
+from gtr.tasks.alfworld.facts import name_all
+from gtr.tasks.alfworld.game_set import Generated
 from gtr.tasks.alfworld.games import Game, game_files, read_game, report
-from gtr.tasks.alfworld.generate import Wish, make, prove, scenes, write
-from gtr.tasks.alfworld.library import Generated
+from gtr.tasks.alfworld.generate import make, prove, write
 from gtr.tasks.alfworld.package import floor_plan
 from gtr.tasks.alfworld.task import ALFWorldTask
 from gtr.tasks.alfworld.world import SHORT, Goal, Kind, read_goal
@@ -35,7 +37,7 @@ def engine() -> Engine:
 
 @pytest.fixture(scope="module")
 def game(engine: Engine) -> Game:
-    return prove(make(Wish(receptacles=4, clutter=2), 0), engine)
+    return prove(make(GameSpec(receptacles=4, clutter=2), 0), engine)
 
 
 def test_a_game_on_disk_is_the_same_game(game: Game, tmp_path: Path) -> None:
@@ -45,35 +47,35 @@ def test_a_game_on_disk_is_the_same_game(game: Game, tmp_path: Path) -> None:
 
 
 def test_games_depend_on_seed_and_number_alone() -> None:
-    first = [make(Wish(seed=3), n).problem for n in range(6)]
-    assert first == [make(Wish(seed=3), n).problem for n in range(6)]
-    assert first != [make(Wish(seed=4), n).problem for n in range(6)]
-    assert len({make(Wish(split=split), 0).problem for split in ("train", "seen", "unseen")}) == 3
+    first = [make(GameSpec(seed=3), n).problem for n in range(6)]
+    assert first == [make(GameSpec(seed=3), n).problem for n in range(6)]
+    assert first != [make(GameSpec(seed=4), n).problem for n in range(6)]
+    assert len({make(GameSpec(split=split), 0).problem for split in ("train", "seen", "unseen")}) == 3
 
 
 def test_a_game_that_cannot_be_won_is_drawn_anew(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
-    wish, tried = Wish(receptacles=4, clutter=1, seed=7), []
+    spec, tried = GameSpec(receptacles=4, clutter=1, seed=7), []
 
-    def spoilt(wish: Wish, number: int, attempt: int = 0) -> Game:
+    def spoilt(spec: GameSpec, number: int, attempt: int = 0) -> Game:
         tried.append(attempt)
-        made = make(wish, number, attempt)
+        made = make(spec, number, attempt)
         lines = made.problem.split("\n")
         fit = [line for line in lines if "(pickupable" not in line]
         return replace(made, problem="\n".join(fit)) if attempt < 2 else made
 
     monkeypatch.setattr(generate, "make", spoilt)
-    won = generate.make_proved(wish, 0, engine)
+    won = generate.make_proved(spec, 0, engine)
     assert tried == [0, 1, 2]
     assert won.walkthrough
-    assert won.problem == make(wish, 0, 2).problem != make(wish, 0).problem
+    assert won.problem == make(spec, 0, 2).problem != make(spec, 0).problem
 
 
 def test_every_game_that_an_environment_plays_was_won_before() -> None:
-    library = Generated(Wish(receptacles=4, clutter=1, seed=8), 2)
-    env = ALFWorldEnv(library, image_size=48)
-    assert library.game(1).walkthrough is None
+    games = Generated(GameSpec(receptacles=4, clutter=1, seed=8), 2)
+    env = ALFWorldEnv(games, image_size=48)
+    assert games.game(1).walkthrough is None
     env.reset(options={"game": 1})
-    for command in library.game(1).walkthrough or ():
+    for command in games.game(1).walkthrough or ():
         _, _, won, _, _ = env.step(command)
     assert won
     env.close()
@@ -81,13 +83,13 @@ def test_every_game_that_an_environment_plays_was_won_before() -> None:
 
 def test_unseen_games_have_rooms_of_their_own() -> None:
     for kind in SHORT.values():
-        assert not set(scenes(Wish("train"), kind)) & set(scenes(Wish("unseen"), kind))
-        assert scenes(Wish("train"), kind) == scenes(Wish("seen"), kind)
+        assert not set(scenes(GameSpec("train"), kind)) & set(scenes(GameSpec("unseen"), kind))
+        assert scenes(GameSpec("train"), kind) == scenes(GameSpec("seen"), kind)
 
 
 def test_rooms_can_be_made_small() -> None:
     for number in range(12):
-        problem = make(Wish(receptacles=4, clutter=0), number).problem
+        problem = make(GameSpec(receptacles=4, clutter=0), number).problem
         assert problem.split("(:goal")[0].count("(receptacleAtLocation") <= 4
 
 
@@ -176,7 +178,7 @@ def test_a_game_that_cannot_be_won_is_said_to_be(game: Game, engine: Engine) -> 
 
 def test_command_line_arguments_survive_the_engine(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "argv", ["mine", "--flag"])
-    engine.load(make(Wish(receptacles=4, clutter=1, seed=9), 0))
+    engine.load(make(GameSpec(receptacles=4, clutter=1, seed=9), 0))
     assert sys.argv == ["mine", "--flag"]
 
 
@@ -273,7 +275,7 @@ def test_an_evaluation_needs_the_games_of_its_split_alone(tmp_path: Path, monkey
     task = load(config.task)
     other = load(task.for_split("unseen"))
     assert isinstance(other, ALFWorldTask)
-    assert len(other.library) == 1
+    assert len(other.games) == 1
     with pytest.raises(TaskError, match="train does not exist"):
         task.ready()
 

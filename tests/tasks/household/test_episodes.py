@@ -15,12 +15,12 @@ from gtr.config import Config
 from gtr.envs import VecEnv
 from gtr.errors import ConfigError
 from gtr.tasks import load, settings
-from gtr.tasks.alfworld import icons, view
+from gtr.tasks.alfworld import icons, render
 from gtr.tasks.alfworld.commands import Command, match, read
+from gtr.tasks.alfworld.draft import GameSpec
 from gtr.tasks.alfworld.env import ALFWorldEnv
 from gtr.tasks.alfworld.expert import advise
-from gtr.tasks.alfworld.generate import Wish
-from gtr.tasks.alfworld.library import Generated
+from gtr.tasks.alfworld.game_set import Generated
 from gtr.tasks.alfworld.memory import Memory, everything
 from gtr.tasks.alfworld.task import ALFWorldTask
 from gtr.tasks.alfworld.world import SHORT, Goal, Kind, Receptacle, Room, State, conditions
@@ -133,20 +133,20 @@ def test_the_expert_fetches_nothing_twice_that_lies_in_two_places() -> None:
 @pytest.mark.no_engine
 def test_every_kind_has_an_icon_of_its_own_in_every_style() -> None:
     table = {**icons.THINGS, **icons.RECEPTACLES}
-    for look in view.STYLES.values():
-        drawn = {view._tile(shapes, 24, look).tobytes() for shapes in table.values()}
+    for look in render.STYLES.values():
+        drawn = {render._tile(shapes, 24, look).tobytes() for shapes in table.values()}
         assert len(drawn) == len(table)
 
 
 @pytest.mark.no_engine
 @pytest.mark.parametrize("labels", [True, False])
-@pytest.mark.parametrize("look", view.STYLES)
+@pytest.mark.parametrize("look", render.STYLES)
 def test_hidden_contents_never_show(look: str, labels: bool) -> None:
     room = room_of(Goal(Kind.PICK, "mug", "desk"))
     for facing in ("desk 1", "drawer 1", None):
         place = "start" if facing is None else f"at {facing}"
         empty, full = state_of(place), state_of(place, {"mug 1": "fridge 1", "apple 1": "drawer 1"})
-        pictures = [view.draw(room, state, facing, 200, look, labels) for state in (empty, full)]
+        pictures = [render.draw(room, state, facing, 200, look, labels) for state in (empty, full)]
         assert np.array_equal(*pictures)
 
 
@@ -166,9 +166,9 @@ def test_everything_that_an_eye_could_see_shows() -> None:
         replace(base, place="start"),
     ]
     for size, labels in ((96, False), (200, False), (200, True)):
-        pictures = [view.draw(room, s, "fridge 1", size, "classic", labels).tobytes() for s in [base, *others]]
+        pictures = [render.draw(room, s, "fridge 1", size, "classic", labels).tobytes() for s in [base, *others]]
         assert len(set(pictures)) == len(pictures)
-        assert view.draw(room, base, "fridge 1", size, "classic", labels).tobytes() == pictures[0]
+        assert render.draw(room, base, "fridge 1", size, "classic", labels).tobytes() == pictures[0]
 
 
 @pytest.mark.no_engine
@@ -176,7 +176,7 @@ def test_names_are_written_where_they_can_be_read_and_move_nothing_else() -> Non
     room = room_of(Goal(Kind.PICK, "mug", "desk"))
     state = state_of("at fridge 1", {"mug 1": "fridge 1"}, "apple 1", opened="fridge 1")
     for size, written in ((96, False), (300, True)):
-        named, bare = (view.draw(room, state, "fridge 1", size, labels=labels) for labels in (True, False))
+        named, bare = (render.draw(room, state, "fridge 1", size, labels=labels) for labels in (True, False))
         assert np.array_equal(named, bare) != written
         below = int(0.75 * size)
         assert np.array_equal(named[below:], bare[below:])
@@ -184,7 +184,7 @@ def test_names_are_written_where_they_can_be_read_and_move_nothing_else() -> Non
 
 # -- with the engine ----------------------------------------------------------------------------------------------
 def test_it_is_a_gymnasium_environment() -> None:
-    env = ALFWorldEnv(Generated(Wish(receptacles=4, clutter=2), 3), image_size=64)
+    env = ALFWorldEnv(Generated(GameSpec(receptacles=4, clutter=2), 3), image_size=64)
     check_env(env, skip_render_check=True)
     env.close()
     assert gymnasium.make("gtr/ALFWorld-v0").observation_space.shape == (300, 300, 3)

@@ -11,10 +11,10 @@ from safetensors.torch import load_file, save_file
 from transformers import AutoModelForImageTextToText
 
 from gtr.errors import GtrError, PolicyError
-from gtr.policy import policy as loading
-from gtr.policy import tiny
+from gtr.policy import loading, tiny
 from gtr.policy.families import vision_modules
-from gtr.policy.policy import VALUE_HEAD, Policy, load_policy
+from gtr.policy.loading import load_policy
+from gtr.policy.policy import VALUE_HEAD, Policy
 from gtr.types import Prompt
 
 MakePolicy = Callable[..., Policy]

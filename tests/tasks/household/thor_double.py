@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from gtr.tasks.alfworld import view
+from gtr.tasks.alfworld import render
 from gtr.tasks.alfworld.engine import Engine
 from gtr.tasks.alfworld.games import read_game
 from gtr.tasks.alfworld.memory import Memory, after, look
@@ -35,9 +35,9 @@ class AlfredThorDouble:
 
     def reset(self) -> tuple[list[str], dict[str, list[Any]]]:
         (self.task,) = random.sample(self.json_file_list, k=1)
-        self.room, self.scene = self.engine.load(read_game(Path(self.task).with_name("game.tw-pddl")))
-        self.memory = look(Memory(), self.room, self.scene.state)
-        return [self.scene.feedback], self._infos()
+        self.room, self.now = self.engine.load(read_game(Path(self.task).with_name("game.tw-pddl")))
+        self.memory = look(Memory(), self.room, self.now.state)
+        return [self.now.feedback], self._infos()
 
     def step(self, actions: list[str]) -> tuple[list[str], None, list[bool], dict[str, list[Any]]]:
         (said,) = actions
@@ -45,17 +45,17 @@ class AlfredThorDouble:
             return ["Nothing happens."], None, [False], self._infos()
         put = re.fullmatch(r"put (.+) in/on (.+)", said)
         command = f"move {put[1]} to {put[2]}" if put else said
-        self.scene = self.engine.act(command)
-        self.memory = after(self.memory, self.room, self.scene.state, command)
-        text = re.sub(r"You arrive at [a-z]+ \d+\.", "You arrive at loc 17.", self.scene.feedback)
+        self.now = self.engine.act(command)
+        self.memory = after(self.memory, self.room, self.now.state, command)
+        text = re.sub(r"You arrive at [a-z]+ \d+\.", "You arrive at loc 17.", self.now.feedback)
         text = re.sub(r"You move the (.+) to the (.+)\.", r"You put the \1 in/on the \2.", text)
-        return [text], None, [self.scene.won], self._infos()
+        return [text], None, [self.now.won], self._infos()
 
     def _infos(self) -> dict[str, list[Any]]:
-        met, of = conditions(self.room, self.scene.state)
+        met, of = conditions(self.room, self.now.state)
         return {
-            "admissible_commands": [list(self.scene.commands)[::-1]],
-            "won": [self.scene.won],
+            "admissible_commands": [list(self.now.commands)[::-1]],
+            "won": [self.now.won],
             "goal_condition_success_rate": [met / of],
             "extra.gamefile": [str(Path(self.task).parent)],
             "expert_plan": [[]],
@@ -67,7 +67,7 @@ class AlfredThorDouble:
 
     def rgb(self) -> np.ndarray:
         """What the frame must be for an eye."""
-        return view.draw(self.room, self.scene.state, self.memory.facing, 300)
+        return render.draw(self.room, self.now.state, self.memory.facing, 300)
 
     def close(self) -> None:
         self.closed = True

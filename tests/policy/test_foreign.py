@@ -15,7 +15,7 @@ from small import changed
 from gtr import checkpoint
 from gtr.config import PolicyConfig, presets
 from gtr.errors import GtrError, PolicyError, RunError
-from gtr.policy.policy import load_policy
+from gtr.policy.loading import load_policy
 from gtr.types import Prompt
 
 BuildModel = Callable[..., Path]

@@ -208,9 +208,9 @@ def test_a_key_that_the_server_repeats_is_in_no_file_of_the_run(tmp_path, monkey
     see = gtr.envs.VecEnv._see
     with Echoing(load(settings(None, "ezpoints")), fault_share=0.3, faults=("500",)) as server:
 
-        def seen(self, seat, image, info):
-            see(self, seat, image, info)
-            server.show(seat.prompt.image, seat.truth)
+        def seen(self, env, image, info):
+            see(self, env, image, info)
+            server.show(env.prompt.image, env.truth)
 
         monkeypatch.setattr(gtr.envs.VecEnv, "_see", seen)
         run = train(small(server.url, tmp_path, build_model("tiny-llava", "ezpoints"), retries=9))

@@ -16,10 +16,11 @@ import pytest
 from gtr.config import Config
 from gtr.envs import VecEnv
 from gtr.tasks import load, settings
-from gtr.tasks.alfworld.engine import Engine, EngineError, Scene, WorkerError
+from gtr.tasks.alfworld.draft import GameSpec
+from gtr.tasks.alfworld.engine import Engine, EngineError, EngineState, WorkerError
 from gtr.tasks.alfworld.env import ALFWorldEnv
 from gtr.tasks.alfworld.games import Game
-from gtr.tasks.alfworld.generate import Wish, make, make_proved, prove
+from gtr.tasks.alfworld.generate import make, make_proved, prove
 from gtr.tasks.alfworld.workers import Worker
 from gtr.tasks.reply import parse
 from gtr.types import Ending, Reply
@@ -29,7 +30,7 @@ OPTIONS = {"games": 3, "space": 4, "clutter": 2}
 
 @pytest.fixture(scope="module")
 def game() -> Game:
-    return make(Wish(receptacles=4, clutter=2), 0)
+    return make(GameSpec(receptacles=4, clutter=2), 0)
 
 
 @pytest.fixture
@@ -71,16 +72,16 @@ def test_a_worker_that_dies_while_a_game_is_proved_costs_no_game() -> None:
     class Mortal(Worker):
         deaths = 0
 
-        def act(self, command: str) -> Scene:
+        def act(self, command: str) -> EngineState:
             if self.deaths < 2:
                 self.deaths += 1
                 kill(self, signal.SIGKILL)
             return super().act(command)
 
-    worker, wish = Mortal(), Wish(receptacles=4, clutter=2)
-    proved = make_proved(wish, 0, worker)
+    worker, spec = Mortal(), GameSpec(receptacles=4, clutter=2)
+    proved = make_proved(spec, 0, worker)
     assert worker.deaths == 2
-    assert proved.problem == make(wish, 0).problem
+    assert proved.problem == make(spec, 0).problem
     assert proved.walkthrough
     worker.close()
 
@@ -147,10 +148,11 @@ def test_an_episode_whose_worker_dies_is_aborted_and_the_run_goes_on() -> None:
 
 def test_no_process_outlives_its_program(tmp_path: Path) -> None:
     code = (
-        "from gtr.tasks.alfworld.generate import Wish, make\n"
+        "from gtr.tasks.alfworld.draft import GameSpec\n"
+        "from gtr.tasks.alfworld.generate import make\n"
         "from gtr.tasks.alfworld.workers import Worker\n"
         "worker = Worker()\n"
-        "worker.load(make(Wish(receptacles=4, clutter=2), 0))\n"
+        "worker.load(make(GameSpec(receptacles=4, clutter=2), 0))\n"
         "print(worker.pid, flush=True)\n"
     )
     # A plain script of a user's own, without the guard that multiprocessing asks for.
@@ -171,7 +173,7 @@ def _alive(pid: int) -> bool:
 def test_resets_leak_neither_memory_nor_processes(game: Game) -> None:
     resets = int(os.environ.get("GTR_TEST_RESETS", "60"))
     engine = Engine()
-    games = [make(Wish(receptacles=4, clutter=2), n) for n in range(6)]
+    games = [make(GameSpec(receptacles=4, clutter=2), n) for n in range(6)]
     for i in range(20):
         engine.load(games[i % 6])
     before, files, children = _memory(), len(os.listdir("/proc/self/fd")), len(active_children())

@@ -11,12 +11,13 @@ from thor_double import AlfredThorDouble
 
 from gtr.errors import ConfigError
 from gtr.tasks import load, settings
-from gtr.tasks.alfworld import told
+from gtr.tasks.alfworld import text_state
 from gtr.tasks.alfworld.commands import Command
+from gtr.tasks.alfworld.draft import GameSpec
 from gtr.tasks.alfworld.engine import Engine, EngineError, WorkerError
 from gtr.tasks.alfworld.env import ALFWorldEnv
 from gtr.tasks.alfworld.games import read_game
-from gtr.tasks.alfworld.generate import Wish, make, prove, write
+from gtr.tasks.alfworld.generate import make, prove, write
 from gtr.tasks.alfworld.task import ALFWorldTask
 from gtr.tasks.alfworld.thor import Thor
 from gtr.tasks.alfworld.workers import Worker
@@ -28,7 +29,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """One game of each kind, with a trajectory that says where things lie."""
     folder, engine = tmp_path_factory.mktemp("thor"), Engine()
     for number in range(6):
-        file = write(prove(make(Wish(receptacles=6, clutter=4, seed=5), number), engine), folder, "train")
+        file = write(prove(make(GameSpec(receptacles=6, clutter=4, seed=5), number), engine), folder, "train")
         about = json.loads(file.with_name("traj_data.json").read_text())
         about["scene"]["object_poses"] = [{"objectName": "Mug_1"}]
         file.with_name("traj_data.json").write_text(json.dumps(about))
@@ -136,9 +137,9 @@ def test_a_simulator_that_breaks_is_named(data: Path) -> None:
 
     game = read_game(next(data.rglob("game.tw-pddl")))
     thor = Thor(Broken)
-    _, scene = thor.load(game)
+    _, now = thor.load(game)
     with pytest.raises(EngineError, match=r"AI2-THOR broke on 'go to .*no display") as caught:
-        thor.act(next(command for command in scene.commands if command.startswith("go to")))
+        thor.act(next(command for command in now.commands if command.startswith("go to")))
     assert str(game.path) in str(caught.value)
 
 
@@ -169,15 +170,15 @@ def test_without_ai2_thor_the_remedy_is_named(data: Path) -> None:
 def test_it_plays_in_a_worker_as_here(data: Path) -> None:
     game = read_game(next(data.rglob("game.tw-pddl")))
     worker, here = Worker(make=thor_double.play), thor_double.play()
-    room, scene = worker.load(game)
+    room, now = worker.load(game)
     other, expected = here.load(game)
     assert room == other
     for command in (None, next(c for c in expected.commands if c.startswith("go to"))):
         if command is not None:
-            scene, expected = worker.act(command), here.act(command)
-        assert scene.frame is not None
-        assert np.array_equal(scene.frame, expected.frame)
-        assert replace(scene, frame=None) == replace(expected, frame=None)
+            now, expected = worker.act(command), here.act(command)
+        assert now.frame is not None
+        assert np.array_equal(now.frame, expected.frame)
+        assert replace(now, frame=None) == replace(expected, frame=None)
     worker.close()
     text = Worker()
     assert text.load(game)[1].frame is None
@@ -186,8 +187,8 @@ def test_it_plays_in_a_worker_as_here(data: Path) -> None:
 
 def test_a_hung_simulator_dies_with_its_worker(data: Path) -> None:
     worker = Worker(step_seconds=1.0, make=thor_double.hang)
-    _, scene = worker.load(read_game(next(data.rglob("game.tw-pddl"))))
-    simulator = int(scene.commands[0].split()[-1])
+    _, now = worker.load(read_game(next(data.rglob("game.tw-pddl"))))
+    simulator = int(now.commands[0].split()[-1])
     assert Path(f"/proc/{simulator}").exists()
     with pytest.raises(WorkerError, match="within 1 seconds"):
         worker.act("look")
@@ -197,15 +198,15 @@ def test_a_hung_simulator_dies_with_its_worker(data: Path) -> None:
 
 def test_words_of_both_worlds() -> None:
     intro = "You see a desk 1, a drawer 10, and an armchair 2.\n\nYour task is to: put a mug in desk"
-    room = told.room_of(intro, Goal(Kind.PICK, "mug", "desk"))
+    room = text_state.room_of(intro, Goal(Kind.PICK, "mug", "desk"))
     assert list(room.receptacles) == ["armchair 2", "desk 1", "drawer 10"]
-    assert told.task_of(intro) == told.task_of(intro + ".") == "put a mug in desk"
-    state = told.after(told.nothing_yet(), Command("go", where="desk 1"), "You arrive at loc 3. On the desk 1, you see "
-                       "a mug 2, a pen 1, and an alarmclock 3.")  # fmt: skip
+    assert text_state.task_of(intro) == text_state.task_of(intro + ".") == "put a mug in desk"
+    seen = "You arrive at loc 3. On the desk 1, you see a mug 2, a pen 1, and an alarmclock 3."
+    state = text_state.after(text_state.initial(), Command("go", where="desk 1"), seen)
     assert state.contents("desk 1") == ("alarmclock 3", "mug 2", "pen 1")
-    state = told.after(state, Command("go", where="drawer 10"), "You arrive at loc 4. The drawer 10 is closed. ")
+    state = text_state.after(state, Command("go", where="drawer 10"), "You arrive at loc 4. The drawer 10 is closed. ")
     assert state.opened == frozenset()
     opened = "You open the drawer 10. The drawer 10 is open. In it, you see nothing."
-    state = told.after(state, Command("open", where="drawer 10"), opened)
+    state = text_state.after(state, Command("open", where="drawer 10"), opened)
     assert (state.opened, state.contents("drawer 10")) == (frozenset({"drawer 10"}), ())
-    assert told.after(state, Command("take", "pen 1", "desk 1"), "Nothing happens.") == state
+    assert text_state.after(state, Command("take", "pen 1", "desk 1"), "Nothing happens.") == state

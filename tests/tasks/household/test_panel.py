@@ -10,10 +10,11 @@ from pathlib import Path
 import pytest
 
 from gtr import tasks
+from gtr.tasks.alfworld.draft import GameSpec
 from gtr.tasks.alfworld.engine import Engine
 from gtr.tasks.alfworld.env import ALFWorldEnv
 from gtr.tasks.alfworld.games import FOLDERS, read_game
-from gtr.tasks.alfworld.generate import Wish, make, prove, write
+from gtr.tasks.alfworld.generate import make, prove, write
 from gtr.tasks.alfworld.task import ALFWorldTask
 from gtr.tasks.alfworld.world import SHORT
 
@@ -70,8 +71,8 @@ def split(request: pytest.FixtureRequest) -> str:
 def panel(split: str, per_kind: int, folder: Path) -> list[Path]:
     """Generated and proved games, laid out as ALFWorld's."""
     engine = Engine()
-    wish = Wish(split)
-    files = [write(prove(make(wish, n), engine), folder, split) for n in range(per_kind * len(SHORT))]
+    spec = GameSpec(split)
+    files = [write(prove(make(spec, n), engine), folder, split) for n in range(per_kind * len(SHORT))]
     place = folder / "json_2.1.1"
     if split != "train":
         # The other program reads its games from this folder.

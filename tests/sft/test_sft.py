@@ -15,7 +15,8 @@ from small import changed
 from gtr import sft, tasks
 from gtr.config import Config
 from gtr.evaluate import Evaluation, make_panel
-from gtr.policy.policy import Policy, load_policy
+from gtr.policy.loading import load_policy
+from gtr.policy.policy import Policy
 from gtr.report import Run
 from gtr.sft import competence, stages
 from gtr.train import train

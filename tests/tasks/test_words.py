@@ -1,4 +1,4 @@
-"""The tasks' words and experts: thoughts that are right, wrong, different and hopeless."""
+"""The tasks' words and experts: thoughts that are right, wrong, different and unsolvable."""
 
 import itertools
 from collections import Counter
@@ -20,7 +20,7 @@ PROMPTS = ("paper", "compact")
 
 
 def run(task, seed=None, options=None, clumsy=0.0):
-    """Plays the expert through the environment, checking each of its thoughts; the last reward, or None if hopeless."""
+    """Plays the expert through the environment, checking each of its thoughts; the last reward, None if unsolvable."""
     env = task.make_env()
     image, info = env.reset(seed=seed, options=options)
     chance, target = np.random.default_rng(seed), None
@@ -60,7 +60,7 @@ def test_the_expert_wins_every_solvable_hand(prompt, faces):
         assert run(task, 0, {"cards": list(hand)}) == 10.0
 
 
-def test_the_expert_gives_up_hopeless_hands_only():
+def test_the_expert_gives_up_unsolvable_hands_only():
     task = load(settings("points24", image_size=48))
     assert run(task, 0, {"cards": [1, 1, 1, 1]}) is None
     outcomes = [run(task, seed) for seed in range(60)]
