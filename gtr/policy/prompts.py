@@ -53,12 +53,19 @@ class PromptEncoder:
             raise PolicyError(
                 f"policy.model has no usable chat template ({error}); save one with its processor (chat_template.jinja)"
             ) from error
-        made = self._processor(images=[Pillow.fromarray(prompt.image)], text=text, return_tensors="pt")
+        special = begun(self._processor.tokenizer, text)
+        made = self._processor(images=[Pillow.fromarray(prompt.image)], text=text, return_tensors="pt", **special)
         return {name: value for name, value in made.items() if isinstance(value, Tensor)}
 
     def batch(self, prompts: Sequence[Prompt]) -> dict[str, Tensor]:
         """Inputs for several prompts: tokens padded on the left to one length, pictures joined along the first axis."""
         return stack([self.encode(prompt) for prompt in prompts], self._pad_id)
+
+
+def begun(tokenizer: Any, text: str) -> Mapping[str, bool]:
+    """How to encode a chat template's text: a template that writes the start token itself wants no second one."""
+    wrote = tokenizer.bos_token is not None and text.startswith(tokenizer.bos_token)
+    return {"add_special_tokens": False} if wrote else {}
 
 
 def stack(rows: Sequence[Encoded], pad_id: int) -> dict[str, Tensor]:
