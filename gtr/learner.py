@@ -41,9 +41,10 @@ class Learnt:
 
 
 def learning_rate(train: TrainConfig, update: int) -> float:
-    """Cosine from `lr` at update 0 to `lr_final` at the last one (reference code)."""
-    progress = update / max(1, train.updates - 1)
-    return train.lr_final + 0.5 * (train.lr - train.lr_final) * (1 + math.cos(math.pi * min(1.0, progress)))
+    """Cosine from `lr` at update 0 to `lr_final`: at the last update, or after `lr_updates`, past which it rises again
+    as torch's CosineAnnealingLR does (reference code)."""
+    progress = min(1.0, update / max(1, train.updates - 1)) if train.lr_updates is None else update / train.lr_updates
+    return train.lr_final + 0.5 * (train.lr - train.lr_final) * (1 + math.cos(math.pi * progress))
 
 
 def make_optimizer(policy: Policy, train: TrainConfig) -> torch.optim.Optimizer:

@@ -37,6 +37,18 @@ def test_the_learning_rate_falls_along_a_cosine(settings: Settings) -> None:
     assert learning_rate(settings(**{"train.updates": 1, "train.lr": 1e-3}).train, 0) == pytest.approx(1e-3)
 
 
+@pytest.mark.parametrize("updates", [4, 14, 29])
+def test_a_cosine_of_its_own_length_is_that_of_torch(updates: int, settings: Settings) -> None:
+    """As the public code schedules it: 25 updates for runs of 4, 14 and 29."""
+    config = settings(**{"train.updates": updates, "train.lr": 1e-5, "train.lr_final": 1e-9, "train.lr_updates": 25})
+    optimizer = torch.optim.Adam([torch.zeros(1, requires_grad=True)], lr=1e-5)
+    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, T_max=25, eta_min=1e-9)
+    for update in range(updates):
+        assert learning_rate(config.train, update) == pytest.approx(schedule.get_last_lr()[0], rel=1e-6)
+        optimizer.step()
+        schedule.step()
+
+
 def test_the_cloning_weight_anneals_to_nothing(settings: Settings) -> None:
     fading = ThoughtCloning(settings(**{"guidance.weight": 2.0, "guidance.anneal_updates": 4}).guidance, None, None)
     assert [fading.weight(update) for update in range(6)] == pytest.approx([2.0, 1.5, 1.0, 0.5, 0.0, 0.0])

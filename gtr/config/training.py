@@ -28,6 +28,9 @@ class TrainConfig(Section):
     """Learning rate at the first update (code: 1e-5)."""
     lr_final: Annotated[float, Ge(0), Le(10)] = 1e-9
     """Learning rate at the last update, cosine in between (code)."""
+    lr_updates: Annotated[int, Ge(1), Le(10_000_000)] | None = None
+    """Updates after which the cosine arrives at `lr_final` and turns back, whatever the run's length (code: 25); None
+    arrives at the last update."""
     value_lr: Annotated[float, Ge(1e-12), Le(10)] | None = None
     """Learning rate of the value head at the first update, falling alike; None takes `lr`."""
     adam_eps: Annotated[float, Ge(1e-30), Le(1)] = 1e-7

@@ -10,9 +10,11 @@ class Published:
     """What the paper's code sets for a game, and what of it suits a game that it does not have."""
 
     turns_per_update: int = 1024
-    """Turns of one rollout. The code plays 15,000 environment steps in all, on long games 5,000."""
+    """Turns of one rollout."""
     updates: int = 15
-    """Rollouts."""
+    """Rollouts: as many as hold all of `steps`."""
+    steps: int = 15_000
+    """Environment steps of the code's run, whose last, begun rollout it never plays."""
     thought_weight: float = 0.5
     """RL4VLM's lambda: weight of the thought's log-prob in the ratio."""
     stop_early: bool = True

@@ -38,6 +38,22 @@ def test_paper_scale_has_the_published_amounts() -> None:
     assert (points.train.lr, points.algo.gamma, points.algo.gae_lambda, points.algo.clip) == (1e-5, 0.9, 0.95, 0.1)
 
 
+def test_the_reference_plays_whole_rollouts_of_the_published_steps() -> None:
+    """15,000 steps in rollouts of 1,024 or 512, 5,000 on ALFWorld: 14, 29 and 4 updates."""
+    found = {name: build("reference", name, "7b").train for name in TASKS}
+    assert {name: train.updates for name, train in found.items()} == {
+        "numberline": 29,
+        "ezpoints": 14,
+        "points24": 14,
+        "blackjack": 29,
+        "alfworld": 4,
+    }
+    assert {train.lr_updates for train in found.values()} == {25}
+    assert build("reference", "points24", "7b", updates=3).train.updates == 3
+    assert build("reference", "numberline").train.updates == build("gtr", "numberline").train.updates
+    assert preset("reference", "points24", "7b", **{"train.updates": 15}).train.updates == 15
+
+
 def test_presets_differ_from_their_algorithm_only_in_what_they_name() -> None:
     expected = {
         "rl4vlm": [],
@@ -60,6 +76,7 @@ def test_presets_differ_from_their_algorithm_only_in_what_they_name() -> None:
             "algo.format_reward",
             "algo.format_reward_in",
             "algo.value_gradient",
+            "train.lr_updates",
         ],
     }
     assert {*expected, *ALGORITHMS} == set(METHODS)
