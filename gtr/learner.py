@@ -209,14 +209,13 @@ class _Learner:
             )
 
     def _descend(self) -> None:
-        # Clipped apart: the critic's gradient is often the larger by far and would scale the policy's away.
-        norms = [
-            torch.as_tensor(self.accelerator.clip_grad_norm_(group["params"], self.train.grad_norm))
-            for group in self.optimizer.param_groups
-        ]
+        parts = [group["params"] for group in self.optimizer.param_groups]
+        if self.train.clip_together:
+            parts = [[parameter for part in parts for parameter in part]]
+        norms = [torch.as_tensor(self.accelerator.clip_grad_norm_(part, self.train.grad_norm)) for part in parts]
         if not all(bool(torch.isfinite(norm)) for norm in norms):
             raise DivergenceError(
-                f"the gradient's norms became {[float(norm) for norm in norms]} (model, value head) at optimiser step "
+                f"the gradient's norms became {[float(norm) for norm in norms]} (model, value head; or one of both) at optimiser step "
                 f"{self._steps} of this update though every loss was finite; lower train.lr, or set "
                 "policy.dtype to float32"
             )

@@ -189,6 +189,27 @@ def test_accumulation_equals_the_batch_through_adam_and_clipping(bench: Bench, s
     assert all(torch.allclose(whole[n], parts[n], atol=moved / 20) for n in whole)
 
 
+@pytest.mark.parametrize("together", [False, True])
+def test_the_norm_is_of_model_and_critic_each_or_of_both(together: bool, bench: Bench, settings: Settings) -> None:
+    """Norms a and b at most c: c / a and c / b apart, c / sqrt(a^2 + b^2) together."""
+
+    def in_two(policy: Policy) -> torch.optim.Optimizer:
+        parts = [[*module.parameters()] for module in (policy.network.model, policy.network.value_head)]
+        return torch.optim.SGD([{"params": part, "scale": 1.0} for part in parts], lr=1.0)
+
+    config = settings(**{**WHOLE, "train.grad_norm": 1e-3, "train.clip_together": together})
+    whole = bench.gradient(settings(**WHOLE))
+    logged, after = bench.learn(config, in_two)
+    head = {name for name in whole if name.startswith("value_head")}
+    a, b = size({n: g for n, g in whole.items() if n not in head}), size({n: whole[n] for n in head})
+    assert min(a, b) > 0.02
+    both = math.hypot(a, b)
+    for name, gradient in whole.items():
+        norm = both if together else b if name in head else a
+        assert torch.allclose(bench.start[name] - after[name], gradient * 1e-3 / norm, atol=2e-7), name
+    assert logged["update/grad_norm"] == pytest.approx(both if together else a, rel=1e-3)
+
+
 def test_the_gradient_is_that_of_a_loss_written_out(bench: Bench, settings: Settings) -> None:
     """One step's gradient against autograd on the formulas, sample by sample, without padding or batching."""
     config = settings(**{**WHOLE, "algo.thought_weight": 0.3, "algo.value_clip": 0.2})

@@ -19,7 +19,7 @@ class PPOSettings(PolicySettings):
     """PPO's, as RL4VLM's and GTR's code have them."""
 
     value_weight: Weight = 0.5
-    """Weight of the value loss (code: 0.5)."""
+    """Weight of the value loss (code: 0.5, of a loss that has a further factor of a half: 0.25 here)."""
     value_clip: Annotated[float, Ge(0), Le(1e6)] = 0.1
     """Clip range of the value's change; 0 turns it off."""
     value_gradient: Literal["flow", "stop"] = "flow"

@@ -41,6 +41,9 @@ class TrainConfig(Section):
     """Decoupled weight decay."""
     grad_norm: Annotated[float, Ge(1e-9), Le(1e9)] = 0.01
     """Largest norm of the gradient (code: 0.01)."""
+    clip_together: bool = False
+    """Clip by one norm over model and value head (code), or each by its own: the critic's gradient is often the larger
+    by far and would scale the policy's away."""
     eval_every: Annotated[int, Ge(0), Le(10_000_000)] = 0
     """Updates between evaluations on the fixed panel; 0 evaluates at the start and the end only."""
     eval_episodes: Annotated[int, Ge(1), Le(1_000_000)] = 100
