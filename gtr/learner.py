@@ -215,8 +215,8 @@ class _Learner:
         norms = [torch.as_tensor(self.accelerator.clip_grad_norm_(part, self.train.grad_norm)) for part in parts]
         if not all(bool(torch.isfinite(norm)) for norm in norms):
             raise DivergenceError(
-                f"the gradient's norms became {[float(norm) for norm in norms]} (model, value head; or one of both) at optimiser step "
-                f"{self._steps} of this update though every loss was finite; lower train.lr, or set "
+                f"the gradient's norms became {[float(norm) for norm in norms]} (model, value head; or one of both) at "
+                f"optimiser step {self._steps} of this update though every loss was finite; lower train.lr, or set "
                 "policy.dtype to float32"
             )
         self.optimizer.step()

@@ -23,6 +23,9 @@ class GuidanceConfig(Section):
     """Reward of a turn whose thought the judge finds perfect; a worthless one gets its opposite."""
     memory: Literal["run", "rollout"] = "run"
     """DAgger: lessons of the whole run, or (no_dagger) of the current rollout only."""
+    draw: Literal["corrected", "turns"] = "corrected"
+    """What is drawn beside each turn that is learnt from: a corrected thought; or any turn of the run, which teaches
+    nothing if it was not corrected, so that cloning weighs less as thoughts get right (code)."""
     clone: Literal["thought", "thought_and_action"] = "thought"
     """What is cloned; the paper finds that cloning actions too is worse."""
     token_weights: Literal["all", "edits"] = "all"

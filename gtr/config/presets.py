@@ -129,7 +129,7 @@ def reference(config: Config) -> Config:
         task=replace(config.task, illegal="random", **code.reference),
         policy=replace(config.policy, repetition_penalty=1.2),
         train=replace(config.train, lr_updates=25, clip_together=True),
-        guidance=replace(config.guidance, correct_malformed=False, forget_target=True),
+        guidance=replace(config.guidance, correct_malformed=False, forget_target=True, draw="turns"),
         algo=_algo(
             config,
             thought_weight=code.thought_weight,

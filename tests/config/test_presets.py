@@ -75,6 +75,7 @@ def test_presets_differ_from_their_algorithm_only_in_what_they_name() -> None:
             "algo.action_tokens",
             "algo.format_reward",
             "algo.format_reward_in",
+            "guidance.draw",
             "algo.ratio_cap",
             "algo.value_weight",
             "algo.value_gradient",
