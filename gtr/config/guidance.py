@@ -39,6 +39,10 @@ class GuidanceConfig(Section):
     stop_early: bool = True
     """End an episode when it leaves the corrector's plan or cannot succeed any more (code: yes, but for games that cut
     their episodes themselves)."""
+    stop_on: tuple[Literal["unsolvable", "illegal", "loss", "plan", "no_plan"], ...] = ("unsolvable", "illegal", "plan")
+    """With stop_early, what ends an episode, any of: unsolvable (the corrector gives it up), illegal (a reply names no
+    legal action), loss (a negative reward), plan (the corrector's plan is left, or where it has none, nothing right can
+    follow), no_plan (there is none yet). Code: unsolvable and loss, on Points24 plan and no_plan too."""
     stop_reward: Reward = -1.0
     """Reward of the turn on which the corrector ends the episode (code: -1)."""
     forget_target: bool = False

@@ -129,7 +129,9 @@ def reference(config: Config) -> Config:
         task=replace(config.task, illegal="random", **code.reference),
         policy=replace(config.policy, repetition_penalty=1.2),
         train=replace(config.train, lr_updates=25, clip_together=True),
-        guidance=replace(config.guidance, correct_malformed=False, forget_target=True, draw="turns"),
+        guidance=replace(
+            config.guidance, correct_malformed=False, forget_target=True, draw="turns", stop_on=code.stop_on
+        ),
         algo=_algo(
             config,
             thought_weight=code.thought_weight,
@@ -137,6 +139,7 @@ def reference(config: Config) -> Config:
             value_gradient="flow",
             value_weight=0.25,
             ratio_cap=10.0,
+            truncated_is=code.truncated_is,
             format_reward=5.0,
             format_reward_in="return",
         ),

@@ -2,7 +2,9 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
+
+Stop = Literal["unsolvable", "illegal", "loss", "plan", "no_plan"]
 
 
 @dataclass(frozen=True)
@@ -19,6 +21,10 @@ class Published:
     """RL4VLM's lambda: weight of the thought's log-prob in the ratio."""
     stop_early: bool = True
     """Whether the corrector ends episodes; a game that cuts them itself says no."""
+    stop_on: tuple[Stop, ...] = ("unsolvable", "loss")
+    """What ends its episodes there (see `guidance.stop_on`)."""
+    truncated_is: Literal["termination", "truncation"] = "termination"
+    """How its GAE sees a time limit."""
     reference: Mapping[str, Any] = field(default_factory=dict)
     """Settings of the game under which it plays as the code's does, its slips included."""
 

@@ -76,6 +76,8 @@ def test_presets_differ_from_their_algorithm_only_in_what_they_name() -> None:
             "algo.format_reward",
             "algo.format_reward_in",
             "guidance.draw",
+            "guidance.stop_on",
+            "algo.truncated_is",
             "algo.ratio_cap",
             "algo.value_weight",
             "algo.value_gradient",
@@ -165,7 +167,12 @@ def test_the_games_say_what_is_special_about_them() -> None:
         "alfworld": 0.2
     }
     assert [name for name, one in paper.items() if not one.guidance.stop_early] == ["alfworld"]
-    assert changed_keys(build("gtr", "alfworld"), build("reference", "alfworld"))[1] == "task.illegal"
+    code = {name: build("reference", name) for name in TASKS}
+    assert {name: one.guidance.stop_on for name, one in code.items() if one.guidance.stop_early} == {
+        **dict.fromkeys(("numberline", "blackjack", "ezpoints"), ("unsolvable", "loss")),
+        "points24": ("unsolvable", "loss", "plan", "no_plan"),
+    }
+    assert [name for name, one in code.items() if one.algo.truncated_is == "truncation"] == ["alfworld"]
     assert build("reference", "alfworld").task == replace(tiny["alfworld"].task, illegal="random", match="substring")
 
 
