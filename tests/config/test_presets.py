@@ -76,6 +76,7 @@ def test_presets_differ_from_their_algorithm_only_in_what_they_name() -> None:
             "algo.format_reward",
             "algo.format_reward_in",
             "guidance.draw",
+            "policy.penalised",
             "guidance.stop_on",
             "algo.truncated_is",
             "algo.ratio_cap",
