@@ -173,6 +173,8 @@ def test_the_games_say_what_is_special_about_them() -> None:
         **dict.fromkeys(("numberline", "blackjack", "ezpoints"), ("unsolvable", "loss")),
         "points24": ("unsolvable", "loss", "plan", "no_plan"),
     }
+    assert not code["blackjack"].task.natural_wins
+    assert code["numberline"].task.starts == "shifted"
     assert [name for name, one in code.items() if one.algo.truncated_is == "truncation"] == ["alfworld"]
     assert build("reference", "alfworld").task == replace(tiny["alfworld"].task, illegal="random", match="substring")
 
