@@ -135,10 +135,10 @@ def _flat(optimizer: torch.optim.Optimizer) -> dict[str, torch.Tensor]:
 
 
 # -- the thought buffer -------------------------------------------------------------------------------------------
-def save_lessons(run: Path, update: int, lessons: Sequence[Sample], rank: int = 0) -> None:
-    """Writes the lessons of one update of one process, pictures once and losslessly."""
+def save_lessons(run: Path, update: int, lessons: Sequence[Sample], turns: int, rank: int = 0) -> None:
+    """Writes the lessons of one update of one process, which came of so many turns; pictures once and losslessly."""
     images = ImageStore(run / "images")
-    lines = [
+    lines = [encode({"turns": turns})] + [
         encode(
             {
                 "image": images.add(lesson.prompt.image),
@@ -162,7 +162,10 @@ def load_lessons(run: Path, update: int, buffer: ThoughtBuffer, rank: int = 0) -
     for number in range(1, update + 1):
         file = _lessons_file(run, number, rank)
         try:
-            buffer.add([_lesson(run, line) for line in _lines(run, file)])
+            records = list(_lines(run, file))
+            # Files of version 0.1 do not say how many turns there were.
+            turns = records.pop(0)["turns"] if records and "turns" in records[0] else None
+            buffer.add([_lesson(run, record) for record in records], turns)
         except (Unreadable, OSError, ValueError, LookupError, TypeError) as error:
             raise RunError(
                 f"the lessons in {file}, or their pictures, cannot be read ({error}); put them back from a copy, or "

@@ -41,9 +41,10 @@ class Learnt:
 
 
 def learning_rate(train: TrainConfig, update: int) -> float:
-    """Cosine from `lr` at update 0 to `lr_final` at the last one (reference code)."""
-    progress = update / max(1, train.updates - 1)
-    return train.lr_final + 0.5 * (train.lr - train.lr_final) * (1 + math.cos(math.pi * min(1.0, progress)))
+    """Cosine from `lr` at update 0 to `lr_final`: at the last update, or after `lr_updates`, past which it rises again
+    as torch's CosineAnnealingLR does (reference code)."""
+    progress = min(1.0, update / max(1, train.updates - 1)) if train.lr_updates is None else update / train.lr_updates
+    return train.lr_final + 0.5 * (train.lr - train.lr_final) * (1 + math.cos(math.pi * progress))
 
 
 def make_optimizer(policy: Policy, train: TrainConfig) -> torch.optim.Optimizer:
@@ -213,15 +214,14 @@ class _Learner:
             )
 
     def _descend(self) -> None:
-        # Clipped apart: the critic's gradient is often the larger by far and would scale the policy's away.
-        norms = [
-            torch.as_tensor(self.accelerator.clip_grad_norm_(group["params"], self.train.grad_norm))
-            for group in self.optimizer.param_groups
-        ]
+        parts = [group["params"] for group in self.optimizer.param_groups]
+        if self.train.clip_together:
+            parts = [[parameter for part in parts for parameter in part]]
+        norms = [torch.as_tensor(self.accelerator.clip_grad_norm_(part, self.train.grad_norm)) for part in parts]
         if not all(bool(torch.isfinite(norm)) for norm in norms):
             raise DivergenceError(
-                f"the gradient's norms became {[float(norm) for norm in norms]} (model, value head) at optimiser step "
-                f"{self._steps} of this update though every loss was finite; lower train.lr, or set "
+                f"the gradient's norms became {[float(norm) for norm in norms]} (model, value head; or one of both) at "
+                f"optimiser step {self._steps} of this update though every loss was finite; lower train.lr, or set "
                 "policy.dtype to float32"
             )
         self.optimizer.step()

@@ -21,7 +21,7 @@ from gtr.guidance.corrector import Corrector
 from gtr.guidance.judge import reward_of
 from gtr.tasks.reply import parse
 from gtr.tasks.task import Task
-from gtr.types import Ending, Parsed, Prompt, Reply, Rollout, RolloutSpec, Trajectory, Turn, Verdict
+from gtr.types import Ending, Parsed, Prompt, Reply, ReplyStatus, Rollout, RolloutSpec, Trajectory, Turn, Verdict
 
 if TYPE_CHECKING:
     from gtr.policy.policy import Policy
@@ -151,12 +151,26 @@ class Collector:
 
     def _stop_early(self, state: EnvState, turn: Turn) -> Turn:
         """Ends an episode that the corrector gave up or that left its plan (reference code: early truncation)."""
-        verdict = turn.verdict
-        if verdict is None or turn.ending is not Ending.RUNNING:
+        guidance = self.config.guidance
+        if turn.verdict is None or turn.ending is not Ending.RUNNING:
             return turn
-        if verdict.stop or not turn.legal or not self.task.plan_reachable(state.truth, verdict.target):
-            return replace(turn, reward=self.config.guidance.stop_reward, ending=Ending.STOPPED)
+        if any(self._calls_for_stop(cause, state, turn, turn.verdict) for cause in guidance.stop_on):
+            return replace(turn, reward=guidance.stop_reward, ending=Ending.STOPPED)
         return turn
+
+    def _calls_for_stop(self, cause: str, state: EnvState, turn: Turn, verdict: Verdict) -> bool:
+        """Whether a turn that was just played gives one of the causes of `guidance.stop_on`."""
+        match cause:
+            case "unsolvable":
+                return verdict.stop
+            case "illegal":
+                return not turn.legal
+            case "loss":
+                return turn.reward < 0
+            case "plan":
+                return not self.task.plan_reachable(state.truth, verdict.target)
+        # A plan comes of a thought that can be read; the code asks about no other.
+        return verdict.target is None or (turn.index == 0 and turn.parsed.status is not ReplyStatus.COMPLETE)
 
     def _bootstrap(self, draft: _Draft) -> None:
         """Fills in the critic's value of the observations that follow the ends of trajectories."""

@@ -111,8 +111,9 @@ class Run:
         values |= alert.metrics()
         if alert.ringing:
             log.warning("update %d: %s", self.update, alert.sentence())
-        taught = self.algorithm.cloning.latest
-        checkpoint.save_lessons(self.folder.path, self.update, taught, self.accelerator.process_index)
+        cloning = self.algorithm.cloning
+        taught, rank = cloning.latest, self.accelerator.process_index
+        checkpoint.save_lessons(self.folder.path, self.update, taught, cloning.turns, rank)
         if self.folder.main and self.update % self.config.report.turns_every == 0:
             turns = rollout.flat()
             traces = trace.learnt(turns, samples, learnt.logprobs, taught, self.policy, self.task)

@@ -37,6 +37,18 @@ def test_the_learning_rate_falls_along_a_cosine(settings: Settings) -> None:
     assert learning_rate(settings(**{"train.updates": 1, "train.lr": 1e-3}).train, 0) == pytest.approx(1e-3)
 
 
+@pytest.mark.parametrize("updates", [4, 14, 29])
+def test_a_cosine_of_its_own_length_is_that_of_torch(updates: int, settings: Settings) -> None:
+    """As the public code schedules it: 25 updates for runs of 4, 14 and 29."""
+    config = settings(**{"train.updates": updates, "train.lr": 1e-5, "train.lr_final": 1e-9, "train.lr_updates": 25})
+    optimizer = torch.optim.Adam([torch.zeros(1, requires_grad=True)], lr=1e-5)
+    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, T_max=25, eta_min=1e-9)
+    for update in range(updates):
+        assert learning_rate(config.train, update) == pytest.approx(schedule.get_last_lr()[0], rel=1e-6)
+        optimizer.step()
+        schedule.step()
+
+
 def test_the_cloning_weight_anneals_to_nothing(settings: Settings) -> None:
     fading = ThoughtCloning(settings(**{"guidance.weight": 2.0, "guidance.anneal_updates": 4}).guidance, None, None)
     assert [fading.weight(update) for update in range(6)] == pytest.approx([2.0, 1.5, 1.0, 0.5, 0.0, 0.0])
@@ -175,6 +187,27 @@ def test_accumulation_equals_the_batch_through_adam_and_clipping(bench: Bench, s
     moved = max(float((whole[n] - bench.start[n]).abs().max()) for n in whole)
     assert moved > 5e-4
     assert all(torch.allclose(whole[n], parts[n], atol=moved / 20) for n in whole)
+
+
+@pytest.mark.parametrize("together", [False, True])
+def test_the_norm_is_of_model_and_critic_each_or_of_both(together: bool, bench: Bench, settings: Settings) -> None:
+    """Norms a and b at most c: c / a and c / b apart, c / sqrt(a^2 + b^2) together."""
+
+    def in_two(policy: Policy) -> torch.optim.Optimizer:
+        parts = [[*module.parameters()] for module in (policy.network.model, policy.network.value_head)]
+        return torch.optim.SGD([{"params": part, "scale": 1.0} for part in parts], lr=1.0)
+
+    config = settings(**{**WHOLE, "train.grad_norm": 1e-3, "train.clip_together": together})
+    whole = bench.gradient(settings(**WHOLE))
+    logged, after = bench.learn(config, in_two)
+    head = {name for name in whole if name.startswith("value_head")}
+    a, b = size({n: g for n, g in whole.items() if n not in head}), size({n: whole[n] for n in head})
+    assert min(a, b) > 0.02
+    both = math.hypot(a, b)
+    for name, gradient in whole.items():
+        norm = both if together else b if name in head else a
+        assert torch.allclose(bench.start[name] - after[name], gradient * 1e-3 / norm, atol=2e-7), name
+    assert logged["update/grad_norm"] == pytest.approx(both if together else a, rel=1e-3)
 
 
 def test_the_gradient_is_that_of_a_loss_written_out(bench: Bench, settings: Settings) -> None:

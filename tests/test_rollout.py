@@ -23,6 +23,7 @@ from gtr.guidance.corrector import Case, Corrector
 from gtr.guidance.oracle import OracleCorrector
 from gtr.policy.policy import Policy
 from gtr.rollout import Collector
+from gtr.tasks.reply import write
 from gtr.types import Ending, Judgement, Prompt, ReplyStatus, Rollout, RolloutSpec, Turn, Verdict
 
 Settings = Callable[..., Config]
@@ -261,6 +262,62 @@ def test_a_stopped_turn_has_a_bootstrap_where_gae_asks_for_it(
     row = rows_of(collector(settings, lambda p, _: say("go"), OracleCorrector(CountTask()), **chosen).collect())[0]
     assert row[1].ending is Ending.STOPPED
     assert row[1].bootstrap == bootstrap
+
+
+class Player(Scripted):
+    """Plays given symbols of a point game one after the other, its plan and announcement those of a right thought."""
+
+    def values(self, prompts: Sequence[Prompt]) -> list[float]:
+        return [0.0] * len(prompts)
+
+
+def played(settings: Settings, method: str, cards: Sequence[int], plans: str, symbols: Sequence[str]) -> list[Turn]:
+    """One environment's turns from a dealt hand; thoughts state the plan, and the action may be another symbol."""
+    task = "ezpoints" if len(cards) == 2 else "points24"
+    config = settings(method, task, **{"train.envs": 1, "train.turns": len(symbols)})
+    game = tasks.load(config.task)
+
+    def answer(prompt: Prompt, call: int) -> str:
+        done = "".join(symbols[:call])
+        plan = plans if plans.startswith(done) else f"{done}{plans[len(done):]}"
+        thought = {"cards": list(cards), "formula": plan, "thoughts": f"next {plan[len(done)]}"}
+        return write(thought, symbols[call])
+
+    one = Collector(game, Player(answer), make_corrector(config, game), config, spec=PPO(config, game, None).rollout)
+    one.envs.begin(one.envs.states[0], {"options": {"cards": list(cards)}}, 0)
+    return rows_of(one.collect())[0]
+
+
+def test_a_legal_symbol_that_the_plan_did_not_want_ends_the_game_where_the_settings_say_so(settings: Settings) -> None:
+    """EZPoints, 7 and 5: "5" instead of "7" can still win. The public code stops on a loss there, and on Points24 on
+    leaving the plan."""
+    (turn,) = played(settings, "gtr", (7, 5), "7+5=", ["5"])
+    assert (turn.ending, turn.reward) == (Ending.STOPPED, -1.0)
+    row = played(settings, "reference", (7, 5), "7+5=", ["5", "+", "7", "="])
+    assert [t.ending for t in row] == ["running", "running", "running", "terminated"]
+    assert (row[-1].reward, row[-1].success) == (10.0, True)
+    (turn,) = played(settings, "reference", (4, 6, 1, 1), "4*6*1*1=", ["6"])
+    assert (turn.ending, turn.reward) == (Ending.STOPPED, -1.0)
+
+
+def test_a_loss_ends_the_game_in_the_reference(settings: Settings) -> None:
+    """A number that is on no card costs 1, and the game goes on without a corrector that stops on it."""
+    (turn,) = played(settings, "reference", (7, 5), "7+5=", ["9"])
+    assert (turn.ending, turn.reward, turn.legal) == (Ending.STOPPED, -1.0, True)
+
+
+@pytest.mark.parametrize(
+    ("causes", "stopped"),
+    [(("illegal",), True), (("loss",), False), (("unsolvable", "loss"), False), (("no_plan",), True), ((), False)],
+)
+def test_an_illegal_action_that_is_played_at_random_ends_an_episode_only_if_asked(
+    causes: tuple[str, ...], stopped: bool, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(CountTask, "actions", lambda self, observation: ("go",))
+    chosen = {"guidance.stop_early": True, "guidance.stop_on": causes, "task.illegal": "random", "train.turns": 1}
+    rows = rows_of(collector(settings, lambda p, _: "hm", OracleCorrector(CountTask()), **chosen).collect())
+    assert [t.ending is Ending.STOPPED for (t,) in rows] == [stopped] * 2
+    assert not any(t.legal for (t,) in rows)
 
 
 class Slow(Corrector):

@@ -1,5 +1,6 @@
 """The whole street on tiny models: every method, equal runs, stops at any moment, and what a run leaves behind."""
 
+import gzip
 import json
 import math
 import shutil
@@ -9,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import golden
+import numpy as np
 import pytest
 import torch
 from accelerate.utils import DistributedType
@@ -18,6 +20,7 @@ from small import changed
 from gtr import checkpoint
 from gtr import train as street
 from gtr.algo import cloning
+from gtr.algo.buffer import ThoughtBuffer
 from gtr.cli.train import parse_train
 from gtr.config import Config
 from gtr.config.io import settings_of
@@ -27,6 +30,7 @@ from gtr.policy import tiny
 from gtr.policy.loading import load_policy
 from gtr.report import Run, RunFolder
 from gtr.train import train
+from gtr.types import Prompt, Sample
 
 Settings = Callable[..., Config]
 MakeModel = Callable[..., Path]
@@ -279,6 +283,22 @@ def test_every_kind_of_run_goes_on_exactly(name: str, small: Settings, monkeypat
     assert curve(broken) == curve(run)
     assert weights(broken, 3) == weights(run, 3)
     assert ("adapter_model.safetensors" in weights(run, 3)) is name.startswith("lora")
+
+
+def test_lessons_come_back_with_the_turns_they_came_of(tmp_path: Path) -> None:
+    """Those of version 0.1 say nothing of turns: then there were as many as lessons."""
+    picture = np.zeros((4, 4, 3), np.uint8)
+    taught = [Sample(Prompt(picture, str(i)), (i,), {"cloning": (1.0,)}) for i in range(2)]
+    checkpoint.save_lessons(tmp_path, 1, taught, 7)
+    checkpoint.save_lessons(tmp_path, 2, [], 5)
+    buffer = ThoughtBuffer()
+    checkpoint.load_lessons(tmp_path, 2, buffer)
+    assert (buffer.turns, [one.prompt.text for one in buffer.samples]) == (12, ["0", "1"])
+    file = tmp_path / "lessons" / "update_00001.jsonl.gz"
+    file.write_bytes(gzip.compress(gzip.decompress(file.read_bytes()).partition(b"\n")[2]))
+    old = ThoughtBuffer()
+    checkpoint.load_lessons(tmp_path, 2, old)
+    assert (old.turns, len(old)) == (7, 2)
 
 
 def test_a_finished_run_has_nothing_left_to_do(small: Settings) -> None:

@@ -1,6 +1,7 @@
 """Guided thought: where a corrected thought becomes a sample, and how samples are drawn (paper section 3.3)."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -28,12 +29,15 @@ class ThoughtCloning:
         self.buffer = ThoughtBuffer(config.memory == "run")
         self.latest: list[Sample] = []
         """Those of the latest rollout."""
+        self.turns = 0
+        """Turns of the latest rollout."""
 
     def add(self, turns: Sequence[Turn]) -> None:
         """Takes in what the verdicts on a rollout's turns teach."""
         found = [corrected(turn, self.task, self.policy, self.config) for turn in turns]
         self.latest = [sample for sample in found if sample is not None]
-        self.buffer.add(self.latest)
+        self.turns = len(turns)
+        self.buffer.add(self.latest, self.turns)
 
     def weight(self, update: int) -> float:
         """The weight of cloning at an update, annealed linearly to 0 if the settings say so."""
@@ -42,8 +46,26 @@ class ThoughtCloning:
         return self.config.weight
 
     def draw(self, count: int, rng: np.random.Generator, update: int) -> Sequence[Sample]:
-        """`count` corrected thoughts of the run; none while there are none, or when guidance has faded."""
-        return self.buffer.draw(count, rng) if self.weight(update) > 0 else []
+        """What `count` draws of `guidance.draw` give; none while there are none, or when guidance has faded."""
+        if self.weight(update) <= 0:
+            return []
+        if self.config.draw == "turns":
+            return per_draw(self.buffer.deal(count, rng), count)
+        return self.buffer.draw(count, rng)
+
+
+def per_draw(samples: Sequence[Sample], draws: int) -> list[Sample]:
+    """Weights under which cloning is the mean over tokens of each thought, then over all draws, vain ones included.
+
+    The learner divides by the number of all taught tokens; the code takes the mean thought by thought, and divides by
+    the number of turns.
+    """
+    counts = [sum(weight > 0 for weight in sample.weights[CLONING]) for sample in samples]
+    shares = [sum(counts) / (draws * max(1, count)) for count in counts]
+    return [
+        replace(sample, weights={CLONING: tuple(weight * share for weight in sample.weights[CLONING])})
+        for sample, share in zip(samples, shares, strict=True)
+    ]
 
 
 def corrected(turn: Turn, task: Task, policy: "Policy", config: GuidanceConfig) -> Sample | None:

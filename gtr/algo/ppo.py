@@ -19,7 +19,7 @@ class PPOSettings(PolicySettings):
     """PPO's, as RL4VLM's and GTR's code have them."""
 
     value_weight: Weight = 0.5
-    """Weight of the value loss (code: 0.5)."""
+    """Weight of the value loss (code: 0.5, of a loss that has a further factor of a half: 0.25 here)."""
     value_clip: Annotated[float, Ge(0), Le(1e6)] = 0.1
     """Clip range of the value's change; 0 turns it off."""
     value_gradient: Literal["flow", "stop"] = "flow"
@@ -35,6 +35,8 @@ class PPOSettings(PolicySettings):
     succeeded, normalising with a tiny floor turns noise into a gradient."""
     stopped_is: Literal["termination", "truncation"] = "termination"
     """How GAE sees an episode that the corrector stopped."""
+    truncated_is: Literal["termination", "truncation"] = "truncation"
+    """How GAE sees an episode that a time limit cut: value may follow, or none does (code, on card games)."""
     value_updates: Annotated[int, Ge(0), Le(10_000_000)] = 0
     """Updates at the start in which the critic alone is trained (VL-DAC: 2)."""
 
@@ -47,9 +49,9 @@ class PPO(PolicyGradient):
 
     @property
     def rollout(self) -> RolloutSpec:
+        ends = {Ending.STOPPED: self.settings.stopped_is, Ending.TRUNCATED: self.settings.truncated_is}
         # A broken environment says nothing of the turn it broke in.
-        stopped = {Ending.STOPPED} if self.settings.stopped_is == "truncation" else set()
-        return RolloutSpec(frozenset({Ending.TRUNCATED, Ending.ABORTED} | stopped))
+        return RolloutSpec(frozenset({Ending.ABORTED, *(end for end, seen in ends.items() if seen == "truncation")}))
 
     def advantages(self, rollout: Rollout) -> list[PerTurn]:
         """In the unit of the reward."""

@@ -23,6 +23,9 @@ class GuidanceConfig(Section):
     """Reward of a turn whose thought the judge finds perfect; a worthless one gets its opposite."""
     memory: Literal["run", "rollout"] = "run"
     """DAgger: lessons of the whole run, or (no_dagger) of the current rollout only."""
+    draw: Literal["corrected", "turns"] = "corrected"
+    """What is drawn beside each turn that is learnt from: a corrected thought; or any turn of the run, which teaches
+    nothing if it was not corrected, so that cloning weighs less as thoughts get right (code)."""
     clone: Literal["thought", "thought_and_action"] = "thought"
     """What is cloned; the paper finds that cloning actions too is worse."""
     token_weights: Literal["all", "edits"] = "all"
@@ -36,6 +39,10 @@ class GuidanceConfig(Section):
     stop_early: bool = True
     """End an episode when it leaves the corrector's plan or cannot succeed any more (code: yes, but for games that cut
     their episodes themselves)."""
+    stop_on: tuple[Literal["unsolvable", "illegal", "loss", "plan", "no_plan"], ...] = ("unsolvable", "illegal", "plan")
+    """With stop_early, what ends an episode, any of: unsolvable (the corrector gives it up), illegal (a reply names no
+    legal action), loss (a negative reward), plan (the corrector's plan is left, or where it has none, nothing right can
+    follow), no_plan (there is none yet). Code: unsolvable and loss, on Points24 plan and no_plan too."""
     stop_reward: Reward = -1.0
     """Reward of the turn on which the corrector ends the episode (code: -1)."""
     forget_target: bool = False

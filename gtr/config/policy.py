@@ -37,6 +37,8 @@ class PolicyConfig(Section):
     """Sampling temperature, applied alike in scoring (code: 0.2)."""
     repetition_penalty: Annotated[float, Ge(0.01), Le(100)] = 1.0
     """Decoding penalty that scoring does not see; anything but 1 makes the two distributions differ (code: 1.2)."""
+    penalised: Literal["prompt_and_reply", "reply"] = "prompt_and_reply"
+    """Tokens whose repetition is penalised; the code samples from embeddings, and so sees the reply's alone."""
     max_new_tokens: Annotated[int, Ge(1), Le(131_072)] = 256
     """Token limit of one reply."""
 

@@ -44,13 +44,19 @@ def reference(config: Config) -> Config:
     return replace(
         config,
         task=replace(config.task, illegal="random", **code.reference),
-        policy=replace(config.policy, repetition_penalty=1.2),
-        guidance=replace(config.guidance, correct_malformed=False, forget_target=True),
+        policy=replace(config.policy, repetition_penalty=1.2, penalised="reply"),
+        train=replace(config.train, lr_updates=25, clip_together=True),
+        guidance=replace(
+            config.guidance, correct_malformed=False, forget_target=True, draw="turns", stop_on=code.stop_on
+        ),
         algo=_algo(
             config,
             thought_weight=code.thought_weight,
             action_tokens="field",
             value_gradient="flow",
+            value_weight=0.25,
+            ratio_cap=10.0,
+            truncated_is=code.truncated_is,
             format_reward=5.0,
             format_reward_in="return",
         ),
@@ -111,12 +117,14 @@ class Preset:
     """Its algorithm."""
     change: Callable[[Config], Config] = lambda config: config
     """What it changes in that algorithm's settings."""
+    whole_rollouts: bool = False
+    """At the paper's scale, plays no more than the published environment steps, rounded down to whole rollouts."""
 
 
 METHODS: Mapping[str, Preset] = {
     **{name: Preset(name) for name in algo.ALGORITHMS},
     "rl4vlm": Preset("rl4vlm", rl4vlm),
-    "reference": Preset("gtr", reference),
+    "reference": Preset("gtr", reference, whole_rollouts=True),
     "sft_only": Preset("gtr", sft_only),
     "no_dagger": Preset("gtr", no_dagger),
     "clone_actions": Preset("gtr", clone_actions),
@@ -155,6 +163,8 @@ def _built(method: str, task: str, scale: str, updates: int | None, algorithm: s
     row = METHODS.get(base, Preset(algorithm or base))
     name = algorithm or row.algo
     config = SCALES[scale](task)
+    if updates is None and row.whole_rollouts and scale == "7b":
+        updates = published(config).steps // published(config).turns_per_update
     if updates is not None:
         config = replace(config, train=replace(config.train, updates=updates))
     guided = algo.find(row.algo).guided or method != base

@@ -28,6 +28,9 @@ class TrainConfig(Section):
     """Learning rate at the first update (code: 1e-5)."""
     lr_final: Annotated[float, Ge(0), Le(10)] = 1e-9
     """Learning rate at the last update, cosine in between (code)."""
+    lr_updates: Annotated[int, Ge(1), Le(10_000_000)] | None = None
+    """Updates after which the cosine arrives at `lr_final` and turns back, whatever the run's length (code: 25); None
+    arrives at the last update."""
     value_lr: Annotated[float, Ge(1e-12), Le(10)] | None = None
     """Learning rate of the value head at the first update, falling alike; None takes `lr`."""
     adam_eps: Annotated[float, Ge(1e-30), Le(1)] = 1e-7
@@ -38,6 +41,9 @@ class TrainConfig(Section):
     """Decoupled weight decay."""
     grad_norm: Annotated[float, Ge(1e-9), Le(1e9)] = 0.01
     """Largest norm of the gradient (code: 0.01)."""
+    clip_together: bool = False
+    """Clip by one norm over model and value head (code), or each by its own: the critic's gradient is often the larger
+    by far and would scale the policy's away."""
     eval_every: Annotated[int, Ge(0), Le(10_000_000)] = 0
     """Updates between evaluations on the fixed panel; 0 evaluates at the start and the end only."""
     eval_episodes: Annotated[int, Ge(1), Le(1_000_000)] = 100

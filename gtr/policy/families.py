@@ -105,7 +105,9 @@ class GridProcessor:
     def apply_chat_template(self, messages: Any, **options: Any) -> str:
         return str(self.tokenizer.apply_chat_template(messages, **options))
 
-    def __call__(self, images: Any, text: str, return_tensors: str = "pt") -> dict[str, torch.Tensor]:
+    def __call__(
+        self, images: Any, text: str, return_tensors: str = "pt", add_special_tokens: bool = True
+    ) -> dict[str, torch.Tensor]:
         pixels = self.image_processor(images=images, return_tensors=return_tensors)
         merge = self.image_processor.merge_size**2
         between = text.split(self.image_token)
@@ -117,7 +119,7 @@ class GridProcessor:
             )
         patches = [self.image_token * (math.prod(grid) // merge) for grid in grids]
         whole = between[0] + "".join(patch + after for patch, after in zip(patches, between[1:], strict=True))
-        tokens = self.tokenizer(whole, return_tensors=return_tensors)
+        tokens = self.tokenizer(whole, return_tensors=return_tensors, add_special_tokens=add_special_tokens)
         kinds = (tokens["input_ids"] == self.tokenizer.convert_tokens_to_ids(self.image_token)).long()
         return {**tokens, **pixels, "mm_token_type_ids": kinds}
 

@@ -70,9 +70,10 @@ class ValueHead(nn.Module):
 class _Recorder(LogitsProcessor):
     """Shapes the sampling distribution and keeps each step's log-probabilities until the choice is known."""
 
-    def __init__(self, network: "Network", temperature: float, penalty: float, greedy: bool) -> None:
-        self._network, self._temperature, self._greedy = network, temperature, greedy
-        self._penalty = RepetitionPenaltyLogitsProcessor(penalty) if penalty != 1.0 else None
+    def __init__(
+        self, network: "Network", temperature: float, greedy: bool, penalty: RepetitionPenaltyLogitsProcessor | None
+    ) -> None:
+        self._network, self._temperature, self._greedy, self._penalty = network, temperature, greedy, penalty
         self._last: Tensor | None = None
         self.chosen: list[Tensor] = []
 
@@ -208,9 +209,12 @@ class Network(nn.Module):
         max_new_tokens: int,
         end_ids: Sequence[int],
         repetition_penalty: float = 1.0,
+        penalise_prompt: bool = True,
     ) -> Samples:
         """Samples one reply per prompt with a key-value cache, and the value of each prompt from the same pass."""
-        recorder = _Recorder(self, temperature, repetition_penalty, greedy)
+        longest = prompt["input_ids"].shape[1]
+        penalty = RepetitionPenaltyLogitsProcessor(float(repetition_penalty), 0 if penalise_prompt else longest)
+        recorder = _Recorder(self, temperature, greedy, penalty if repetition_penalty != 1.0 else None)
         first = _FirstHidden(self)
         settings: dict[str, Any] = {} if greedy else {"temperature": 1.0, "top_k": 0, "top_p": 1.0}
         with self._precision():
@@ -226,7 +230,7 @@ class Network(nn.Module):
                 ),
             )
         recorder.settle(out)
-        tokens = out[:, prompt["input_ids"].shape[1] :]
+        tokens = out[:, longest:]
         assert first.value is not None
         return Samples(tokens, torch.stack(recorder.chosen, dim=1), first.value)
 

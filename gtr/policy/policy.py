@@ -50,6 +50,7 @@ class Policy:
             config.max_new_tokens,
             self.end_ids,
             config.repetition_penalty,
+            config.penalised == "prompt_and_reply",
         )
         rows = zip(samples.tokens.tolist(), samples.logprobs.tolist(), samples.values.tolist(), strict=True)
         return [self._reply(tokens, logprobs, value) for tokens, logprobs, value in rows]

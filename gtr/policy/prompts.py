@@ -49,7 +49,8 @@ class PromptEncoder:
             text = self._processor.apply_chat_template(
                 [{"role": "user", "content": content}], add_generation_prompt=True, tokenize=False
             )
-            made = self._processor(images=[Pillow.fromarray(prompt.image)], text=text, return_tensors="pt")
+            special = begun(self._processor.tokenizer, text)
+            made = self._processor(images=[Pillow.fromarray(prompt.image)], text=text, return_tensors="pt", **special)
         except Exception as error:
             # A template is a program of whoever made the model, in a sandbox: it can fail in any way.
             raise PolicyError(
@@ -60,6 +61,12 @@ class PromptEncoder:
     def batch(self, prompts: Sequence[Prompt]) -> dict[str, Tensor]:
         """Inputs for several prompts: tokens padded on the left to one length, pictures joined along the first axis."""
         return stack([self.encode(prompt) for prompt in prompts], self._pad_id)
+
+
+def begun(tokenizer: Any, text: str) -> Mapping[str, bool]:
+    """How to encode a chat template's text: a template that writes the start token itself wants no second one."""
+    wrote = tokenizer.bos_token is not None and text.startswith(tokenizer.bos_token)
+    return {"add_special_tokens": False} if wrote else {}
 
 
 def stack(rows: Sequence[Encoded], pad_id: int) -> dict[str, Tensor]:

@@ -26,6 +26,8 @@ from gtr.tasks.reply import write
 
 SHAPING = ("model", "finetune", "value_hidden", "temperature", "max_new_tokens")
 """Those settings of the policy that shape the starting agent."""
+SHAPING_LORA = ("lora_rank", "lora_alpha", "lora_dropout")
+"""Those that shape it besides where adapters are trained."""
 EPISODES = 1200
 """Expert episodes that the data come from."""
 SAMPLES = 64
@@ -93,7 +95,8 @@ def competence_of(config: Config) -> dict[str, Any]:
 
 def agent_name(config: Config) -> str:
     """The task's name and a hash of every setting that shapes the starting agent."""
-    policy = {k: v for k, v in asdict(config.policy).items() if k in SHAPING}
+    shaping = (*SHAPING, *(SHAPING_LORA if config.policy.finetune == "lora" else ()))
+    policy = {k: v for k, v in asdict(config.policy).items() if k in shaping}
     made_by = {"task": asdict(config.task), "policy": policy, "sft": asdict(config.sft), "gtr": __version__}
     digest = hashlib.sha256(json.dumps(made_by, sort_keys=True, default=str).encode()).hexdigest()[:10]
     return f"{tasks.load(config.task).name}-{digest}"

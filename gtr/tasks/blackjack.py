@@ -1,9 +1,11 @@
 """Blackjack in words, with the best possible play by exact dynamic programming over the infinite deck."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import lru_cache
-from typing import Any
+from typing import Any, ClassVar
 
+from gtr.config import TaskConfig
 from gtr.tasks.blackjack_env import DECK, MOVES, BlackjackEnv, soft, total
 from gtr.tasks.cards import rank_of
 from gtr.tasks.defaults import Published, Tiny
@@ -57,10 +59,20 @@ def _hit(points: int, ace: bool, shown: int) -> float:
     return worth / len(DECK)
 
 
+@dataclass(frozen=True)
+class BlackjackSettings(DeckSettings):
+    """Rules of the table."""
+
+    natural_wins: bool = True
+    """Whether an ace and a ten beat a dealer's 21 of more cards, as in gymnasium, or draw with it (code)."""
+
+
 class BlackjackTask(DeckTask):
     """Blackjack: hit or stand against the dealer's open card."""
 
-    published = Published(turns_per_update=512, updates=30)
+    Settings: ClassVar[type[TaskConfig]] = BlackjackSettings
+    config: BlackjackSettings
+    published = Published(turns_per_update=512, updates=30, reference={"natural_wins": False})
     tiny = Tiny(sft_target=0.3)
 
     name = "blackjack"
@@ -68,13 +80,17 @@ class BlackjackTask(DeckTask):
     reading_keys: tuple[str, ...] = ("dealer", "player")
     max_turns = 22
 
-    def __init__(self, config: DeckSettings) -> None:
+    def __init__(self, config: BlackjackSettings) -> None:
         super().__init__(config)
         self.make_env()
 
     def make_env(self) -> BlackjackEnv:
         """The environment with this task's settings."""
-        return BlackjackEnv(self.config.image_size, self.config.deck)
+        return BlackjackEnv(self.config.image_size, self.config.deck, self.config.natural_wins)
+
+    def strict(self) -> TaskConfig:
+        """By gymnasium's rules."""
+        return replace(self.config, illegal="penalise", natural_wins=True)
 
     def observe(self, image: Image, info: Mapping[str, Any]) -> Observation:
         """The picture alone."""

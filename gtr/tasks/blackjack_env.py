@@ -1,8 +1,8 @@
 """The environment Blackjack: gymnasium's Blackjack-v1 as a picture.
 
 Cards come from an infinite deck; the dealer draws to 17 and shows one card. On equal seeds this plays exactly as
-``gymnasium.make("Blackjack-v1")`` does, its rule included that two cards of 21 beat a longer 21. Suits and faces come
-from a generator of their own, so that looks cannot change the game.
+``gymnasium.make("Blackjack-v1")`` does, its rule included that two cards of 21 beat a longer 21, which gym_cards never
+finds to hold (`natural_wins`). Suits and faces come from a generator of their own, so that looks cannot change the game.
 """
 
 from collections.abc import Sequence
@@ -60,8 +60,14 @@ class BlackjackEnv(gymnasium.Env[Image, np.int64]):
 
     metadata = {"render_modes": ["rgb_array"], "render_fps": 4}  # noqa: RUF012
 
-    def __init__(self, image_size: int = 300, deck: str = "classic", render_mode: str | None = None) -> None:
-        self.size = check_size(image_size)
+    def __init__(
+        self,
+        image_size: int = 300,
+        deck: str = "classic",
+        natural_wins: bool = True,
+        render_mode: str | None = None,
+    ) -> None:
+        self.size, self.natural_wins = check_size(image_size), natural_wins
         self.deck = deck
         style(deck)
         self.render_mode = render_mode
@@ -108,7 +114,7 @@ class BlackjackEnv(gymnasium.Env[Image, np.int64]):
 
     def _outcome(self) -> float:
         player, dealer = _values(self.player), _values(self.dealer)
-        if sorted(player) == [1, 10] and sorted(dealer) != [1, 10]:
+        if self.natural_wins and sorted(player) == [1, 10] and sorted(dealer) != [1, 10]:
             return 1.0
         mine, theirs = total(player), total(dealer)
         return float(theirs > 21 or mine > theirs) - float(mine < theirs <= 21)

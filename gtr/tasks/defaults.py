@@ -2,7 +2,9 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
+
+Stop = Literal["unsolvable", "illegal", "loss", "plan", "no_plan"]
 
 
 @dataclass(frozen=True)
@@ -10,13 +12,19 @@ class Published:
     """What the paper's code sets for a game, and what of it suits a game that it does not have."""
 
     turns_per_update: int = 1024
-    """Turns of one rollout. The code plays 15,000 environment steps in all, on long games 5,000."""
+    """Turns of one rollout."""
     updates: int = 15
-    """Rollouts."""
+    """Rollouts: as many as hold all of `steps`."""
+    steps: int = 15_000
+    """Environment steps of the code's run, whose last, begun rollout it never plays."""
     thought_weight: float = 0.5
     """RL4VLM's lambda: weight of the thought's log-prob in the ratio."""
     stop_early: bool = True
     """Whether the corrector ends episodes; a game that cuts them itself says no."""
+    stop_on: tuple[Stop, ...] = ("unsolvable", "loss")
+    """What ends its episodes there (see `guidance.stop_on`)."""
+    truncated_is: Literal["termination", "truncation"] = "termination"
+    """How its GAE sees a time limit."""
     reference: Mapping[str, Any] = field(default_factory=dict)
     """Settings of the game under which it plays as the code's does, its slips included."""
 

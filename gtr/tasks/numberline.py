@@ -1,12 +1,12 @@
 """NumberLine: move the current number to the target by steps of one.
 
 Rewards as in gym_cards: +1 on reaching the target, -1 for a move that does not come closer, else 0. An episode is
-truncated after twice the line's length. A start is never the target itself, as gym_cards documents (its code lets it).
+truncated after twice the line's length. A start is never the target itself.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Annotated, Any, ClassVar
+from dataclasses import dataclass, replace
+from typing import Annotated, Any, ClassVar, Literal
 
 import gymnasium
 import numpy as np
@@ -40,6 +40,7 @@ class NumberLineEnv(gymnasium.Env[Image, np.int64]):
         deck: str = "classic",
         max_position: int = MAX_POSITION,
         max_turns: int | None = None,
+        starts: str = "uniform",
         render_mode: str | None = None,
     ) -> None:
         self.size = check_size(image_size)
@@ -47,7 +48,9 @@ class NumberLineEnv(gymnasium.Env[Image, np.int64]):
         style(deck)
         if max_position < 1:
             raise TaskError(f"max_position={max_position}: the line needs at least the numbers 0 and 1")
-        self.max_position = max_position
+        if starts == "shifted" and max_position < 2:
+            raise TaskError(f"starts={starts!r}: max_position is {max_position}, and a shifted target needs 2 or more")
+        self.max_position, self.starts = max_position, starts
         self.max_turns = max_turns or 2 * max_position
         self.render_mode = render_mode
         self.action_space = gymnasium.spaces.Discrete(len(MOVES))
@@ -59,10 +62,8 @@ class NumberLineEnv(gymnasium.Env[Image, np.int64]):
         super().reset(seed=seed)
         options = options or {}
         known_options(options, ("target", "current"), "reset options")
-        count = self.max_position + 1
-        first, step = self.np_random.integers(0, count), self.np_random.integers(1, count)
-        self.target = int(options.get("target", first))
-        self.current = int(options.get("current", (self.target + step) % count))
+        target, current = self._start(options.get("target"))
+        self.target, self.current = target, int(options.get("current", current))
         for name, value in (("target", self.target), ("current", self.current)):
             if not 0 <= value <= self.max_position:
                 raise TaskError(f"reset options: {name}={value} is not on the line 0..{self.max_position}")
@@ -70,6 +71,17 @@ class NumberLineEnv(gymnasium.Env[Image, np.int64]):
             raise TaskError(f"reset options: target and current are both {self.target}; nothing is left to play")
         self.turns = 0
         return self._picture(), self._info()
+
+    def _start(self, given: int | None) -> tuple[int, int]:
+        """Target and current number: every pair alike, or as gym_cards draws them."""
+        count = self.max_position + 1
+        if self.starts == "shifted" and given is None:
+            current, target = (int(number) for number in self.np_random.integers(0, count, 2))
+            # Modulo the largest number, not the count: such a target is never the largest.
+            return ((target + 1) % self.max_position if target == current else target), current
+        first, step = self.np_random.integers(0, count), self.np_random.integers(1, count)
+        target = int(first if given is None else given)
+        return target, int((target + step) % count)
 
     def step(self, action: int | np.int64) -> tuple[Image, float, bool, bool, dict[str, Any]]:
         """Moves by one; moves off the line change nothing."""
@@ -101,13 +113,16 @@ class NumberLineSettings(DeckSettings):
 
     max_position: Annotated[int, Ge(1), Le(99)] = MAX_POSITION
     """The largest number on the line, which begins at 0."""
+    starts: Literal["uniform", "shifted"] = "uniform"
+    """Every pair of different numbers alike; or two numbers, of which a target that equals the start is shifted by one
+    (code: target 5 then has chance 5/36, target 1 7/36)."""
 
 
 class NumberLineTask(DeckTask):
     """NumberLine: bring the current number to the target by + and -."""
 
     Settings: ClassVar[type[TaskConfig]] = NumberLineSettings
-    published = Published(turns_per_update=512, updates=30)
+    published = Published(turns_per_update=512, updates=30, reference={"starts": "shifted"})
     tiny = Tiny(sft_target=0.3)
     config: NumberLineSettings
     name = "numberline"
@@ -121,7 +136,12 @@ class NumberLineTask(DeckTask):
 
     def make_env(self) -> NumberLineEnv:
         """The environment with this task's settings."""
-        return NumberLineEnv(self.config.image_size, self.config.deck, self.config.max_position, self.max_turns)
+        config = self.config
+        return NumberLineEnv(config.image_size, config.deck, config.max_position, self.max_turns, config.starts)
+
+    def strict(self) -> TaskConfig:
+        """Every start alike."""
+        return replace(self.config, illegal="penalise", starts="uniform")
 
     def observe(self, image: Image, info: Mapping[str, Any]) -> Observation:
         """The picture alone."""

@@ -292,6 +292,7 @@ class Points24Task(PointsTask):
 
     game = POINTS24
     env_class = Points24Env
+    published = replace(PointsTask.published, stop_on=("unsolvable", "loss", "plan", "no_plan"))
     tiny = Tiny(sft_target=0.008, check_episodes=256, updates=24, lr=3e-4, settings={"hands": 32})
 
 

@@ -2,8 +2,11 @@
 
 import numpy as np
 import pytest
+import torch
 
 from gtr.algo.buffer import ThoughtBuffer
+from gtr.algo.cloning import per_draw
+from gtr.losses.cloning import cloning_loss
 from gtr.types import Prompt, Sample
 
 
@@ -20,7 +23,7 @@ def test_the_lessons_of_the_whole_run_are_kept_in_order() -> None:
     buffer = ThoughtBuffer()
     buffer.add([lesson(0), lesson(1)])
     buffer.add([])
-    buffer.add(lesson(i) for i in (2, 3))
+    buffer.add([lesson(i) for i in (2, 3)])
     assert texts(buffer) == ["0", "1", "2", "3"]
     assert len(buffer) == 4
     assert buffer.samples[2].tokens == (2, 9)
@@ -79,3 +82,49 @@ def test_draws_follow_the_generator(seed: int) -> None:
         [one.tokens for one in buffer.draw(8, np.random.default_rng(s))] for s in (seed, seed, seed + 1)
     )
     assert first == again != other
+
+
+# -- any turn of the run ------------------------------------------------------------------------------------------
+def test_one_pass_deals_every_turn_of_the_first_rollout_once() -> None:
+    buffer, rng = ThoughtBuffer(), np.random.default_rng(0)
+    buffer.add([lesson(i) for i in range(3)], turns=8)
+    for _ in range(2):
+        dealt = [one.prompt.text for _ in range(4) for one in buffer.deal(2, rng)]
+        assert sorted(dealt) == ["0", "1", "2"]
+    assert len(buffer.deal(8, rng)) == 3
+
+
+def test_turns_that_were_not_corrected_are_drawn_in_vain() -> None:
+    """After rollouts of 8 turns with 6 and 0 corrections, 6 of 16 draws teach: 3 of 8 in the mean."""
+    buffer, rng = ThoughtBuffer(), np.random.default_rng(0)
+    buffer.add([lesson(i) for i in range(6)], turns=8)
+    buffer.add([], turns=8)
+    assert buffer.turns == 16
+    passes = [[one.prompt.text for _ in range(2) for one in buffer.deal(4, rng)] for _ in range(4000)]
+    assert all(len(set(one)) == len(one) for one in passes), "no repeats within a pass"
+    assert np.mean([len(one) for one in passes]) == pytest.approx(3.0, abs=0.06)
+    assert ThoughtBuffer().deal(4, rng) == []
+
+
+def test_without_dagger_only_the_latest_turns_count() -> None:
+    buffer = ThoughtBuffer(keep_run=False)
+    buffer.add([lesson(0)], turns=9)
+    buffer.add([lesson(1)], turns=2)
+    assert buffer.turns == 2
+    assert [one.prompt.text for one in buffer.deal(2, np.random.default_rng(0))] == ["1"]
+
+
+def test_vain_draws_dilute_the_loss_and_every_thought_counts_alike() -> None:
+    """Thoughts of 1 and 3 taught tokens among 8 draws: (mean of the one + mean of the other) / 8."""
+    short, long = (
+        Sample(lesson(0).prompt, (1,) * len(weights), {"cloning": weights})
+        for weights in ((1.0, 0.0), (0.0, 1.0, 1.0, 1.0))
+    )
+    made = [one.weights["cloning"] for one in per_draw([short, long], 8)]
+    assert made == [pytest.approx((4 / 8, 0.0)), pytest.approx((0.0, 4 / 24, 4 / 24, 4 / 24))]
+    # Log-probabilities -2, and -3, -6, -9: (2 + 6) / 8 = 1.
+    weights = torch.tensor([[*made[0], 0.0, 0.0], made[1]])
+    logprobs = torch.tensor([[-2.0, -7.0, 0.0, 0.0], [-7.0, -3.0, -6.0, -9.0]])
+    count = float((weights > 0).sum())
+    assert float(cloning_loss(logprobs, weights, normaliser=count)) == pytest.approx(1.0)
+    assert per_draw([], 8) == []

@@ -178,6 +178,29 @@ def test_a_repetition_penalty_changes_samples_but_not_what_is_recorded(
             assert reply.logprobs == pytest.approx(scores[row, : len(reply.tokens)].tolist(), abs=1e-4)
 
 
+@pytest.mark.parametrize("penalised", ["prompt_and_reply", "reply"])
+def test_what_is_penalised_is_the_reply_or_the_prompt_too(
+    penalised: str, make_policy: MakePolicy, prompts: list[Prompt]
+) -> None:
+    """Greedy replies in a batch of padded prompts against a plain loop that divides or multiplies seen tokens by 1.8."""
+    policy = sharpen(make_policy(**{"policy.repetition_penalty": 1.8, "policy.penalised": penalised}))
+    replies = policy.generate(prompts[:3], greedy=True)
+    for prompt, reply in zip(prompts[:3], replies, strict=True):
+        inputs = dict(policy.inputs([prompt]))
+        before = set() if penalised == "reply" else set(inputs["input_ids"][0].tolist())
+        said: list[int] = []
+        while said != list(reply.tokens):
+            ids = torch.cat([inputs["input_ids"], torch.tensor([said], dtype=torch.long)], dim=1)
+            with torch.no_grad():
+                whole = {**inputs, "input_ids": ids, "attention_mask": torch.ones_like(ids)}
+                logits = policy.network.allowed(policy.network.model(**whole).logits[0, -1])
+            for token in {*before, *said}:
+                logits[token] = logits[token] * 1.8 if logits[token] < 0 else logits[token] / 1.8
+            said.append(int(logits.argmax()))
+            assert said[-1] == reply.tokens[len(said) - 1]
+    assert sum(len(reply.tokens) for reply in replies) > 15
+
+
 def test_the_models_own_generation_settings_do_not_leak_into_sampling(
     make_policy: MakePolicy, prompts: list[Prompt], tmp_path: Path
 ) -> None:

@@ -54,6 +54,14 @@ def test_an_agent_is_named_by_what_made_it(key: str, value: Any, same: bool, set
     assert (sft.agent_name(base) == sft.agent_name(changed(base, **{key: value}))) is same
 
 
+@pytest.mark.parametrize("key", ["policy.lora_rank", "policy.lora_alpha", "policy.lora_dropout"])
+def test_adapters_of_other_shapes_are_other_agents(key: str, settings: Settings) -> None:
+    value = 0.2 if key.endswith("dropout") else 7
+    for finetune, same in (("lora", False), ("full", True)):
+        base = settings(task="ezpoints", **{"policy.finetune": finetune})
+        assert (sft.agent_name(base) == sft.agent_name(changed(base, **{key: value}))) is same
+
+
 def test_an_agent_is_made_once(settings: Settings, tmp_path: Path) -> None:
     config = settings(**{"policy.model": "tiny-llava", "runs": str(tmp_path)})
     torch.manual_seed(3)

@@ -26,7 +26,7 @@ from gtr.guidance.chat.ledger import Ledger
 from gtr.guidance.chat.model import ChatModel, Completion, Failure, FailureKind, Message, Tokens
 from gtr.policy.loading import load_policy
 from gtr.policy.policy import Policy
-from gtr.policy.prompts import Encoded, stack
+from gtr.policy.prompts import Encoded, begun, stack
 
 GATHER = 0.02
 """Seconds for which questions are gathered into a batch."""
@@ -175,7 +175,8 @@ class Generator:
     def _encode(self, chat: Sequence[Message]) -> Encoded:
         pictures = [_opened(part) for message in chat for part in _parts(message) if part["type"] == "image_url"]
         text = self._templated([{"role": one["role"], "content": self._for_template(one)} for one in chat])
-        made = self._model.processor(images=pictures or None, text=text, return_tensors="pt")
+        special = begun(self._model.tokenizer, text)
+        made = self._model.processor(images=pictures or None, text=text, return_tensors="pt", **special)
         return {name: value for name, value in made.items() if isinstance(value, Tensor)}
 
     def _for_template(self, message: Message) -> list[dict[str, Any]]:

@@ -34,7 +34,14 @@ class ALFWorldTask(DeckTask):
     Settings: ClassVar[type[TaskConfig]] = ALFWorldSettings
     splits = ("same", "new-look", "seen", "unseen")
     # Its episodes are cut by the game itself, never by the corrector (code).
-    published = Published(updates=5, thought_weight=0.2, stop_early=False, reference={"match": "substring"})
+    published = Published(
+        updates=5,
+        steps=5_000,
+        thought_weight=0.2,
+        stop_early=False,
+        truncated_is="truncation",
+        reference={"match": "substring"},
+    )
     # One kind of task in small rooms that are easy to see: an agent of this size learns no household. It starts above
     # what random players reach (.08): an agent at .1 mostly names actions that the game refuses.
     tiny = Tiny(
