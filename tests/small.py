@@ -18,9 +18,9 @@ IMAGE_SIZE = 96
 def changed(config: Config, **settings: Any) -> Config:
     """A config with dotted settings replaced: ``changed(config, **{"train.lr": 1e-3})``."""
     for key, value in settings.items():
-        room, dot, name = key.rpartition(".")
+        section, dot, name = key.rpartition(".")
         if dot:
-            config = replace(config, **{room: replace(getattr(config, room), **{name: value})})
+            config = replace(config, **{section: replace(getattr(config, section), **{name: value})})
         else:
             config = replace(config, **{name: value})
     return config

@@ -1,7 +1,7 @@
 """What an algorithm is: a rollout turned into rows of per-token weights, which a learner that knows no method executes.
 
 An algorithm of your own is a file with one class; `--algo file.py:Class` trains it. Most are a `PPO` with other
-advantages (see `gtr.algo.grpo`). Files of this room import no torch.
+advantages (see `gtr.algo.grpo`). Files of this package import no torch.
 """
 
 from abc import ABC, abstractmethod

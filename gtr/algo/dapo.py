@@ -47,7 +47,7 @@ class DAPO(GRPO):
 
     def rewards(self, trajectory: Trajectory) -> PerTurn:
         limit = self.config.policy.max_new_tokens
-        room = self.settings.overlong_tokens * limit
+        buffer = self.settings.overlong_tokens * limit
         lengths = np.array([len(turn.reply.tokens) for turn in trajectory.turns], dtype=np.float64)
-        over = np.clip((lengths - (limit - room)) / room, 0.0, 1.0) if room else np.zeros(len(lengths))
+        over = np.clip((lengths - (limit - buffer)) / buffer, 0.0, 1.0) if buffer else np.zeros(len(lengths))
         return super().rewards(trajectory) - over

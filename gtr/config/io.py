@@ -89,8 +89,8 @@ def changed(config: Config, settings: Mapping[str, Any]) -> Config:
         if key not in known:
             raise ConfigError(f"unknown setting {key}: {nearest(key, known)}")
         section, _, name = key.rpartition(".")
-        room = {section: replace(getattr(config, section), **{name: value})} if section else {name: value}
-        config = replace(config, **room)
+        changes = {section: replace(getattr(config, section), **{name: value})} if section else {name: value}
+        config = replace(config, **changes)
     return config
 
 
