@@ -1,7 +1,7 @@
 """What a refactoring must not change: losses, gradients and final weights of small runs of every preset and algorithm.
 
     python benchmarks/golden.py record FILE [CASE ...]     on the commit before
-    python benchmarks/golden.py compare FILE [CASE ...]    on the commit after, the same machine: equal to the last digit
+    python benchmarks/golden.py compare FILE [CASE ...]    on the commit after, on the same machine
 
 Numbers kept from another machine say nothing: sums in single precision differ in their last digits between processors.
 Cases besides the presets: LoRA, one ratio per token, a run that rests after two updates, and two processes.
