@@ -21,6 +21,7 @@ ALGORITHMS: Mapping[str, str] = {
     "ppo": "gtr.algo.ppo:PPO",
     "grpo": "gtr.algo.grpo:GRPO",
     "rloo": "gtr.algo.rloo:RLOO",
+    "gspo": "gtr.algo.gspo:GSPO",
     "reinforce_pp": "gtr.algo.reinforce_pp:ReinforcePP",
     "dapo": "gtr.algo.dapo:DAPO",
     "gigpo": "gtr.algo.gigpo:GiGPO",
