@@ -26,7 +26,7 @@ class TrainOptions:
     """Train an agent: `gtr train PRESET`, or go on with a run: `gtr train --resume RUN_FOLDER`."""
 
     method: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="PRESET")] = "gtr"
-    """An algorithm (gtr, rl4vlm, ppo, grpo, rloo, reinforce_pp, dapo, gigpo, hgpo, starpo_s, vl_dac, bilevel_gae,
+    """An algorithm (gtr, rl4vlm, ppo, grpo, rloo, gspo, reinforce_pp, dapo, gigpo, hgpo, starpo_s, vl_dac, bilevel_gae,
     turn_ppo), GTR as its code does it (reference), an ablation (sft_only, no_dagger, clone_actions, annealed_cloning,
     stops_only, judge_reward, length_reward, no_thought), or any of them beside GTR's guidance, such as grpo+gtr; with
     --config, by default the file's."""
