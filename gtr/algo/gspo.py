@@ -1,4 +1,4 @@
-"""GSPO (arXiv 2507.18071): GRPO with one ratio per reply, the geometric mean of its tokens', and a narrow clip range."""
+"""GSPO (arXiv 2507.18071): GRPO with one ratio per reply, the geometric mean of its tokens', clipped narrowly."""
 
 from dataclasses import dataclass
 from typing import Literal

@@ -5,11 +5,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from gtr.algo.credit import PerTurn, grouped, whiten
-from gtr.algo.filters import unbroken
-from gtr.algo.grpo import GroupSettings
-from gtr.algo.policy_gradient import PolicyGradient
+from gtr.algo.groups import EpisodeGroups, GroupSettings
 from gtr.config.section import Group
-from gtr.types import Rollout, RolloutSpec
+from gtr.types import Rollout
 
 
 @dataclass(frozen=True)
@@ -21,18 +19,11 @@ class ReinforcePPSettings(GroupSettings):
     baseline variant)."""
 
 
-class ReinforcePP(PolicyGradient):
+class ReinforcePP(EpisodeGroups):
     """Every token of an episode shares its return, whitened over the tokens of all processes."""
 
     Settings = ReinforcePPSettings
     settings: ReinforcePPSettings
-
-    @property
-    def rollout(self) -> RolloutSpec:
-        return RolloutSpec(critic=False, episodes=True, group=self.settings.group)
-
-    def chosen(self, rollout: Rollout) -> Rollout:
-        return unbroken(rollout)
 
     def advantages(self, rollout: Rollout) -> list[PerTurn]:
         trajectories = rollout.trajectories
