@@ -182,7 +182,7 @@ def test_a_repetition_penalty_changes_samples_but_not_what_is_recorded(
 def test_what_is_penalised_is_the_reply_or_the_prompt_too(
     penalised: str, make_policy: MakePolicy, prompts: list[Prompt]
 ) -> None:
-    """Greedy replies in a batch of padded prompts against a plain loop that divides or multiplies seen tokens by 1.8."""
+    """Greedy replies of padded prompts against a plain loop that divides or multiplies what was seen by 1.8."""
     policy = sharpen(make_policy(**{"policy.repetition_penalty": 1.8, "policy.penalised": penalised}))
     replies = policy.generate(prompts[:3], greedy=True)
     for prompt, reply in zip(prompts[:3], replies, strict=True):

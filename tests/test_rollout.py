@@ -16,15 +16,15 @@ from toys import CountEnv, CountTask, Scripted, count_of, say
 from gtr import tasks
 from gtr.algo.ppo import PPO
 from gtr.config import Config
-from gtr.envs import MAX_ABORTS
+from gtr.envs import MAX_ABORTS, VecEnv
 from gtr.errors import ConfigError, TaskError
 from gtr.guidance import make_corrector
 from gtr.guidance.corrector import Case, Corrector
 from gtr.guidance.oracle import OracleCorrector
 from gtr.policy.policy import Policy
 from gtr.rollout import Collector
-from gtr.tasks.reply import write
-from gtr.types import Ending, Judgement, Prompt, ReplyStatus, Rollout, RolloutSpec, Turn, Verdict
+from gtr.tasks.reply import parse, write
+from gtr.types import Ending, Judgement, Prompt, Reply, ReplyStatus, Rollout, RolloutSpec, Turn, Verdict
 
 Settings = Callable[..., Config]
 
@@ -226,6 +226,50 @@ def test_an_environment_that_cannot_begin_is_a_tasks_error(settings: Settings) -
 
     with pytest.raises(TaskError, match=r"'count'.*no display"):
         collector(settings, lambda p, _: say("go"), task=HeadlessTask())
+
+
+BROKEN = [
+    ('{"cards": [7, 5], "formula": "7+5=", "thoughts": "next 7", "action": "number 7"}', "7"),
+    ('{"thoughts": "take the 5", "action": "7"}', "7"),
+    ('{"cards": [7, 5, "formula: 7+5, "action": "10"', "10"),
+    ('so I say "ACTION": 7', "7"),
+    ('{"cards": [7, 5], "action": "7 or 5"}', None),
+    ('{"cards": [7, 5], "action": "11"}', "1"),
+    ('{"cards": [7, 5], "action": "seven"}', None),
+    ("the next number is 7", "7"),
+    ("the next number is 7.", None),
+    ("", None),
+]
+"""Replies on EZPoints and what the public code's reader takes for their action: None is played at random."""
+
+
+@pytest.mark.parametrize(("text", "action"), BROKEN)
+def test_the_reference_plays_whatever_one_action_a_reply_names(
+    text: str, action: str | None, settings: Settings
+) -> None:
+    config = settings("reference", "ezpoints", **{"train.envs": 1, "guidance.stop_early": False})
+    game = tasks.load(config.task)
+    envs = VecEnv(game, 1, config)
+    seen = []
+    for draw in range(40):
+        envs.begin(envs.states[0], {"options": {"cards": [7, 5]}}, 0)
+        reply = Reply(text, (1,), (-0.5,), True)
+        turn = envs.play(envs.states[0], reply, parse(text, True, game.thought_keys), np.random.default_rng(draw))
+        seen.append(envs.states[0].played[0])
+        assert turn.legal is (action is not None)
+    assert {game.words[index] for index in seen} == {action} if action else len(set(seen)) > 8
+
+
+def test_strict_readers_leave_broken_replies_unread(settings: Settings) -> None:
+    for method in ("gtr", "rl4vlm"):
+        config = settings(method, "ezpoints", **{"train.envs": 1})
+        game = tasks.load(config.task)
+        envs = VecEnv(game, 1, config)
+        for text, _ in BROKEN:
+            envs.begin(envs.states[0], {"options": {"cards": [7, 5]}}, 0)
+            parsed = parse(text, True, game.thought_keys)
+            turn = envs.play(envs.states[0], Reply(text, (1,), (-0.5,), True), parsed, np.random.default_rng(0))
+            assert (turn.legal, turn.reward, envs.states[0].played) == (False, -1.0, [])
 
 
 # -- correctors ---------------------------------------------------------------------------------------------------

@@ -2,7 +2,7 @@
 
 Cards come from an infinite deck; the dealer draws to 17 and shows one card. On equal seeds this plays exactly as
 ``gymnasium.make("Blackjack-v1")`` does, its rule included that two cards of 21 beat a longer 21, which gym_cards never
-finds to hold (`natural_wins`). Suits and faces come from a generator of their own, so that looks cannot change the game.
+applies (`natural_wins`). Suits and faces come from a generator of their own, so that looks cannot change the game.
 """
 
 from collections.abc import Sequence

@@ -176,7 +176,9 @@ def test_the_games_say_what_is_special_about_them() -> None:
     assert not code["blackjack"].task.natural_wins
     assert code["numberline"].task.starts == "shifted"
     assert [name for name, one in code.items() if one.algo.truncated_is == "truncation"] == ["alfworld"]
-    assert build("reference", "alfworld").task == replace(tiny["alfworld"].task, illegal="random", match="substring")
+    assert build("reference", "alfworld").task == replace(tiny["alfworld"].task, illegal="lenient", match="substring")
+    whole = build("reference", "alfworld", "7b").task
+    assert (whole.limit, whole.history, whole.repeats, whole.cut_reward) == (41, 10_000, 5, -3.0)
 
 
 def test_a_preset_takes_settings_by_their_keys() -> None:
