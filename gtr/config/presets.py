@@ -129,7 +129,7 @@ def reference(config: Config) -> Config:
     return replace(
         config,
         task=replace(config.task, illegal="lenient", **rules),
-        policy=replace(config.policy, repetition_penalty=1.2, penalised="reply"),
+        policy=replace(config.policy, repetition_penalty=1.2, penalised="reply", tiles="one"),
         train=replace(config.train, lr_updates=25, clip_together=True),
         guidance=replace(
             config.guidance, correct_malformed=False, forget_target=True, draw="turns", stop_on=code.stop_on

@@ -77,6 +77,7 @@ def test_presets_differ_from_their_algorithm_only_in_what_they_name() -> None:
             "algo.format_reward_in",
             "guidance.draw",
             "policy.penalised",
+            "policy.tiles",
             "guidance.stop_on",
             "algo.truncated_is",
             "algo.ratio_cap",
