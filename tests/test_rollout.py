@@ -364,6 +364,22 @@ def test_an_illegal_action_that_is_played_at_random_ends_an_episode_only_if_aske
     assert not any(t.legal for (t,) in rows)
 
 
+@pytest.mark.parametrize(("judgement", "stopped"), [(Judgement.CORRECT, True), (Judgement.ABSENT, False)])
+def test_a_corrector_that_did_not_answer_has_no_plan_to_miss(
+    judgement: Judgement, stopped: bool, settings: Settings
+) -> None:
+    class Planless(Corrector):
+        def judge(self, cases: Sequence[Case]) -> list["Future[Verdict]"]:
+            futures: list[Future[Verdict]] = [Future() for _ in cases]
+            for future in futures:
+                future.set_result(Verdict(judgement))
+            return futures
+
+    chosen = {"guidance.stop_early": True, "guidance.stop_on": ("no_plan",), "train.turns": 1}
+    rows = rows_of(collector(settings, lambda p, _: say("go"), Planless(), **chosen).collect())
+    assert [t.ending is Ending.STOPPED for (t,) in rows] == [stopped] * 2
+
+
 class Slow(Corrector):
     """Answers nothing until the whole rollout has been played."""
 

@@ -28,7 +28,10 @@ from gtr.tasks.defaults import Published
 
 
 def scale_7b(task: str) -> Config:
-    """The paper's settings: LLaVA-v1.6-mistral-7B with LoRA on one large GPU (code)."""
+    """The paper's settings: LLaVA-v1.6-mistral-7B with LoRA on one large GPU (code).
+
+    But for its start, one epoch of SFT: that is another's data and hours of work, and must be asked for.
+    """
     game = tasks.find(task)
     paper = game.published
     return Config(
@@ -122,7 +125,7 @@ def _algo(config: Config, **values: Any) -> AlgoConfig:
 
 
 def reference(config: Config) -> Config:
-    """GTR as its public code does it, slips included where they are a choice; for comparison with reported figures."""
+    """GTR as its public code does it, slips included where they are a choice (docs/REFERENCE.md has each)."""
     code, own = published(config), type(config.task)()
     # A scale that plays another game than the paper's has its reasons.
     rules = {key: value for key, value in code.reference.items() if getattr(config.task, key) == getattr(own, key)}

@@ -198,6 +198,16 @@ def test_a_preset_takes_settings_by_their_keys() -> None:
             preset("gtr", "ezpoints", **settings)
 
 
+def test_the_table_of_departures_names_every_setting_of_the_reference() -> None:
+    written = (EXAMPLE.parents[1] / "docs" / "REFERENCE.md").read_text()
+    for task in TASKS:
+        for scale in SCALES:
+            keys = changed_keys(build("gtr", task, scale), build("reference", task, scale))
+            assert len(keys) > 15
+            assert [key for key in keys if key != "preset" and f"`{key}`" not in written] == []
+    assert not any(build(method, scale="7b").sft.enabled for method in METHODS), "a decision that is written there"
+
+
 def test_presets_are_light() -> None:
     code = "import sys, gtr.config.presets; print([m for m in ('torch', 'transformers') if m in sys.modules])"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "[]\n"
