@@ -73,8 +73,11 @@ class VecEnv:
 
     def play(self, state: EnvState, reply: Reply, parsed: Parsed, rng: np.random.Generator) -> Turn:
         """Plays one reply; `state` then shows what comes next, or the last state of an episode that ended."""
-        action = self._action(parsed, state.observation, rng)
-        turn = self._turn(state, reply, parsed)
+        words = parsed.action
+        if self.config.task.illegal == "lenient":
+            words = self.task.action_in(reply.text, state.observation)
+        action = self._action(words, state.observation, rng)
+        turn = self._turn(state, reply, parsed, words)
         state.turn += 1
         if action is not None:
             turn = self._step(state, turn, action)
@@ -84,11 +87,11 @@ class VecEnv:
 
     def unanswered(self, state: EnvState) -> Turn:
         """The last turn of an episode in which no reply came: neither success nor failure."""
-        turn = self._turn(state, Reply("", (), (), False), Parsed(ReplyStatus.EMPTY))
+        turn = self._turn(state, Reply("", (), (), False), Parsed(ReplyStatus.EMPTY), None)
         return replace(turn, reward=0.0, ending=Ending.ABORTED)
 
-    def _turn(self, state: EnvState, reply: Reply, parsed: Parsed) -> Turn:
-        """A turn before its action is played."""
+    def _turn(self, state: EnvState, reply: Reply, parsed: Parsed, words: str | None) -> Turn:
+        """A turn before its action, by the agent's words for it, is played."""
         observation = state.observation
         return Turn(
             env=state.index,
@@ -98,19 +101,19 @@ class VecEnv:
             truth=state.truth,
             reply=reply,
             parsed=parsed,
-            legal=parsed.action is not None and self.task.to_env(parsed.action, observation) is not None,
+            legal=words is not None and self.task.to_env(words, observation) is not None,
             reward=self.config.task.illegal_reward,
             ending=Ending.RUNNING,
             implied=self.task.implied_action(parsed, observation) if parsed.status is ReplyStatus.COMPLETE else None,
         )
 
-    def _action(self, parsed: Parsed, observation: Observation, rng: np.random.Generator) -> Any | None:
-        action = None if parsed.action is None else self.task.to_env(parsed.action, observation)
-        if action is None and self.config.task.illegal == "random":
-            words = list(self.task.actions(observation))
-            action = self.task.to_env(words[int(rng.integers(len(words)))], observation) if words else None
-        if action is None and parsed.action is not None:
-            action = self.task.refused(parsed.action)
+    def _action(self, words: str | None, observation: Observation, rng: np.random.Generator) -> Any | None:
+        action = None if words is None else self.task.to_env(words, observation)
+        if action is None and self.config.task.illegal != "penalise":
+            known = list(self.task.actions(observation))
+            action = self.task.to_env(known[int(rng.integers(len(known)))], observation) if known else None
+        if action is None and words is not None:
+            action = self.task.refused(words)
         return action
 
     def _step(self, state: EnvState, turn: Turn, action: Any) -> Turn:
@@ -121,7 +124,8 @@ class VecEnv:
         state.aborts = 0
         state.played.append(action)
         self._see(state, image, info)
-        reward = float(reward)
+        guessed = self.config.task.illegal == "lenient" and not turn.legal and not truncated
+        reward = float(reward) + (self.task.lenient_reward if guessed else 0.0)
         ending = Ending.TERMINATED if terminated else Ending.TRUNCATED if truncated else Ending.RUNNING
         won = ending is not Ending.RUNNING and self.task.success(reward, info)
         return replace(turn, reward=reward, ending=ending, success=won)

@@ -21,12 +21,26 @@ from gtr.guidance.corrector import Corrector
 from gtr.guidance.judge import reward_of
 from gtr.tasks.reply import parse
 from gtr.tasks.task import Task
-from gtr.types import Ending, Parsed, Prompt, Reply, ReplyStatus, Rollout, RolloutSpec, Trajectory, Turn, Verdict
+from gtr.types import (
+    Ending,
+    Judgement,
+    Parsed,
+    Prompt,
+    Reply,
+    ReplyStatus,
+    Rollout,
+    RolloutSpec,
+    Trajectory,
+    Turn,
+    Verdict,
+)
 
 if TYPE_CHECKING:
     from gtr.policy.policy import Policy
 
 EQUAL_PIECES = RolloutSpec()
+JUDGED = (Judgement.CORRECT, Judgement.INCORRECT, Judgement.UNSOLVABLE)
+"""What a corrector that answers can say of a thought."""
 Spot = tuple[int, int]
 """A turn of a rollout: its environment, and its number among the turns that environment plays there."""
 
@@ -169,8 +183,9 @@ class Collector:
                 return turn.reward < 0
             case "plan":
                 return not self.task.plan_reachable(state.truth, verdict.target)
-        # A plan comes of a thought that can be read; the code asks about no other.
-        return verdict.target is None or (turn.index == 0 and turn.parsed.status is not ReplyStatus.COMPLETE)
+        # A plan comes of a thought that can be read, the code asks about no other; who does not answer gives none up.
+        unread = turn.index == 0 and turn.parsed.status is not ReplyStatus.COMPLETE
+        return unread or (verdict.target is None and verdict.judgement in JUDGED)
 
     def _bootstrap(self, draft: _Draft) -> None:
         """Fills in the critic's value of the observations that follow the ends of trajectories."""

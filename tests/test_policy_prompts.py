@@ -1,12 +1,17 @@
 """What a prompt's tokens are, whoever writes the start token: the tokeniser, the chat template, or both."""
 
 from collections.abc import Callable
+from pathlib import Path
 
+import numpy as np
 import pytest
+import torch
 from tokenizers.processors import TemplateProcessing
+from transformers import LlavaNextImageProcessorPil, LlavaNextProcessor
 
 from gtr.policy import tiny
-from gtr.policy.policy import Policy
+from gtr.policy.families import one_tile_processor
+from gtr.policy.policy import Policy, load_policy
 from gtr.policy.prompts import PromptEncoder
 from gtr.types import Prompt
 
@@ -43,3 +48,58 @@ def test_a_prompt_begins_with_one_start_token(
     assert tokens(policy, prompts[3]) == written, "both would write it"
     template(policy, lambda text: text.removeprefix("<s>"))
     assert tokens(policy, prompts[3]) == written, "the tokeniser writes it"
+
+
+def test_a_picture_is_shown_whole_or_in_tiles_too(
+    make_policy: Callable[..., Policy], prompts: list[Prompt], tmp_path: Path
+) -> None:
+    """A picture of 96 pixels has 16 patches; LLaVA-NeXT shows it once more as a tile, whose 4 lines end in a token of
+    their own: 36. Without tiles its weights are those of a LLaVA, and are kept as one."""
+    tiled, whole = (make_policy("tiny-llava-next", **{"policy.tiles": tiles}) for tiles in ("all", "one"))
+    image = tiled.tokenizer.convert_tokens_to_ids("<image>")
+    assert [tokens(policy, prompts[0]).count(image) for policy in (tiled, whole)] == [36, 16]
+    assert (tiled.network.model.config.model_type, whole.network.model.config.model_type) == ("llava_next", "llava")
+    ours, theirs = whole.network.model.state_dict(), tiled.network.model.state_dict()
+    assert {*theirs} - {*ours} == {"model.image_newline"}
+    assert all(torch.equal(value, theirs[name]) for name, value in ours.items())
+    replies = whole.generate(prompts[:2])
+    with torch.no_grad():
+        scores = whole.score(prompts[:2], [reply.tokens for reply in replies]).logprobs
+    for row, reply in zip(scores.tolist(), replies, strict=True):
+        assert row[: len(reply.tokens)] == pytest.approx(reply.logprobs, abs=1e-4)
+    whole.save(tmp_path / "kept")
+    again = load_policy(tmp_path / "kept", whole.config, 0)
+    assert tokens(again, prompts[0]) == tokens(whole, prompts[0])
+    with torch.no_grad():
+        assert torch.equal(again.score(prompts[:1], [[50, 60]]).logprobs, whole.score(prompts[:1], [[50, 60]]).logprobs)
+
+
+@pytest.mark.parametrize("kind", ["tiny-llava", "tiny-qwen2.5-vl"])
+def test_other_families_are_shown_as_ever(kind: str, make_policy: Callable[..., Policy], prompts: list[Prompt]) -> None:
+    policies = [make_policy(kind, **{"policy.tiles": tiles}) for tiles in ("all", "one")]
+    assert len({tuple(tokens(policy, prompts[0])) for policy in policies}) == 1
+
+
+def test_the_papers_model_shows_a_picture_of_300_pixels_in_576_tokens_or_1176(
+    make_policy: Callable[..., Policy],
+) -> None:
+    """A tower of 336 pixels in patches of 14 sees 24 x 24 patches; tiled, once more, with a token after each line."""
+    small = make_policy("tiny-llava-next").processor
+    shown = LlavaNextImageProcessorPil(
+        size={"shortest_edge": 336},
+        crop_size={"height": 336, "width": 336},
+        image_grid_pinpoints=[[336, 672], [672, 336], [672, 672], [1008, 336], [336, 1008]],
+    )
+    tiled = LlavaNextProcessor(
+        image_processor=shown,
+        tokenizer=small.tokenizer,
+        patch_size=14,
+        vision_feature_select_strategy="default",
+        num_additional_image_tokens=1,
+        image_token=small.image_token,
+        chat_template=small.chat_template,
+    )
+    prompt = Prompt(np.zeros((300, 300, 3), np.uint8), "move:")
+    image = small.tokenizer.convert_tokens_to_ids("<image>")
+    for processor, count in ((tiled, 24 * 24 + 24 * 25), (one_tile_processor(tiled), 24 * 24)):
+        assert int((PromptEncoder(processor, 0).encode(prompt)["input_ids"] == image).sum()) == count

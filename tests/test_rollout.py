@@ -16,15 +16,15 @@ from toys import CountEnv, CountTask, Scripted, count_of, say
 from gtr import tasks
 from gtr.algo.ppo import PPO
 from gtr.config import Config
-from gtr.envs import MAX_ABORTS
+from gtr.envs import MAX_ABORTS, VecEnv
 from gtr.errors import ConfigError, TaskError
 from gtr.guidance import make_corrector
 from gtr.guidance.corrector import Case, Corrector
 from gtr.guidance.oracle import OracleCorrector
 from gtr.policy.policy import Policy
 from gtr.rollout import Collector
-from gtr.tasks.reply import write
-from gtr.types import Ending, Judgement, Prompt, ReplyStatus, Rollout, RolloutSpec, Turn, Verdict
+from gtr.tasks.reply import parse, write
+from gtr.types import Ending, Judgement, Prompt, Reply, ReplyStatus, Rollout, RolloutSpec, Turn, Verdict
 
 Settings = Callable[..., Config]
 
@@ -228,6 +228,50 @@ def test_an_environment_that_cannot_begin_is_a_tasks_error(settings: Settings) -
         collector(settings, lambda p, _: say("go"), task=HeadlessTask())
 
 
+BROKEN = [
+    ('{"cards": [7, 5], "formula": "7+5=", "thoughts": "next 7", "action": "number 7"}', "7"),
+    ('{"thoughts": "take the 5", "action": "7"}', "7"),
+    ('{"cards": [7, 5, "formula: 7+5, "action": "10"', "10"),
+    ('so I say "ACTION": 7', "7"),
+    ('{"cards": [7, 5], "action": "7 or 5"}', None),
+    ('{"cards": [7, 5], "action": "11"}', "1"),
+    ('{"cards": [7, 5], "action": "seven"}', None),
+    ("the next number is 7", "7"),
+    ("the next number is 7.", None),
+    ("", None),
+]
+"""Replies on EZPoints and what the public code's reader takes for their action: None is played at random."""
+
+
+@pytest.mark.parametrize(("text", "action"), BROKEN)
+def test_the_reference_plays_whatever_one_action_a_reply_names(
+    text: str, action: str | None, settings: Settings
+) -> None:
+    config = settings("reference", "ezpoints", **{"train.envs": 1, "guidance.stop_early": False})
+    game = tasks.load(config.task)
+    envs = VecEnv(game, 1, config)
+    seen = []
+    for draw in range(40):
+        envs.begin(envs.states[0], {"options": {"cards": [7, 5]}}, 0)
+        reply = Reply(text, (1,), (-0.5,), True)
+        turn = envs.play(envs.states[0], reply, parse(text, True, game.thought_keys), np.random.default_rng(draw))
+        seen.append(envs.states[0].played[0])
+        assert turn.legal is (action is not None)
+    assert {game.words[index] for index in seen} == {action} if action else len(set(seen)) > 8
+
+
+def test_strict_readers_leave_broken_replies_unread(settings: Settings) -> None:
+    for method in ("gtr", "rl4vlm"):
+        config = settings(method, "ezpoints", **{"train.envs": 1})
+        game = tasks.load(config.task)
+        envs = VecEnv(game, 1, config)
+        for text, _ in BROKEN:
+            envs.begin(envs.states[0], {"options": {"cards": [7, 5]}}, 0)
+            parsed = parse(text, True, game.thought_keys)
+            turn = envs.play(envs.states[0], Reply(text, (1,), (-0.5,), True), parsed, np.random.default_rng(0))
+            assert (turn.legal, turn.reward, envs.states[0].played) == (False, -1.0, [])
+
+
 # -- correctors ---------------------------------------------------------------------------------------------------
 def test_leaving_the_plan_stops_the_episode(settings: Settings) -> None:
     chosen = {"guidance.stop_early": True, "guidance.stop_reward": -7.0}
@@ -318,6 +362,22 @@ def test_an_illegal_action_that_is_played_at_random_ends_an_episode_only_if_aske
     rows = rows_of(collector(settings, lambda p, _: "hm", OracleCorrector(CountTask()), **chosen).collect())
     assert [t.ending is Ending.STOPPED for (t,) in rows] == [stopped] * 2
     assert not any(t.legal for (t,) in rows)
+
+
+@pytest.mark.parametrize(("judgement", "stopped"), [(Judgement.CORRECT, True), (Judgement.ABSENT, False)])
+def test_a_corrector_that_did_not_answer_has_no_plan_to_miss(
+    judgement: Judgement, stopped: bool, settings: Settings
+) -> None:
+    class Planless(Corrector):
+        def judge(self, cases: Sequence[Case]) -> list["Future[Verdict]"]:
+            futures: list[Future[Verdict]] = [Future() for _ in cases]
+            for future in futures:
+                future.set_result(Verdict(judgement))
+            return futures
+
+    chosen = {"guidance.stop_early": True, "guidance.stop_on": ("no_plan",), "train.turns": 1}
+    rows = rows_of(collector(settings, lambda p, _: say("go"), Planless(), **chosen).collect())
+    assert [t.ending is Ending.STOPPED for (t,) in rows] == [stopped] * 2
 
 
 class Slow(Corrector):

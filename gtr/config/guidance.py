@@ -7,6 +7,8 @@ from annotated_types import Ge, Le
 
 from gtr.config.section import Known, Reward, Section, Share, Text, Weight
 
+Stop = Literal["unsolvable", "illegal", "loss", "plan", "no_plan"]
+
 
 @dataclass(frozen=True)
 class GuidanceConfig(Section):
@@ -39,7 +41,7 @@ class GuidanceConfig(Section):
     stop_early: bool = True
     """End an episode when it leaves the corrector's plan or cannot succeed any more (code: yes, but for games that cut
     their episodes themselves)."""
-    stop_on: tuple[Literal["unsolvable", "illegal", "loss", "plan", "no_plan"], ...] = ("unsolvable", "illegal", "plan")
+    stop_on: tuple[Stop, ...] = ("unsolvable", "illegal", "plan")
     """With stop_early, what ends an episode, any of: unsolvable (the corrector gives it up), illegal (a reply names no
     legal action), loss (a negative reward), plan (the corrector's plan is left, or where it has none, nothing right can
     follow), no_plan (there is none yet). Code: unsolvable and loss, on Points24 plan and no_plan too."""

@@ -23,6 +23,9 @@ class PolicyConfig(Section):
     lora_dropout: BelowOne = 0.05
     """Dropout before the LoRA adapters in SFT (code: 0.05); off in RL, where samples and scores must be of one
     distribution."""
+    tiles: Literal["all", "one"] = "all"
+    """How LLaVA-NeXT sees a picture: whole and in tiles, at 300 pixels 1,176 tokens; or whole alone, 576 (code). Other
+    families are left as they are."""
     freeze_vision: bool = False
     """Keep the vision tower as it is."""
     dtype: Literal["auto", "float32", "bfloat16", "mixed"] = "auto"

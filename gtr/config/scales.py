@@ -11,7 +11,10 @@ from gtr.config import AlgoConfig, Config, GuidanceConfig, PolicyConfig, SftConf
 
 
 def scale_7b(task: str) -> Config:
-    """The paper's settings: LLaVA-v1.6-mistral-7B with LoRA on one large GPU (code)."""
+    """The paper's settings: LLaVA-v1.6-mistral-7B with LoRA on one large GPU (code).
+
+    But for its start, one epoch of SFT: that is another's data and hours of work, and must be asked for.
+    """
     game = tasks.find(task)
     paper = game.published
     return Config(

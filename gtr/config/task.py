@@ -22,7 +22,8 @@ class TaskConfig(Section):
     """Side of the square picture in pixels."""
     max_turns: Annotated[int, Ge(1), Le(100_000)] | None = None
     """Turns until an episode is truncated; None takes the task's own limit."""
-    illegal: Literal["penalise", "random"] = "penalise"
-    """What an illegal or unreadable reply does: cost `illegal_reward` and change nothing, or play at random (code)."""
+    illegal: Literal["penalise", "random", "lenient"] = "penalise"
+    """What an illegal or unreadable reply does: cost `illegal_reward` and change nothing, or play at random; lenient
+    (code) first takes the one action that is named anywhere behind the action's key, in a whole object or not."""
     illegal_reward: Reward = -1.0
     """Reward of a turn whose reply is not a legal action."""

@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 from torch import nn
+from transformers import CLIPImageProcessorPil, LlavaConfig, LlavaNextProcessor, LlavaProcessor
 
 from gtr.errors import PolicyError
 
@@ -90,6 +91,31 @@ def forbidden_ids(model_config: Any, tokenizer: Any, end_ids: Sequence[int], voc
             ids.add(int(value))
     ids |= set(range(len(tokenizer), vocabulary))
     return sorted(i for i in ids - set(end_ids) if 0 <= i < vocabulary)
+
+
+def one_tile(config: Any) -> Any:
+    """LLaVA-NeXT's config as that of LLaVA, which its weights without tiles are; any other as it is."""
+    if config.model_type != "llava_next":
+        return config
+    kept = LlavaConfig().to_dict().keys() - {"model_type", "architectures"}
+    return LlavaConfig(**{key: value for key, value in config.to_dict().items() if key in kept})
+
+
+def one_tile_processor(processor: Any) -> Any:
+    """LLaVA-NeXT's processor as LLaVA's, which shows pictures whole; any other as it is."""
+    if not isinstance(processor, LlavaNextProcessor):
+        return processor
+    shown = processor.image_processor
+    names = ("size", "crop_size", "image_mean", "image_std", "do_center_crop", "do_resize", "do_normalize", "resample")
+    return LlavaProcessor(
+        image_processor=CLIPImageProcessorPil(**{name: getattr(shown, name) for name in names}),
+        tokenizer=processor.tokenizer,
+        patch_size=processor.patch_size,
+        vision_feature_select_strategy=processor.vision_feature_select_strategy,
+        num_additional_image_tokens=processor.num_additional_image_tokens,
+        image_token=processor.image_token,
+        chat_template=processor.chat_template,
+    )
 
 
 class GridProcessor:

@@ -23,7 +23,15 @@ from transformers.utils import logging as transformers_logging
 
 from gtr.config import PolicyConfig
 from gtr.errors import PolicyError
-from gtr.policy.families import GridProcessor, check_usable, family_of, forbidden_ids, vision_modules
+from gtr.policy.families import (
+    GridProcessor,
+    check_usable,
+    family_of,
+    forbidden_ids,
+    one_tile,
+    one_tile_processor,
+    vision_modules,
+)
 from gtr.policy.models import BUILT_IN_MODELS, check_model
 from gtr.policy.network import Network, ValueHead
 from gtr.policy.policy import VALUE_HEAD, Policy, pad_id
@@ -50,8 +58,9 @@ def load_policy(path: str | Path, config: PolicyConfig, seed: int = 0, device: t
     device = device or PartialState(cpu=parse_flag_from_env("ACCELERATE_USE_CPU")).device
     base, adapter = _base_of(folder, str(path))
     weights, mixed = _precision(config, device)
-    model = _load_model(base, weights)
+    model = _load_model(base, weights, config.tiles == "one")
     processor = load_processor(folder if (folder / "tokenizer_config.json").exists() else base, model.config)
+    processor = one_tile_processor(processor) if config.tiles == "one" else processor
     with seeded(seed):
         model = _prepare(model, config, adapter)
         width = model.get_output_embeddings().in_features
@@ -85,12 +94,14 @@ def _base_of(folder: Path, path: str) -> tuple[str, Path | None]:
     return str(base), folder
 
 
-def _load_model(path: str, dtype: torch.dtype) -> Any:
+def _load_model(path: str, dtype: torch.dtype, whole: bool = False) -> Any:
     check_model(path)
     if path in BUILT_IN_MODELS:
         raise PolicyError(f"{path} is made for each game: `gtr sft PRESET --policy.model {path}` prints its folder")
     try:
-        model, loading = AutoModelForImageTextToText.from_pretrained(path, dtype=dtype, output_loading_info=True)
+        chosen = {"config": one_tile(AutoConfig.from_pretrained(path))} if whole else {}
+        load = AutoModelForImageTextToText.from_pretrained
+        model, loading = load(path, dtype=dtype, output_loading_info=True, **chosen)
     except Exception as error:
         # A folder may hold anything: a pickle that transformers will not open, a config nested a thousand deep.
         raise PolicyError(

@@ -97,6 +97,7 @@ def agent_name(config: Config) -> str:
     """The task's name and a hash of every setting that shapes the starting agent."""
     shaping = (*SHAPING, *(SHAPING_LORA if config.policy.finetune == "lora" else ()))
     policy = {k: v for k, v in asdict(config.policy).items() if k in shaping}
+    policy |= {"tiles": "one"} if config.policy.tiles == "one" else {}
     made_by = {"task": asdict(config.task), "policy": policy, "sft": asdict(config.sft), "gtr": __version__}
     digest = hashlib.sha256(json.dumps(made_by, sort_keys=True, default=str).encode()).hexdigest()[:10]
     return f"{tasks.load(config.task).name}-{digest}"

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-Stop = Literal["unsolvable", "illegal", "loss", "plan", "no_plan"]
+from gtr.config.guidance import Stop
 
 
 @dataclass(frozen=True)

@@ -84,6 +84,17 @@ def parse(text: str, finished: bool, thought_keys: Sequence[str], action_key: st
     return Parsed(ReplyStatus.COMPLETE, fields, action, span_of_action)
 
 
+def after_key(text: str, last: int, action_key: str = "action") -> str:
+    """What stands from the first of a key's mentions on, in lower case; without one, the `last` characters (code).
+
+    >>> after_key('{"action": "Number 7"', 1)
+    '"action": "number 7"'
+    """
+    text = text.lower()
+    at = text.find(f'"{action_key}":')
+    return text[at:] if at >= 0 else text[-last:]
+
+
 def announced(thoughts: object, choices: Iterable[str]) -> str | None:
     """The choice named right after the last word "next" of a thought, or None.
 

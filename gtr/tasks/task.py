@@ -15,6 +15,7 @@ import numpy as np
 from gtr.config import TaskConfig
 from gtr.errors import ConfigError
 from gtr.tasks.defaults import Published, Tiny
+from gtr.tasks.reply import after_key
 from gtr.types import Expert, Image, Observation, Parsed, Truth
 
 OF_THE_AGENT = ("prompt", "thought")
@@ -87,6 +88,8 @@ class Task(ABC):
     """Keys of the reply that make up the thought, in the order in which they are written."""
     reading_keys: tuple[str, ...] = ()
     """Those of the thought's keys, from the first on, that only say what the picture shows."""
+    lenient_reward: float = 0.0
+    """What ``task.illegal lenient`` adds to the reward of an action that it had to play at random."""
     max_turns: int = 20
     """An episode is truncated after this many turns, illegal ones included."""
 
@@ -164,6 +167,17 @@ class Task(ABC):
     @abstractmethod
     def to_env(self, action: str, observation: Observation) -> Any | None:
         """The environment's action for the agent's words, or None when they are not a legal action here."""
+
+    def action_in(self, text: str, observation: Observation) -> str | None:
+        """The one action that a reply names behind the action's key, whatever stands around it; None where there is
+        none, or several. As the code reads: only ``task.illegal lenient`` asks for it."""
+        tail, named = after_key(text, 1), []
+        for action in sorted(self.actions(observation), key=len, reverse=True):
+            if action.lower() in tail:
+                named.append(action)
+                # What is left of a 10 is no 1.
+                tail = tail.replace(action.lower(), "")
+        return named[0] if len(named) == 1 else None
 
     def refused(self, action: str) -> Any | None:
         """The environment's action for words that are not legal here, where the environment itself counts and

@@ -78,6 +78,7 @@ def test_presets_differ_from_their_algorithm_only_in_what_they_name() -> None:
             "algo.format_reward_in",
             "guidance.draw",
             "policy.penalised",
+            "policy.tiles",
             "guidance.stop_on",
             "algo.truncated_is",
             "algo.ratio_cap",
@@ -177,7 +178,9 @@ def test_the_games_say_what_is_special_about_them() -> None:
     assert not code["blackjack"].task.natural_wins
     assert code["numberline"].task.starts == "shifted"
     assert [name for name, one in code.items() if one.algo.truncated_is == "truncation"] == ["alfworld"]
-    assert build("reference", "alfworld").task == replace(tiny["alfworld"].task, illegal="random", match="substring")
+    assert build("reference", "alfworld").task == replace(tiny["alfworld"].task, illegal="lenient", match="substring")
+    whole = build("reference", "alfworld", "7b").task
+    assert (whole.limit, whole.history, whole.repeats, whole.cut_reward) == (41, 10_000, 5, -3.0)
 
 
 def test_a_preset_takes_settings_by_their_keys() -> None:
@@ -194,6 +197,16 @@ def test_a_preset_takes_settings_by_their_keys() -> None:
     ]:
         with pytest.raises(ConfigError, match=words):
             preset("gtr", "ezpoints", **settings)
+
+
+def test_the_table_of_departures_names_every_setting_of_the_reference() -> None:
+    written = (EXAMPLE.parents[1] / "docs" / "REFERENCE.md").read_text()
+    for task in TASKS:
+        for scale in SCALES:
+            keys = changed_keys(build("gtr", task, scale), build("reference", task, scale))
+            assert len(keys) > 15
+            assert [key for key in keys if key != "preset" and f"`{key}`" not in written] == []
+    assert not any(build(method, scale="7b").sft.enabled for method in METHODS), "a decision that is written there"
 
 
 def test_presets_are_light() -> None:

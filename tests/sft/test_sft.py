@@ -40,6 +40,7 @@ def lessons(policy: Policy, prompts: Sequence[Prompt]) -> list[Sample]:
         ("task.hands", 3, False),
         ("policy.model", "tiny-llava-next", False),
         ("policy.temperature", 0.9, False),
+        ("policy.tiles", "one", False),
         ("sft.target", 0.7, False),
         ("sft.seed", 5, False),
         ("seed", 9, True),

@@ -21,6 +21,7 @@ from gtr.tasks.alfworld.workers import THOR_LOAD_SECONDS, THOR_STEP_SECONDS, Wor
 from gtr.tasks.alfworld.world import SHORT, SHORT_OF, Kind
 from gtr.tasks.defaults import Published, Tiny
 from gtr.tasks.looks import DeckTask
+from gtr.tasks.reply import after_key
 from gtr.tasks.task import CorrectorSpec, Finding
 from gtr.types import Expert, Image, Observation, Parsed, Truth
 
@@ -40,7 +41,7 @@ class ALFWorldTask(DeckTask):
         thought_weight=0.2,
         stop_early=False,
         truncated_is="truncation",
-        reference={"match": "substring"},
+        reference={"match": "substring", "limit": 41, "history": 10_000},
     )
     # One kind of task in small rooms that are easy to see: an agent of this size learns no household. It starts above
     # what random players reach (.08): an agent at .1 mostly names actions that the game refuses.
@@ -52,6 +53,7 @@ class ALFWorldTask(DeckTask):
     )  # fmt: skip
     name = "alfworld"
     thought_keys: tuple[str, ...] = ("thoughts",)
+    lenient_reward = -1.0
     config: ALFWorldSettings
 
     def __init__(self, config: ALFWorldSettings) -> None:
@@ -122,6 +124,11 @@ class ALFWorldTask(DeckTask):
         if split in ("seen", "unseen"):
             return replace(self.config, split="seen" if split == "seen" else "unseen")
         return super().for_split(split)
+
+    def action_in(self, text: str, observation: Observation) -> str | None:
+        """The first admissible command that occurs behind the action's key, or else in the last 30 letters (code)."""
+        tail = after_key(text, 30)
+        return next((command for command in self.actions(observation) if command in tail), None)
 
     def strict(self) -> TaskConfig:
         """Without reading an action off any text that holds one."""

@@ -264,6 +264,36 @@ def test_what_the_game_refuses_is_played_counted_and_remembered() -> None:
     table.close()
 
 
+def test_the_reference_reads_the_first_command_it_finds_and_charges_what_it_plays_at_random() -> None:
+    task = task_with(illegal="lenient", match="substring")
+    table = VecEnv(task, 1, Config(task=task.config))
+    state = table.states[0]
+    for text, legal in (
+        ('{"thoughts": "x, "action": "I would LOOK around"}', True),
+        ("I shall now simply look around", True),
+        ("look around, and then stay as long where I happen to be", False),
+        ('{"thoughts": "look", "action": "fly"}', False),
+        ("", False),
+    ):
+        table.begin(state, {"seed": 1}, 0)
+        reply = Reply(text, (), (), True)
+        turn = table.play(state, reply, parse(text, True, task.thought_keys), np.random.default_rng(0))
+        assert (turn.legal, turn.ending) == (legal, Ending.RUNNING), text
+        assert turn.reward == pytest.approx((state.progress or 0.0) - (0 if legal else 1))
+        assert not legal or state.played == ["look"]
+        assert state.truth.state["illegal"] == 0, "what is played is always admissible"
+    table.close()
+
+
+def test_the_reference_cuts_at_the_forty_first_command() -> None:
+    task = task_with(limit=41)
+    env = task.make_env()
+    env.reset(seed=0)
+    cuts = [env.step(("look", "inventory")[number % 2])[1:4] for number in range(41)]
+    assert [truncated for _, _, truncated in cuts] == [False] * 40 + [True]
+    assert cuts[-1][0] == -3.0
+
+
 def test_the_scene_is_told_only_where_asked_for() -> None:
     for text in (False, True):
         task = task_with(text=text)
