@@ -196,8 +196,7 @@ class PointsTask(DeckTask):
     def plan_reachable(self, truth: Truth, target: str | None) -> bool:
         """Whether the formula so far can become `target`, or anything right where there is no target.
 
-        An illegal number leaves the course too: its blank spoils no formula, but no plan ever wanted it.
-        """
+        An illegal number leaves the plan too: its blank spoils no formula, but no plan ever wanted it."""
         if BLANK in truth.state["Formula"]:
             return False
         if target is not None:
