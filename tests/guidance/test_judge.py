@@ -101,7 +101,8 @@ def test_a_reward_by_hand():
 
 
 def advantages_of(rollout, config):
-    return [float(one) for part in PPO(config, None, None).advantages(rollout) for one in part]
+    algorithm = PPO(replace(config, algo=PPO.Settings(name="ppo")), None, None)
+    return [float(one) for part in algorithm.advantages(rollout) for one in part]
 
 
 @pytest.mark.parametrize("judge", ["score", "compare"])

@@ -46,7 +46,7 @@ def test_the_example_examines_itself(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("class Mine: ...", "is not a Corrector: derive the class from gtr.guidance.corrector.Corrector"),
+        ("class Mine: ...", "is no Corrector: derive the class from gtr.guidance.corrector.Corrector"),
         ("", "has no 'Mine': it defines no Corrector"),
         ("from gtr.guidance.corrector import Corrector\nclass Mine(Corrector): ...", "cannot be built from"),
         ("1 / 0", "fails when imported: ZeroDivisionError"),
