@@ -12,6 +12,8 @@ PPO = "arXiv 1707.06347"
 
 METRICS = (
     *AGENT,
+    Metric("count/tokens", "tokens of all replies of the rollout", "What sampling took.", "-"),
+    Metric("count/gradient_tokens", "reply tokens that gradients went through, all passes", "What learning took.", "-"),
     # -- guidance -------------------------------------------------------------------------------------------------
     Metric("guidance/correction", "wrong verdicts / usable verdicts", "Correction rate.", "down", GTR),
     Metric("guidance/unsolvable", "UNSOLVABLE verdicts / usable verdicts", "States that nothing can save.", "down"),
@@ -132,8 +134,6 @@ METRICS = (
         "How much the critic knows.",
         "up towards 1",
     ),
-    Metric("count/tokens", "tokens of all replies of the rollout", "What sampling took.", "-"),
-    Metric("count/gradient_tokens", "reply tokens that gradients went through, all passes", "What learning took.", "-"),
     # -- the starting agent ---------------------------------------------------------------------------------------
     Metric(
         "sft/success_sampled",

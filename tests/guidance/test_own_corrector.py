@@ -39,8 +39,8 @@ def test_the_example_examines_itself(tmp_path: Path) -> None:
     table = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout
     words = f"corrector-eval --who {OWN} --task numberline --thoughts 20 --json {tmp_path / 'r.json'}"
     subprocess.run([sys.executable, "-m", "gtr", *words.split()], cwd=ROOT, check=True, capture_output=True)
-    found = {one["fault"]: one["found"]["estimate"] for one in json.loads((tmp_path / "r.json").read_text())["scores"]}
-    assert all(f"{fault:12} found {share:.2f}" in table for fault, share in found.items())
+    found = {one["kind"]: one["found"]["estimate"] for one in json.loads((tmp_path / "r.json").read_text())["scores"]}
+    assert all(f"{kind:12} found {share:.2f}" in table for kind, share in found.items())
 
 
 @pytest.mark.parametrize(

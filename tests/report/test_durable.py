@@ -78,7 +78,7 @@ def train(folder: RunFolder, start: int, done: Promised) -> None:
         folder.write_evaluation(0, evaluation(1, 0.5, 0.5), panel("x", False))
         done.evaluated = True
     for update in range(start + 1, UPDATES + 1):
-        checkpoint.save_lessons(folder.path, update, lessons(update))
+        checkpoint.save_lessons(folder.path, update, lessons(update), 7)
         folder.write_turns(update, episode_of(f"update {update}", update, True, True))
         done.turns.append(update)
         folder.write_metrics(update, {"success": update / 10})

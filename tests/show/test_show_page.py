@@ -118,17 +118,17 @@ def test_a_real_run_is_opened_walked_and_exported(
 def test_the_overview_tells_the_story_and_draws_the_curves(page: Page, address: str) -> None:
     visit(page, address)
     assert page.locator("#headline").inner_text() == "Without guidance thoughts collapsed; guided, they stayed healthy."
-    assert "alarm rang (update 5)" in page.locator(".fates").inner_text()
+    assert "alarm rang (update 4)" in page.locator(".fates").inner_text()
     page.locator(".telling .js-plotly-plot").nth(2).wait_for()
     charts = "[...document.querySelectorAll('.telling .js-plotly-plot')]"
     drawn = page.evaluate(f"{charts}.map((chart) => chart.data.map((trace) => trace.y))")
     assert drawn[0][0] == [0.95] * 5
     assert drawn[0][1] == pytest.approx([0.9, 0.45, 0.3, 0.225, 0.18])
-    assert drawn[0][2] == pytest.approx([0.18])  # the cross where the alarm rang
+    assert drawn[0][2] == pytest.approx([0.225])  # the cross where the alarm rang
     assert drawn[2][:2] == [[0.0, 1.0], [0.0, 0.25]]
     card = page.locator(".telling .card").first
     card.locator("summary").click()
-    assert "judged complete replies" in card.locator(".meaning").inner_text()
+    assert "judged thoughts" in card.locator(".meaning").inner_text()
     assert page.locator(".pair .cell").count() == 3
 
 

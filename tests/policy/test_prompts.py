@@ -11,7 +11,8 @@ from transformers import LlavaNextImageProcessorPil, LlavaNextProcessor
 
 from gtr.policy import tiny
 from gtr.policy.families import one_tile_processor
-from gtr.policy.policy import Policy, load_policy
+from gtr.policy.loading import load_policy
+from gtr.policy.policy import Policy
 from gtr.policy.prompts import PromptEncoder
 from gtr.types import Prompt
 
