@@ -10,7 +10,7 @@ GTR := OMP_NUM_THREADS=1 $(BIN)/gtr
 DEMO := runs/demo
 STUDY := runs/study
 
-.PHONY: demo test bench study doctor clean
+.PHONY: demo test bench study algorithms doctor clean
 
 demo: .venv/installed ## 10-15 minutes on 2 cores: thought collapse and its prevention, as a table, a picture and a page
 	$(GTR) compare rl4vlm gtr --task points24 --seeds 1 --out $(DEMO)
@@ -19,6 +19,11 @@ demo: .venv/installed ## 10-15 minutes on 2 cores: thought collapse and its prev
 study: .venv/installed ## about an hour and a half on 2 cores: both point games, three and six seeds, the ablations
 	$(GTR) compare rl4vlm gtr sft_only no_dagger clone_actions annealed_cloning --task ezpoints --out $(STUDY)/ezpoints
 	$(GTR) compare rl4vlm gtr --task points24 --seeds 1 2 3 4 5 6 --out $(STUDY)/points24
+
+ALGORITHMS := rl4vlm ppo vl_dac turn_ppo bilevel_gae starpo_s grpo rloo gspo dapo gigpo hgpo reinforce_pp
+algorithms: .venv/installed ## about a day on 2 cores: every algorithm alone and beside guidance, both point games, three seeds
+	$(GTR) compare gtr $(ALGORITHMS) $(ALGORITHMS:=+gtr) --task ezpoints --out runs/algorithms/ezpoints
+	$(GTR) compare gtr $(ALGORITHMS) $(ALGORITHMS:=+gtr) --task points24 --out runs/algorithms/points24
 
 test: .venv/installed-$(EXTRAS)
 	$(BIN)/ruff check .
