@@ -53,7 +53,7 @@ def _run(index: int, history: History) -> dict[str, Any]:
         "seed": run.whole("seed"),
         "guided": run.guided,
         "task": run.text("task.name"),
-        "turns_per_update": run.turns_per_update,
+        "turns_per_update": history.turns[done] // done if done in history.turns and done else run.turns_per_update,
         "clip": run.number("algo.clip", run.number("ppo.clip")),
         "done": done,
         "total": run.whole("train.updates"),
