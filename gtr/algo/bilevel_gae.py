@@ -2,27 +2,21 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Literal
 
 import numpy as np
 
 from gtr.algo.credit import PerRow, bilevel_gae
 from gtr.algo.filters import unbroken
+from gtr.algo.policy_gradient import WholeReplySettings
 from gtr.algo.ppo import PPO, PPOSettings
 from gtr.config.section import Clip, Share
 from gtr.types import Rollout, RolloutSpec, Sample, Trajectory
 
 
 @dataclass(frozen=True)
-class BilevelGAESettings(PPOSettings):
+class BilevelGAESettings(WholeReplySettings, PPOSettings):
     """VAGEN's."""
 
-    thought_weight: Share = 1.0
-    """Weight of the thought's tokens beside the action's: the whole reply is the action."""
-    action_tokens: Literal["value", "field"] = "field"
-    """What counts as the action."""
-    ratio: Literal["turn", "token", "turn_mean"] = "token"
-    """One importance ratio per token, each with its own advantage."""
     clip: Clip = 0.2
     """Clip range of the importance ratio."""
     gamma_turn: Share = 0.95

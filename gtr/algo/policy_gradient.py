@@ -63,6 +63,18 @@ class PolicySettings(AlgoConfig):
     """Words of a thought that earn the whole length reward."""
 
 
+@dataclass(frozen=True)
+class WholeReplySettings(PolicySettings):
+    """Of algorithms for which the whole reply is the action, thought included."""
+
+    thought_weight: Share = 1.0
+    """Weight of the thought's tokens beside the action's: no lambda."""
+    action_tokens: Literal["value", "field"] = "field"
+    """What counts as the action: its value alone, or everything from its key to the end of the reply."""
+    ratio: Literal["turn", "token", "turn_mean"] = "token"
+    """One importance ratio per token, per turn, or per turn the geometric mean of its tokens' (GSPO)."""
+
+
 class PolicyGradient(Algorithm):
     """Turns become samples; a subclass gives their advantages."""
 

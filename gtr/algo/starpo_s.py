@@ -4,21 +4,16 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from gtr.algo.filters import most_signal, most_uncertain, only, unbroken
+from gtr.algo.policy_gradient import WholeReplySettings
 from gtr.algo.ppo import PPO, PPOSettings
 from gtr.config.section import Clip, Group, Share, Weight
 from gtr.types import Rollout, RolloutSpec
 
 
 @dataclass(frozen=True)
-class StarPOSSettings(PPOSettings):
+class StarPOSSettings(WholeReplySettings, PPOSettings):
     """StarPO-S's, as RAGEN's code has them."""
 
-    thought_weight: Share = 1.0
-    """Weight of the thought's tokens beside the action's: the whole reply is the action."""
-    action_tokens: Literal["value", "field"] = "field"
-    """What counts as the action."""
-    ratio: Literal["turn", "token", "turn_mean"] = "token"
-    """One importance ratio per token."""
     clip: Clip = 0.2
     """Clip range of the importance ratio below 1."""
     clip_high: Clip | None = 0.28

@@ -1,22 +1,16 @@
 """Turn-PPO (arXiv 2512.17008): PPO whose steps are turns, on the whole reply, with a long horizon."""
 
 from dataclasses import dataclass
-from typing import Literal
 
+from gtr.algo.policy_gradient import WholeReplySettings
 from gtr.algo.ppo import PPO, PPOSettings
 from gtr.config.section import Clip, Share
 
 
 @dataclass(frozen=True)
-class TurnPPOSettings(PPOSettings):
+class TurnPPOSettings(WholeReplySettings, PPOSettings):
     """Turn-PPO's. Its critic learns faster than its actor: set train.value_lr above train.lr."""
 
-    thought_weight: Share = 1.0
-    """Weight of the thought's tokens beside the action's: the whole reply is the action."""
-    action_tokens: Literal["value", "field"] = "field"
-    """What counts as the action."""
-    ratio: Literal["turn", "token", "turn_mean"] = "token"
-    """One importance ratio per token, each with its turn's advantage."""
     clip: Clip = 0.2
     """Clip range of the importance ratio."""
     gamma: Share = 0.99

@@ -5,20 +5,15 @@ from typing import Annotated, Literal
 
 from annotated_types import Ge, Le
 
+from gtr.algo.policy_gradient import WholeReplySettings
 from gtr.algo.ppo import PPO, PPOSettings
-from gtr.config.section import Share, Weight
+from gtr.config.section import Weight
 
 
 @dataclass(frozen=True)
-class VLDACSettings(PPOSettings):
+class VLDACSettings(WholeReplySettings, PPOSettings):
     """VL-DAC's, as its code has them."""
 
-    thought_weight: Share = 1.0
-    """Weight of the thought's tokens beside the action's: no lambda at all."""
-    action_tokens: Literal["value", "field"] = "field"
-    """What counts as the action."""
-    ratio: Literal["turn", "token", "turn_mean"] = "token"
-    """One importance ratio per token, each with its turn's advantage."""
     ratio_cap: Annotated[float, Ge(1), Le(1e6)] | None = 10.0
     """Ratio above which the clipped one is taken."""
     value_gradient: Literal["flow", "stop"] = "stop"
