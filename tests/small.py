@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from gtr.config import Config
+from gtr.config import Config, io
 from gtr.policy.policy import Policy
 from gtr.tasks.reply import parse
 from gtr.types import Ending, Prompt, Reply, Rollout, Trajectory, Truth, Turn
@@ -17,13 +17,7 @@ IMAGE_SIZE = 96
 
 def changed(config: Config, **settings: Any) -> Config:
     """A config with dotted settings replaced: ``changed(config, **{"train.lr": 1e-3})``."""
-    for key, value in settings.items():
-        section, dot, name = key.rpartition(".")
-        if dot:
-            config = replace(config, **{section: replace(getattr(config, section), **{name: value})})
-        else:
-            config = replace(config, **{name: value})
-    return config
+    return io.changed(config, settings)
 
 
 def draw_pictures() -> list[np.ndarray]:
