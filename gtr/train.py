@@ -137,7 +137,8 @@ class Run:
         state = {"ranks": ranks, "algorithm": self.algorithm.state(), "alarm": self.alarm.state()}
         if self.folder.main:
             keep = self.config.report.keep_checkpoints
-            checkpoint.save(self.folder.checkpoints, self.update, self.policy, self.optimizer, state, keep)
+            held = self.algorithm.tensors()
+            checkpoint.save(self.folder.checkpoints, self.update, self.policy, self.optimizer, state, keep, held)
 
     def restore(self, saved: Path) -> None:
         """Goes back to a checkpoint whose model is loaded already."""
@@ -155,6 +156,7 @@ class Run:
         )
         self.collector.restore(ranks[self.accelerator.process_index])
         self.algorithm.restore(state.get("algorithm", {}))
+        self.algorithm.restore_tensors(checkpoint.read_tensors(saved))
         self.alarm.restore(state["alarm"])
         self.folder.truncate_to(self.update)
         if self.relevance.reference is not None:

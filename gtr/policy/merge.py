@@ -89,15 +89,16 @@ class MergedPolicy(FrozenPolicy):
 
     def tensors(self) -> dict[str, Tensor]:
         """What a checkpoint must hold, beside `count`."""
-        sets = {"merged": self._merged, "base": self._base}
+        sets = {"merged": self._merged, "base": self._base if self.count else {}}
         return {f"{kind}/{name}": value for kind, found in sets.items() for name, value in found.items()}
 
     def restore(self, tensors: Mapping[str, Tensor], count: int) -> None:
         """Takes back what `tensors` gave; KeyError where one is missing."""
         self.count = count
-        for kind, found in (("merged", self._merged), ("base", self._base)):
-            for name in found:
-                found[name] = tensors[f"{kind}/{name}"].to(self._device, copy=True)
+        for name in self._merged:
+            self._merged[name] = tensors[f"merged/{name}"].to(self._device, copy=True)
+        for name in self._base:
+            self._base[name] = tensors[f"base/{name}"].to(self._device, copy=True) if count else self._merged[name]
 
 
 def effective(policy: Policy) -> Iterator[tuple[str, Tensor]]:

@@ -29,7 +29,7 @@ def model_folder(path: str) -> str:
 
 
 def load_teacher(path: str, agent: Policy, config: PolicyConfig) -> Policy:
-    """The teacher at a path, adapters merged into it, on the agent's device; it must spell and end replies as that does.
+    """The teacher at a path, adapters merged into it, on the agent's device; it must spell replies as that does.
 
     Raises `PolicyError` naming algo.teacher: nothing is there, or it is of another family or vocabulary.
     """
