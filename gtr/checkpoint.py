@@ -12,7 +12,6 @@ Random numbers need no saving: every update seeds its own from (seed, rank, upda
 
 import gzip
 import io
-import re
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -26,6 +25,7 @@ from safetensors.torch import load_file, save_file
 from gtr.algo.buffer import ThoughtBuffer
 from gtr.algo.cloning import CLONING
 from gtr.errors import RunError
+from gtr.policy.models import CHECKPOINT
 from gtr.policy.policy import Policy
 from gtr.report.files import encode, make_folder, move_whole, write_whole
 from gtr.report.inside import LARGEST, Unreadable, parsed, read_inside, unpacked
@@ -33,7 +33,6 @@ from gtr.report.run import Run, read_picture
 from gtr.report.transcript import ImageStore
 from gtr.types import Prompt, Sample
 
-NAME = re.compile(r"update_(\d+)")
 TENSORS = "algorithm.safetensors"
 
 
@@ -67,7 +66,7 @@ def found(folder: Path) -> list[Path]:
     """All finished checkpoints, oldest first."""
     if not folder.is_dir():
         return []
-    inside = (path for path in folder.iterdir() if NAME.fullmatch(path.name))
+    inside = (path for path in folder.iterdir() if CHECKPOINT.fullmatch(path.name))
     return sorted(path for path in inside if path.is_dir() and not path.is_symlink())
 
 

@@ -49,7 +49,8 @@ class ScoredPPO(TaughtPPO):
         span = action_span(turn, "field")
         if self.settings.tokens == "all" or span is None:
             return np.ones(len(turn.reply.tokens), dtype=bool)
-        return np.array([start < span[0] for start, _ in self.policy.offsets(turn.reply.tokens)], dtype=bool)
+        # A token that holds the end of the thought and the action's key belongs to the action.
+        return np.array([end <= span[0] for _, end in self.policy.offsets(turn.reply.tokens)], dtype=bool)
 
     def apart(self, turn: Turn, kind: Divergence) -> PerRow:
         """The divergence at each token of a reply, 0 where none is scored."""

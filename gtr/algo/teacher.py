@@ -16,7 +16,7 @@ from annotated_types import Ge, Le
 from gtr.algo.ppo import PPO, PPOSettings
 from gtr.config.section import Share, Text
 from gtr.errors import ConfigError, RunError
-from gtr.guidance.teachers import Pair, tally
+from gtr.guidance.teachers import Pair, Tally, tally
 from gtr.tasks.reply import parse, write
 from gtr.types import Ending, Place, Prompt, Reply, Rollout, Sample, Turn
 
@@ -133,15 +133,19 @@ class TaughtPPO(PPO):
 
     def examined(self, turns: Sequence[Turn], replies: Sequence[Reply]) -> dict[str, float]:
         """How good the teacher's thoughts are on these turns; nothing where the task cannot tell."""
-        rows = zip(turns, replies, strict=True)
-        read = [(turn, parse(reply.text, reply.finished, self.task.thought_keys)) for turn, reply in rows]
-        found = tally(self.task, [Pair(turn.truth, turn.parsed, said) for turn, said in read])
+        found = self.tally(turns, replies)
         if not found.states:
             return {}
         shares = {"right": found.teacher, "agreement": found.same, "mends": found.mends}
         return {f"teacher/{name}": number / found.states for name, number in shares.items()} | {
             "count/taught_states": float(found.states)
         }
+
+    def tally(self, turns: Sequence[Turn], replies: Sequence[Reply]) -> Tally:
+        """The teacher's thoughts on these turns against the agent's."""
+        read = [parse(reply.text, reply.finished, self.task.thought_keys) for reply in replies]
+        rows = zip(turns, read, strict=True)
+        return tally(self.task, [Pair(turn.truth, turn.parsed, said) for turn, said in rows])
 
     def _distances(self) -> dict[str, float]:
         if self.merged is None:

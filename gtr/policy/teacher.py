@@ -1,31 +1,12 @@
 """A teacher that is another model: found by its path, and held against the agent's vocabulary before it scores."""
 
-import re
 from dataclasses import replace
-from pathlib import Path
 
 from gtr.config import PolicyConfig
 from gtr.errors import GtrError, PolicyError
 from gtr.policy.loading import load_policy
+from gtr.policy.models import model_folder
 from gtr.policy.policy import Policy
-
-CHECKPOINT = re.compile(r"update_(\d+)")
-
-
-def model_folder(path: str) -> str:
-    """Where the model lies: of a run its last checkpoint's, of a checkpoint its own; else the path, or hub id, itself.
-
-    Raises `PolicyError` for a run that has none.
-    """
-    folder = Path(path)
-    if (folder / "model").is_dir():
-        return str(folder / "model")
-    if not (folder / "checkpoints").is_dir():
-        return path
-    saved = [one for one in (folder / "checkpoints").iterdir() if CHECKPOINT.fullmatch(one.name)]
-    if not saved:
-        raise PolicyError(f"the run {path} holds no finished checkpoint")
-    return str(max(saved, key=lambda one: int(one.name.removeprefix("update_"))) / "model")
 
 
 def load_teacher(path: str, agent: Policy, config: PolicyConfig) -> Policy:
