@@ -9,6 +9,7 @@ import numpy as np
 from gtr.agents import Agent
 from gtr.checkpoint import latest
 from gtr.config import PolicyConfig
+from gtr.engine import Engine
 from gtr.envs import EnvState
 from gtr.errors import RunError
 from gtr.evaluate.panels import PANEL_SEED
@@ -23,12 +24,12 @@ from gtr.types import Reply
 class PolicyAgent(Agent):
     """A vision-language model."""
 
-    def __init__(self, policy: Policy, name: str, greedy: bool) -> None:
-        self.policy, self.name, self.greedy = policy, name, greedy
+    def __init__(self, engine: Engine, name: str, greedy: bool) -> None:
+        self.engine, self.name, self.greedy = engine, name, greedy
         self.mode = "greedy" if greedy else "sampled"
 
     def act(self, states: Sequence[EnvState]) -> Sequence[Reply]:
-        return self.policy.generate([state.prompt for state in states], self.greedy)
+        return self.engine.generate([state.prompt for state in states], self.greedy)
 
 
 @final

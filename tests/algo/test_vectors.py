@@ -21,7 +21,8 @@ from gtr.algo.hgpo import HGPO
 from gtr.algo.policy_gradient import PolicyGradient
 from gtr.algo.reinforce_pp import ReinforcePP
 from gtr.algo.rloo import RLOO
-from gtr.config import Config
+from gtr.config import Config, EngineConfig
+from gtr.engine.correction import importance_weights, mismatch
 from gtr.losses.kl import k3
 from gtr.losses.ppo import policy_normaliser, ppo_loss, value_loss
 from gtr.types import Ending, Prompt, Reply, Rollout, Trajectory
@@ -264,3 +265,35 @@ def test_tokens_inserted_at_the_front_are_edits_too() -> None:
     assert edit_weights([1, 2], [7, 1, 2]) == [1.0, 0.5, 0.5]
     assert edit_weights([], [7, 1]) == [1.0, 1.0]
     assert edit_weights([5], []) == []
+
+
+# -- another sampler than the trainer -----------------------------------------------------------------------------
+TIS = VECTORS["tis"]
+DELTA = np.array(TIS["delta"])
+CORRECTED: dict[str, dict[str, Any]] = {
+    "token_truncate_C2": {"correction_cap": 2.0},
+    "token_truncate_C3": {"correction_cap": 3.0},
+    "token_mask_C3": {"correction_cap": 3.0, "correction_mode": "mask"},
+    "icepop_0p5_5": {"correction_cap": 5.0, "correction_floor": 0.5, "correction_mode": "mask"},
+}
+
+
+@pytest.mark.parametrize("name", CORRECTED)
+def test_importance_weights_of_tokens(name: str) -> None:
+    found = importance_weights(DELTA, np.full(5, True), EngineConfig(**CORRECTED[name]))
+    assert found == pytest.approx(TIS[name], **CLOSE)
+
+
+def test_importance_weights_of_replies() -> None:
+    every, last = np.full(5, True), np.arange(5) == 2
+    sequence = EngineConfig(correction="sequence", correction_cap=5.0)
+    assert importance_weights(DELTA, every, sequence) == pytest.approx([TIS["sequence_product"]] * 5, **CLOSE)
+    assert importance_weights(DELTA, last, sequence) == pytest.approx([1, 1, np.exp(1.4), 1, 1])
+    assert (importance_weights(DELTA, every, EngineConfig(correction="off")) == 1).all()
+
+
+def test_the_mismatch_of_sampler_and_trainer() -> None:
+    found = mismatch(DELTA)
+    assert found["engine/kl_k1"] == pytest.approx(TIS["k1_mismatch_kl"], **CLOSE)
+    assert found["engine/kl_k3"] == pytest.approx(TIS["k3_mismatch_kl"], **CLOSE)
+    assert found["engine/mismatch"] == 3.0
