@@ -127,6 +127,7 @@ class PolicyGradient(Algorithm):
             turn.reply.tokens,
             losses,
             old=turn.reply.logprobs,
+            sampled=turn.reply.sampled,
             advantage=advantage,
             value=turn.reply.value,
             temperature=self.config.policy.temperature,

@@ -7,6 +7,7 @@ import numpy as np
 
 from gtr.agents import Agent
 from gtr.config import PolicyConfig
+from gtr.engine import Engine
 from gtr.envs import EnvState
 from gtr.evaluate.panels import PANEL_SEED
 from gtr.policy.loading import load_policy
@@ -21,12 +22,12 @@ from gtr.types import Reply
 class PolicyAgent(Agent):
     """A vision-language model."""
 
-    def __init__(self, policy: Policy, name: str, greedy: bool) -> None:
-        self.policy, self.name, self.greedy = policy, name, greedy
+    def __init__(self, engine: Engine, name: str, greedy: bool) -> None:
+        self.engine, self.name, self.greedy = engine, name, greedy
         self.mode = "greedy" if greedy else "sampled"
 
     def act(self, states: Sequence[EnvState]) -> Sequence[Reply]:
-        return self.policy.generate([state.prompt for state in states], self.greedy)
+        return self.engine.generate([state.prompt for state in states], self.greedy)
 
 
 @final

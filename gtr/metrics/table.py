@@ -176,6 +176,27 @@ METRICS = (
         "How much the critic knows.",
         "up towards 1",
     ),
+    # -- the engine, where another samples than the trainer -------------------------------------------------------
+    Metric(
+        "engine/kl_k1",
+        "mean over sampled tokens of log p_sampler - log p_trainer, nats",
+        "KL(sampler || trainer) of equal weights, K1: what other kernels and precision do.",
+        "near 0",
+        "J. Schulman, Approximating KL Divergence, 2020",
+    ),
+    Metric(
+        "engine/kl_k3",
+        "mean over sampled tokens of r - 1 - log r with r = p_trainer / p_sampler, nats",
+        "The same, K3: never negative.",
+        "near 0: below 1e-3",
+        "J. Schulman, Approximating KL Divergence, 2020",
+    ),
+    Metric("engine/mismatch", "largest |log p_trainer - log p_sampler| of a token, nats", "The same.", "small"),
+    Metric("engine/weight", "mean importance weight of the policy loss's tokens", "See engine.correction.", "near 1"),
+    Metric("engine/cut", "weights truncated or masked / weights", "How much of the correction is cut.", "near 0"),
+    Metric("engine/probe", "largest mean |difference| of a server's probe, nats", "Below engine.tolerance.", "near 0"),
+    Metric("engine/failed", "requests that failed and were made anew", "Since the last update.", "0"),
+    Metric("engine/servers", "servers that answer", "Of engine.servers.", "all of them"),
     # -- the starting agent ---------------------------------------------------------------------------------------
     Metric(
         "sft/success_sampled",
@@ -194,7 +215,7 @@ METRICS = (
     Metric("panel/<metric>", "the metric of that name over the panel's turns", "As in training, but untruncated.", "-"),
     Metric(
         "seconds/<stage>",
-        "wall-clock seconds of a stage of the update: generate, step, correct, probe, teach, learn",
+        "wall-clock seconds of a stage of the update: sync, generate, step, correct, probe, teach, learn",
         "Where the time goes.",
         "down",
     ),

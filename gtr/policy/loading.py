@@ -38,6 +38,8 @@ from gtr.policy.policy import VALUE_HEAD, Policy, pad_id
 from gtr.policy.seeded import seeded
 
 transformers_logging.disable_progress_bar()
+BESIDE_LANGUAGE = r"(?!.*\blanguage_model\.).*"
+"""Names of all modules but the language model's."""
 log = logging.getLogger(__name__)
 
 
@@ -162,6 +164,7 @@ def _with_lora(model: Any, config: PolicyConfig, adapter: Path | None) -> Any:
         lora_alpha=config.lora_alpha,
         lora_dropout=config.lora_dropout,
         target_modules="all-linear",
+        exclude_modules=BESIDE_LANGUAGE if config.lora_target == "language" else None,
     )
     return get_peft_model(model, settings)
 

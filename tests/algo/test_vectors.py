@@ -24,7 +24,8 @@ from gtr.algo.reinforce_pp import ReinforcePP
 from gtr.algo.rloo import RLOO
 from gtr.algo.teacher import place_of
 from gtr.algo.turbo_kl import TurboKL, TurboKLSettings
-from gtr.config import Config
+from gtr.config import Config, EngineConfig
+from gtr.engine.correction import importance_weights, mismatch
 from gtr.losses.kl import k3
 from gtr.losses.ppo import policy_normaliser, ppo_loss, value_loss
 from gtr.types import Ending, Prompt, Reply, Rollout, Trajectory
@@ -303,3 +304,35 @@ def test_both_directions_of_the_divergence_have_their_means() -> None:
     for kind in ("k1", "clipped", "abs", "k3", "forward"):
         assert divergence(agent, agent, kind).tolist() == [0, 0, 0]
         assert np.isfinite(divergence(agent, np.full(3, -np.inf), kind)).all()
+
+
+# -- another sampler than the trainer -----------------------------------------------------------------------------
+TIS = VECTORS["tis"]
+DELTA = np.array(TIS["delta"])
+CORRECTED: dict[str, dict[str, Any]] = {
+    "token_truncate_C2": {"correction_cap": 2.0},
+    "token_truncate_C3": {"correction_cap": 3.0},
+    "token_mask_C3": {"correction_cap": 3.0, "correction_mode": "mask"},
+    "icepop_0p5_5": {"correction_cap": 5.0, "correction_floor": 0.5, "correction_mode": "mask"},
+}
+
+
+@pytest.mark.parametrize("name", CORRECTED)
+def test_importance_weights_of_tokens(name: str) -> None:
+    found = importance_weights(DELTA, np.full(5, True), EngineConfig(**CORRECTED[name]))
+    assert found == pytest.approx(TIS[name], **CLOSE)
+
+
+def test_importance_weights_of_replies() -> None:
+    every, last = np.full(5, True), np.arange(5) == 2
+    sequence = EngineConfig(correction="sequence", correction_cap=5.0)
+    assert importance_weights(DELTA, every, sequence) == pytest.approx([TIS["sequence_product"]] * 5, **CLOSE)
+    assert importance_weights(DELTA, last, sequence) == pytest.approx([1, 1, np.exp(1.4), 1, 1])
+    assert (importance_weights(DELTA, every, EngineConfig(correction="off")) == 1).all()
+
+
+def test_the_mismatch_of_sampler_and_trainer() -> None:
+    found = mismatch(DELTA)
+    assert found["engine/kl_k1"] == pytest.approx(TIS["k1_mismatch_kl"], **CLOSE)
+    assert found["engine/kl_k3"] == pytest.approx(TIS["k3_mismatch_kl"], **CLOSE)
+    assert found["engine/mismatch"] == 3.0
