@@ -53,6 +53,7 @@ ORDER = (
     "checkpoint",
     "evaluate",
     "corrector_eval",
+    "check",
     "sft",
     "train",
     "show",
