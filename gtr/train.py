@@ -7,6 +7,7 @@
 """
 
 import logging
+import math
 import os
 import time
 from collections.abc import Sequence
@@ -239,7 +240,7 @@ def _loop(run: Run, progress: Progress) -> None:
         every = config.train.eval_every
         if run.update == config.train.updates or (every and run.update % every == 0):
             found = run.evaluate()
-            values["panel/success"] = found.success
+            values |= {} if math.isnan(found.success) else {"panel/success": found.success}
             values |= {f"panel/{k}": v for k, v in found.health.items() if k.startswith(("thought/", "episode/"))}
         run.folder.write_metrics(run.update, values)
         run.save()

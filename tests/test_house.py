@@ -54,6 +54,7 @@ ORDER = (
     "checkpoint",
     "evaluate",
     "corrector_eval",
+    "check",
     "sft",
     "train",
     "show",
