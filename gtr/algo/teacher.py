@@ -158,7 +158,7 @@ class TaughtPPO(PPO):
 
     def _warm_up(self, rollout: Rollout, update: int) -> None:
         ended = [turn for turn in rollout.flat() if turn.ending not in (Ending.RUNNING, Ending.ABORTED)]
-        won = self.everyone([float(turn.success) for turn in ended])
+        won = self.everyone([float(turn.success) for turn in ended if turn.success is not None])
         success = float(np.mean(won)) if len(won) else 0.0
         self._warm = self._warm or success >= self.settings.warm_up
         if update == 0 and self.merged is not None and success < ENOUGH:
