@@ -49,6 +49,7 @@ ORDER = (
     "agents",
     "metrics",
     "relevance",
+    "processes",
     "report",
     "checkpoint",
     "evaluate",

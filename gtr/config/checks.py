@@ -33,7 +33,7 @@ LIMITS = (
 )
 """Settings of the corrector that say how much and how fast is asked, not what."""
 MAY_CHANGE = (
-    *("train.updates", "train.threads", "train.eval_every", "runs", "report."),
+    *("train.updates", "train.threads", "train.eval_every", "train.shard", "runs", "report."),
     *(f"corrector.{name}" for name in LIMITS),
 )
 """Settings that a resumed run may change: they leave what was learnt so far as it is."""
