@@ -21,12 +21,13 @@ from torch import Tensor
 
 from gtr.algo.base import Algorithm, Term
 from gtr.config import TrainConfig
+from gtr.engine.correction import corrected
 from gtr.errors import DivergenceError
 from gtr.losses import LOSSES, Rows
 from gtr.losses.ppo import explained_variance
 from gtr.policy.network import Scores
 from gtr.policy.policy import Policy
-from gtr.policy.sharding import local, whole_number
+from gtr.policy.sharding import whole_number
 from gtr.types import Sample
 
 Order = NDArray[np.int64]
@@ -82,16 +83,19 @@ def learn(
         group["lr"] = rate * group["scale"]
     policy.scatter()
     policy.network.learning()
-    rows = _as_many_everywhere(samples)
+    weighted, mismatch = corrected(samples, algorithm.config.engine)
+    rows = _as_many_everywhere(weighted)
     learner = _Learner(rows, algorithm, policy, optimizer, train, accelerator)
     for _ in range(train.epochs):
         for chosen in _chunks(rng.permutation(len(rows)), train.minibatch * train.accumulation):
             learner.step(chosen, rng)
-    if not _finite(policy, accelerator):
+    policy.gather()
+    if not all(bool(torch.isfinite(p).all()) for p in policy.network.parameters() if p.requires_grad):
         raise DivergenceError("weights are no longer finite after this update; lower train.lr, or raise train.adam_eps")
     metrics = {
         **learner.means(),
         **_critic(samples),
+        **mismatch,
         "update/learning_rate": rate,
         "update/logprob_mismatch": learner.mismatch,
         "count/gradient_tokens": float(learner.tokens),
@@ -100,17 +104,10 @@ def learn(
     return Learnt(metrics, [row.tolist() for row in learner.logprobs[: len(samples)]])
 
 
-def _finite(policy: Policy, accelerator: Accelerator) -> bool:
-    """Whether all weights that learn are finite, in every process."""
-    learning = (local(p) for p in policy.network.parameters() if p.requires_grad)
-    broken = float(not all(bool(torch.isfinite(p).all()) for p in learning))
-    return not bool(accelerator.reduce(torch.tensor(broken, device=policy.device)))
-
-
 def _as_many_everywhere(samples: Sequence[Sample]) -> list[Sample]:
     """Samples filled up with rows of no weight to as many as the process with the most has: all step together."""
     most = max(gather_object([len(samples)]))
-    return [*samples, *[replace(samples[0], weights={}, old=(), target=None)] * (most - len(samples))]
+    return [*samples, *[replace(samples[0], weights={}, old=(), sampled=(), target=None)] * (most - len(samples))]
 
 
 def _critic(samples: Sequence[Sample]) -> dict[str, float]:

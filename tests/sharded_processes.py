@@ -25,6 +25,7 @@ from two_processes import Fixed
 
 from gtr.algo.ppo import PPO
 from gtr.config import presets
+from gtr.engine.weights import merged
 from gtr.learner import learn, make_optimizer
 from gtr.policy import sharding
 from gtr.policy.loading import load_policy
@@ -117,11 +118,15 @@ def states(out: Path, model: str) -> None:
         seen["swapped in"] = torch.equal(policy.score(prompts, replies).logprobs, theirs)
     again = sharding.full_weights(network, adapters=False)
     seen["swapped out"] = all(torch.equal(again[name], value) for name, value in after.items())
-    # Saving scatters; what is gathered after it is what was saved.
+    # Saving scatters for a moment; what is gathered after it is what was saved.
     policy.gather()
     policy.save(out / "model", main=rank == 0)
-    seen["scattered by saving"] = not sharding.is_gathered(network)
-    policy.gather()
+    seen["gathered after saving"] = sharding.is_gathered(network)
+    if rank == 0:
+        served = merged(network.model)
+        names = {name.removeprefix("model."): value for name, value in again.items() if name.startswith("model.")}
+        assert served.keys() == names.keys()
+        seen["served"] = all(torch.equal(served[name], value) for name, value in names.items())
     accelerator.wait_for_everyone()
     back = load_policy(out / "model", config.policy, 0)
     now = [reply.tokens for reply in policy.generate(prompts, greedy=True)]

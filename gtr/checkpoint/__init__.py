@@ -3,33 +3,36 @@
     checkpoints/update_00012/
       model/                  what `gtr eval` and transformers load: safetensors, processor, value head
       optimizer.safetensors   the optimiser's moments (optimizer/ where they are sharded)
+      algorithm.safetensors   the algorithm's own tensors, where it has some: a merged teacher
       state.json              where every episode stands, the corrector's memory, the alarm's
     lessons/update_00012.jsonl.gz   the thought buffer's growth, one file per update and process; pictures by name
 
 Random numbers need no saving: every update seeds its own from (seed, rank, update).
 """
 
-import re
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors.torch import save_file
 
 from gtr.checkpoint.lessons import load_lessons, save_lessons
-from gtr.checkpoint.optimizer import restore_optimizer, save_optimizer
+from gtr.checkpoint.optimizer import loaded, restore_optimizer, save_optimizer
 from gtr.errors import RunError
+from gtr.policy.models import CHECKPOINT
 from gtr.policy.policy import Policy
 from gtr.report.files import encode, make_folder, move_whole, write_whole
 from gtr.report.inside import LARGEST, Unreadable, parsed, read_inside
 from gtr.report.run import Run
 
 __all__ = (
-    "found", "latest", "load_lessons", "read_state", "restore_optimizer", "save", "save_lessons", "to_resume",
+    "found", "latest", "load_lessons", "read_state", "read_tensors", "restore_optimizer", "save", "save_lessons",
+    "to_resume",
 )  # fmt: skip
 
-NAME = re.compile(r"update_(\d+)")
+TENSORS = "algorithm.safetensors"
 
 
 def save(
@@ -39,6 +42,7 @@ def save(
     optimizer: torch.optim.Optimizer,
     state: Mapping[str, Any],
     keep: int,
+    tensors: Mapping[str, torch.Tensor] | None = None,
     main: bool = True,
 ) -> Path:
     """Writes a checkpoint, whole or not at all, and removes all but the `keep` latest and the first.
@@ -55,6 +59,8 @@ def save(
     save_optimizer(partial, optimizer, main)
     if not main:
         return target
+    if tensors:
+        save_file({name: value.contiguous() for name, value in tensors.items()}, partial / TENSORS)
     write_whole(partial / "state.json", encode({**state, "update": update}))
     shutil.rmtree(target, ignore_errors=True)
     move_whole(partial, target)
@@ -67,7 +73,7 @@ def found(folder: Path) -> list[Path]:
     """All finished checkpoints, oldest first."""
     if not folder.is_dir():
         return []
-    inside = (path for path in folder.iterdir() if NAME.fullmatch(path.name))
+    inside = (path for path in folder.iterdir() if CHECKPOINT.fullmatch(path.name))
     return sorted(path for path in inside if path.is_dir() and not path.is_symlink())
 
 
@@ -102,3 +108,9 @@ def read_state(checkpoint: Path) -> dict[str, Any]:
             f"{file} cannot be read ({error}); remove {checkpoint} and resume again to go on from the one before"
         ) from error
     return state
+
+
+def read_tensors(checkpoint: Path) -> dict[str, torch.Tensor]:
+    """What `save` was given as `tensors`. RunError where the file is damaged."""
+    file = checkpoint / TENSORS
+    return loaded(file) if file.exists() else {}

@@ -4,7 +4,8 @@ optimizer.safetensors   where every process holds all of it
 optimizer/              where each holds a share, written by each: torch's distributed checkpoint
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
 import torch
@@ -40,14 +41,7 @@ def restore_optimizer(checkpoint: Path, optimizer: torch.optim.Optimizer) -> Non
     """
     file = checkpoint / (SHARDS if (checkpoint / SHARDS).is_dir() else WHOLE)
     parameters = _parameters(optimizer)
-    try:
-        stored = _shards(file, parameters) if file.name == SHARDS else load_file(file)
-    except RunError:
-        raise
-    except Exception as error:
-        raise RunError(
-            f"{file} cannot be read ({error}); remove {checkpoint} and resume again to go on from the one before"
-        ) from error
+    stored = _shards(file, parameters) if file.name == SHARDS else loaded(file)
     _check(file, {name: value.shape for name, value in stored.items()}, parameters)
     for i, parameter in enumerate(parameters):
         names = {name.partition(".")[2]: value for name, value in stored.items() if name.startswith(f"{i}.")}
@@ -58,16 +52,35 @@ def restore_optimizer(checkpoint: Path, optimizer: torch.optim.Optimizer) -> Non
             }
 
 
+def loaded(file: Path) -> dict[str, Tensor]:
+    """A checkpoint's file of tensors; RunError where it is damaged."""
+    with _readable(file):
+        found: dict[str, Tensor] = load_file(file)
+    return found
+
+
+@contextmanager
+def _readable(file: Path) -> Iterator[None]:
+    try:
+        yield
+    except Exception as error:
+        raise RunError(
+            f"{file} cannot be read ({error}); remove {file.parent} and resume again to go on from the one before"
+        ) from error
+
+
 def _shards(folder: Path, parameters: list[Tensor]) -> dict[str, Tensor]:
     """This process's shares of what was written, whatever shares those were."""
-    written = FileSystemReader(folder).read_metadata().state_dict_metadata
+    with _readable(folder):
+        written = FileSystemReader(folder).read_metadata().state_dict_metadata
     sizes = {name: one.size for name, one in written.items() if isinstance(one, TensorStorageMetadata)}
     _check(folder, sizes, parameters)
     state = {
         name: torch.zeros_like(parameters[int(name.partition(".")[0])]) if size else torch.zeros(())
         for name, size in sizes.items()
     }
-    load(state, checkpoint_id=folder, no_dist=not dist.is_initialized())
+    with _readable(folder):
+        load(state, checkpoint_id=folder, no_dist=not dist.is_initialized())
     return state
 
 

@@ -6,6 +6,7 @@ Importing this package imports neither torch nor transformers. "paper" means arX
 from dataclasses import dataclass, field
 
 from gtr.config.algo import AlgoConfig
+from gtr.config.engine import EngineConfig
 from gtr.config.guidance import CorrectorConfig, GuidanceConfig
 from gtr.config.policy import PolicyConfig, SftConfig
 from gtr.config.section import Section, Seed, Text
@@ -13,8 +14,8 @@ from gtr.config.task import TaskConfig
 from gtr.config.training import ReportConfig, TrainConfig
 
 __all__ = (
-    "AlgoConfig", "Config", "CorrectorConfig", "GuidanceConfig", "PolicyConfig", "ReportConfig", "SftConfig",
-    "TaskConfig", "TrainConfig",
+    "AlgoConfig", "Config", "CorrectorConfig", "EngineConfig", "GuidanceConfig", "PolicyConfig", "ReportConfig",
+    "SftConfig", "TaskConfig", "TrainConfig",
 )  # fmt: skip
 
 
@@ -35,6 +36,7 @@ class Config(Section):
     sft: SftConfig = field(default_factory=SftConfig)
     guidance: GuidanceConfig = field(default_factory=GuidanceConfig)
     corrector: CorrectorConfig = field(default_factory=CorrectorConfig)
+    engine: EngineConfig = field(default_factory=EngineConfig)
     algo: AlgoConfig = field(default_factory=AlgoConfig)
     train: TrainConfig = field(default_factory=TrainConfig)
     report: ReportConfig = field(default_factory=ReportConfig)

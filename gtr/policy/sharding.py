@@ -3,7 +3,7 @@
 Two states, which all processes enter together:
 
     gathered    every process holds all weights: sampling and scoring without gradients, no process waits for another
-    scattered   every process holds its share: learning, saving
+    scattered   every process holds its share: while learning and saving
 
 `torch.distributed.fsdp.fully_shard` is called directly; launchers (torchrun, accelerate) only start the processes.
 """
@@ -109,13 +109,26 @@ def full_weights(network: Network, adapters: bool) -> dict[str, Tensor]:
 
     Weights that are one under two names stay one.
     """
+    gathered = is_gathered(network)
     scatter(network)
     found: dict[int, Tensor] = {}
     state = get_model_state_dict(network)
     wanted = {name: value for name, value in state.items() if not adapters or "lora_" in name or "value_head" in name}
     for value in wanted.values():
         found[id(value)] = found[id(value)] if id(value) in found else _full(value)
+    if gathered:
+        gather(network)
     return {name: found[id(value)] for name, value in wanted.items()}
+
+
+def whole_state(module: nn.Module) -> dict[str, Tensor]:
+    """A gathered module's ``state_dict``, which asked for by itself would scatter it; no other process is needed."""
+    found: dict[str, Tensor] = dict(module.named_parameters(remove_duplicate=False))
+    for prefix, part in module.named_modules(remove_duplicate=False):
+        for name, value in part.named_buffers(recurse=False):
+            if name not in part._non_persistent_buffers_set:
+                found[f"{prefix}.{name}" if prefix else name] = value
+    return found
 
 
 def _full(value: Any) -> Tensor:
@@ -126,11 +139,6 @@ def _full(value: Any) -> Tensor:
 def whole_number(value: Tensor | float) -> float:
     """A number that processes may hold in parts."""
     return float(value.full_tensor() if isinstance(value, DTensor) else value)
-
-
-def local(value: Tensor) -> Tensor:
-    """This process's share of a tensor, which where nothing is sharded is all of it."""
-    return value.to_local() if isinstance(value, DTensor) else value
 
 
 def as_sharded(value: Tensor, like: Tensor) -> Tensor:
