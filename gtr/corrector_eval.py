@@ -1,6 +1,7 @@
 """``gtr corrector-eval``: is a corrector good enough, and what does it cost? Before a long run is paid for."""
 
 import json
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -12,7 +13,7 @@ from gtr import tasks
 from gtr.config import Config
 from gtr.errors import ConfigError
 from gtr.guidance import make_corrector
-from gtr.guidance.benchmark import Score, benchmark, benchmark_cases
+from gtr.guidance.benchmark import Score, benchmark_cases, judged, mistakes, scores
 from gtr.report.costs import costs_line
 from gtr.stats import Interval
 
@@ -24,6 +25,8 @@ class Report:
     corrector: str
     task: str
     scores: Sequence[Score]
+    mistakes: Mapping[str, Interval]
+    """How often its corrections are wrong, by kind (see `gtr.guidance.benchmark.mistakes`)."""
     costs: Mapping[str, float]
     """The corrector's metrics, and ``usd_per_1000`` turns."""
 
@@ -39,7 +42,7 @@ def examine(config: Config, per_kind: int, seed: int, folder: Path | None = None
     if corrector is None:
         raise ConfigError("guidance.corrector is none: there is nothing to examine")
     try:
-        scores = benchmark(corrector, task, put)
+        verdicts = judged(corrector, put)
         costs = dict(corrector.metrics())
     finally:
         corrector.close()
@@ -47,7 +50,7 @@ def examine(config: Config, per_kind: int, seed: int, folder: Path | None = None
     if asked and costs:
         costs["usd_per_1000"] = 1000 * costs["corrector/usd"] / asked
     who = config.corrector.model if config.guidance.corrector in ("chat", "local") else config.guidance.corrector
-    return Report(who, task.name, scores, costs)
+    return Report(who, task.name, scores(task, verdicts), mistakes(task, verdicts), costs)
 
 
 def show(report: Report) -> None:
@@ -59,6 +62,8 @@ def show(report: Report) -> None:
         grid.add_row(score.kind, str(score.thoughts), _share(score.found), _share(score.fixed), str(score.absent))
     console = Console()
     console.print(grid)
+    wrong = ", ".join(f"{kind} {_share(one)}" for kind, one in report.mistakes.items() if not math.isnan(one.estimate))
+    console.print(f"corrections that are wrong: {wrong or 'there were none'}", highlight=False, soft_wrap=True)
     if (costs := costs_line(report.costs)) is not None:
         each = report.costs.get("usd_per_1000", 0.0)
         console.print(f"${each:.2f} per 1,000 turns; so far {costs}", highlight=False, soft_wrap=True)

@@ -9,6 +9,7 @@ from gtr.config.section import is_path
 from gtr.errors import CorrectorError, GtrError
 from gtr.guidance.corrector import Corrector
 from gtr.guidance.judge import OracleJudge
+from gtr.guidance.noise import Noise
 from gtr.guidance.oracle import OracleCorrector
 from gtr.imports import load_class
 from gtr.tasks.task import Task
@@ -47,10 +48,11 @@ def make_corrector(
     guidance = config.guidance
     if guidance.corrector == "none":
         return None
-    if guidance.corrector == "oracle":
+    if guidance.corrector in ("oracle", "noisy"):
+        noise = Noise(config.noise, task, config.seed) if guidance.corrector == "noisy" else None
         if guidance.judge != "off":
-            return OracleJudge(task, guidance.judge == "compare")
-        return OracleCorrector(task, guidance.forget_target)
+            return OracleJudge(task, guidance.judge == "compare", noise)
+        return OracleCorrector(task, guidance.forget_target, noise)
     if is_path(guidance.corrector):
         return _own(guidance.corrector, config, task)
     with needs_chat(f"guidance.corrector {guidance.corrector}"):
