@@ -170,8 +170,8 @@ class Run:
     def evaluate(self) -> Evaluation:
         """Greedy success on the task's fixed panel, dealt from seeds of its own; kept with its turns."""
         name = f"{self.config.preset} update {self.update}"
-        episodes = self.config.train.eval_episodes
-        found, played = evaluate_policy(self.policy, name, self.config, "same", episodes, 0)
+        train = self.config.train
+        found, played = evaluate_policy(self.policy, name, self.config, "same", train.eval_episodes, train.eval_seed)
         turns = [turn for one in played for turn in one]
         self.folder.write_evaluation(self.update, found.to_dict(), turns, trace.played(turns, self.policy, self.task))
         return found
