@@ -3,8 +3,8 @@
 PYTHON ?= python3
 PIP_ARGS ?=
 # What `make test` installs besides. ALFWorld's engine compiles some minutes and needs a C++ compiler:
-# make test EXTRAS=alfworld,chat,dev,show runs its tests too; without it they are skipped, and say so.
-EXTRAS ?= chat,dev,show
+# make test EXTRAS=alfworld,chat,dev,show,vllm runs its tests too; without it they are skipped, and say so.
+EXTRAS ?= chat,dev,show,vllm
 BIN := .venv/bin
 GTR := OMP_NUM_THREADS=1 $(BIN)/gtr
 DEMO := runs/demo

@@ -3,6 +3,7 @@
     checkpoints/update_00012/
       model/                  what `gtr eval` and transformers load: safetensors, processor, value head
       optimizer.safetensors   the optimiser's moments
+      algorithm.safetensors   the algorithm's own tensors, where it has some: a merged teacher
       state.json              where every episode stands, the corrector's memory, the alarm's
     lessons/update_00012.jsonl.gz   the thought buffer's growth, one file per update and process; pictures by name
 
@@ -11,7 +12,6 @@ Random numbers need no saving: every update seeds its own from (seed, rank, upda
 
 import gzip
 import io
-import re
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -25,6 +25,7 @@ from safetensors.torch import load_file, save_file
 from gtr.algo.buffer import ThoughtBuffer
 from gtr.algo.cloning import CLONING
 from gtr.errors import RunError
+from gtr.policy.models import CHECKPOINT
 from gtr.policy.policy import Policy
 from gtr.report.files import encode, make_folder, move_whole, write_whole
 from gtr.report.inside import LARGEST, Unreadable, parsed, read_inside, unpacked
@@ -32,7 +33,7 @@ from gtr.report.run import Run, read_picture
 from gtr.report.transcript import ImageStore
 from gtr.types import Prompt, Sample
 
-NAME = re.compile(r"update_(\d+)")
+TENSORS = "algorithm.safetensors"
 
 
 def save(
@@ -42,6 +43,7 @@ def save(
     optimizer: torch.optim.Optimizer,
     state: Mapping[str, Any],
     keep: int,
+    tensors: Mapping[str, torch.Tensor] | None = None,
 ) -> Path:
     """Writes a checkpoint, whole or not at all, and removes all but the `keep` latest and the first."""
     target = folder / f"update_{update:05d}"
@@ -50,6 +52,8 @@ def save(
     make_folder(partial)
     policy.save(partial / "model")
     save_file(_flat(optimizer), partial / "optimizer.safetensors")
+    if tensors:
+        save_file({name: value.contiguous() for name, value in tensors.items()}, partial / TENSORS)
     write_whole(partial / "state.json", encode({**state, "update": update}))
     shutil.rmtree(target, ignore_errors=True)
     move_whole(partial, target)
@@ -62,7 +66,7 @@ def found(folder: Path) -> list[Path]:
     """All finished checkpoints, oldest first."""
     if not folder.is_dir():
         return []
-    inside = (path for path in folder.iterdir() if NAME.fullmatch(path.name))
+    inside = (path for path in folder.iterdir() if CHECKPOINT.fullmatch(path.name))
     return sorted(path for path in inside if path.is_dir() and not path.is_symlink())
 
 
@@ -106,12 +110,7 @@ def restore_optimizer(checkpoint: Path, optimizer: torch.optim.Optimizer) -> Non
         RunError: the file is missing, damaged, or of a network with other weights.
     """
     file = checkpoint / "optimizer.safetensors"
-    try:
-        stored = load_file(file)
-    except Exception as error:
-        raise RunError(
-            f"{file} cannot be read ({error}); remove {checkpoint} and resume again to go on from the one before"
-        ) from error
+    stored = _loaded(file)
     parameters = [p for group in optimizer.param_groups for p in group["params"]]
     for i, parameter in enumerate(parameters):
         names = {name.partition(".")[2]: value for name, value in stored.items() if name.startswith(f"{i}.")}
@@ -122,6 +121,22 @@ def restore_optimizer(checkpoint: Path, optimizer: torch.optim.Optimizer) -> Non
             optimizer.state[parameter] = {
                 name: value.to(parameter.device) if value.dim() else value for name, value in names.items()
             }
+
+
+def read_tensors(checkpoint: Path) -> dict[str, torch.Tensor]:
+    """What `save` was given as `tensors`. RunError where the file is damaged."""
+    file = checkpoint / TENSORS
+    return _loaded(file) if file.exists() else {}
+
+
+def _loaded(file: Path) -> dict[str, torch.Tensor]:
+    try:
+        found: dict[str, torch.Tensor] = load_file(file)
+        return found
+    except Exception as error:
+        raise RunError(
+            f"{file} cannot be read ({error}); remove {file.parent} and resume again to go on from the one before"
+        ) from error
 
 
 def _flat(optimizer: torch.optim.Optimizer) -> dict[str, torch.Tensor]:

@@ -21,6 +21,7 @@ from torch import Tensor
 
 from gtr.algo.base import Algorithm, Term
 from gtr.config import TrainConfig
+from gtr.engine.correction import corrected
 from gtr.errors import DivergenceError
 from gtr.losses import LOSSES, Rows
 from gtr.losses.ppo import explained_variance
@@ -78,7 +79,8 @@ def learn(
     for group in optimizer.param_groups:
         group["lr"] = rate * group["scale"]
     policy.network.learning()
-    rows = _as_many_everywhere(samples)
+    weighted, mismatch = corrected(samples, algorithm.config.engine)
+    rows = _as_many_everywhere(weighted)
     learner = _Learner(rows, algorithm, policy, optimizer, train, accelerator)
     for _ in range(train.epochs):
         for chosen in _chunks(rng.permutation(len(rows)), train.minibatch * train.accumulation):
@@ -88,6 +90,7 @@ def learn(
     metrics = {
         **learner.means(),
         **_critic(samples),
+        **mismatch,
         "update/learning_rate": rate,
         "update/logprob_mismatch": learner.mismatch,
         "count/gradient_tokens": float(learner.tokens),
@@ -99,7 +102,7 @@ def learn(
 def _as_many_everywhere(samples: Sequence[Sample]) -> list[Sample]:
     """Samples filled up with rows of no weight to as many as the process with the most has: all step together."""
     most = max(gather_object([len(samples)]))
-    return [*samples, *[replace(samples[0], weights={}, old=(), target=None)] * (most - len(samples))]
+    return [*samples, *[replace(samples[0], weights={}, old=(), sampled=(), target=None)] * (most - len(samples))]
 
 
 def _critic(samples: Sequence[Sample]) -> dict[str, float]:

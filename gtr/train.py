@@ -7,6 +7,7 @@
 """
 
 import logging
+import math
 import os
 import time
 from collections.abc import Sequence
@@ -30,7 +31,8 @@ from gtr import algo, checkpoint, tasks
 from gtr.config import Config
 from gtr.config.checks import check_resume
 from gtr.config.io import own_code
-from gtr.errors import DivergenceError, RunError
+from gtr.engine import make_engine
+from gtr.errors import DivergenceError, EngineError, RunError
 from gtr.evaluate import Evaluation, evaluate_policy
 from gtr.learner import Learnt, learn, make_optimizer
 from gtr.metrics import health
@@ -75,7 +77,9 @@ class Run:
         self.policy.scorer = accelerator.prepare(self.policy.network)
         self.optimizer = make_optimizer(self.policy, config.train)
         self.corrector = self.algorithm.corrector(folder.path, rank, ranks)
-        self.collector = Collector(self.task, self.policy, self.corrector, config, rank, self.algorithm.rollout)
+        self.engine = make_engine(config.engine, self.policy, folder.path / "engine")
+        spec = self.algorithm.rollout
+        self.collector = Collector(self.task, self.policy, self.corrector, config, rank, spec, self.engine)
         self.relevance = RelevanceMeter(self.policy, reference, self.task, config.report.probe_turns)
         self.alarm = Alarm()
         self.competence = competence_of(config)
@@ -93,6 +97,7 @@ class Run:
 
     def collect(self) -> Rollout:
         """A rollout, and what must be measured on it before the agent changes."""
+        self.engine.sync(self.update)
         rollout = self.collector.collect()
         started = time.perf_counter()
         self.relevance_metrics = self.relevance.measure(rollout, self.generator(self.update, RELEVANCE))
@@ -104,6 +109,7 @@ class Run:
         values = {**health(rollout, self.task, self.config.seed), **self.relevance_metrics, **learnt.metrics}
         values |= self.algorithm.metrics()
         values |= {f"seconds/{stage}": spent for stage, spent in rollout.seconds.items()}
+        values |= self.engine.metrics()
         values |= self.corrector.metrics() if self.corrector else {}
         values |= competence.metrics(self.competence) if self.update == START + 1 else {}
         values = pooled(gather_object([values]))
@@ -137,7 +143,8 @@ class Run:
         state = {"ranks": ranks, "algorithm": self.algorithm.state(), "alarm": self.alarm.state()}
         if self.folder.main:
             keep = self.config.report.keep_checkpoints
-            checkpoint.save(self.folder.checkpoints, self.update, self.policy, self.optimizer, state, keep)
+            held = self.algorithm.tensors()
+            checkpoint.save(self.folder.checkpoints, self.update, self.policy, self.optimizer, state, keep, held)
 
     def restore(self, saved: Path) -> None:
         """Goes back to a checkpoint whose model is loaded already."""
@@ -155,6 +162,7 @@ class Run:
         )
         self.collector.restore(ranks[self.accelerator.process_index])
         self.algorithm.restore(state.get("algorithm", {}))
+        self.algorithm.restore_tensors(checkpoint.read_tensors(saved))
         self.alarm.restore(state["alarm"])
         self.folder.truncate_to(self.update)
         if self.relevance.reference is not None:
@@ -163,7 +171,8 @@ class Run:
             self.relevance.reference = self.algorithm.reference = ReferencePolicy(begun)
 
     def close(self) -> None:
-        """Drops what the corrector is still being asked."""
+        """Drops what the engine and the corrector are still being asked."""
+        self.engine.close()
         if self.corrector is not None:
             self.corrector.close()
 
@@ -171,7 +180,8 @@ class Run:
         """Greedy success on the task's fixed panel, dealt from seeds of its own; kept with its turns."""
         name = f"{self.config.preset} update {self.update}"
         train = self.config.train
-        found, played = evaluate_policy(self.policy, name, self.config, "same", train.eval_episodes, train.eval_seed)
+        self.engine.sync(self.update)
+        found, played = evaluate_policy(self.engine, name, self.config, "same", train.eval_episodes, train.eval_seed)
         turns = [turn for one in played for turn in one]
         self.folder.write_evaluation(self.update, found.to_dict(), turns, trace.played(turns, self.policy, self.task))
         return found
@@ -224,13 +234,13 @@ def _loop(run: Run, progress: Progress) -> None:
     while run.update < config.train.updates:
         try:
             values = run.step()
-        except DivergenceError as error:
+        except (DivergenceError, EngineError) as error:
             error.add_note("the last good update is the last checkpoint")
             raise
         every = config.train.eval_every
         if run.update == config.train.updates or (every and run.update % every == 0):
             found = run.evaluate()
-            values["panel/success"] = found.success
+            values |= {} if math.isnan(found.success) else {"panel/success": found.success}
             values |= {f"panel/{k}": v for k, v in found.health.items() if k.startswith(("thought/", "episode/"))}
         run.folder.write_metrics(run.update, values)
         run.save()

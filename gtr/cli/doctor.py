@@ -18,6 +18,7 @@ EXTRAS = {
     "show": "the viewer, and playing in the browser",
     "wandb": "Weights & Biases as tracker",
     "trackio": "trackio as tracker",
+    "vllm": "sampling by vLLM servers",
 }
 """Optional parts and what they are for; games have checks of their own (`Task.findings`)."""
 SMALL_DISK_GB = 5

@@ -32,9 +32,12 @@ LIMITS = (
     "key_env",
 )
 """Settings of the corrector that say how much and how fast is asked, not what."""
+SERVING = ("servers", "exchange", "in_flight", "timeout", "sync_timeout", "retries", "patience")
+"""Settings of the engine that say where and how fast is sampled, not what."""
 MAY_CHANGE = (
     *("train.updates", "train.threads", "train.eval_every", "runs", "report."),
     *(f"corrector.{name}" for name in LIMITS),
+    *(f"engine.{name}" for name in SERVING),
 )
 """Settings that a resumed run may change: they leave what was learnt so far as it is."""
 

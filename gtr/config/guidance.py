@@ -110,7 +110,7 @@ class CorrectorConfig(Section):
     ask: Literal["always", "doubted"] = "always"
     """Ask about every turn (paper), or only where the task's own free check does not find the thought right."""
     ask_share: Share = 1.0
-    """Share of those turns asked about."""
+    """Share of those turns asked about; an oracle, or a corrector of yours, is asked about so many of all."""
     in_flight: Annotated[int, Ge(1), Le(10_000)] = 128
     """Requests under way at a time."""
     requests_per_minute: Annotated[int, Ge(0), Le(1_000_000_000)] = 0

@@ -11,6 +11,7 @@ from gtr import tasks
 from gtr.agents import Agent
 from gtr.config import Config
 from gtr.config.io import check_code, settings_of
+from gtr.engine import Engine, LocalEngine
 from gtr.envs import EnvState, VecEnv
 from gtr.errors import ConfigError
 from gtr.evaluate.agents import ExpertAgent, PolicyAgent, RandomAgent, load_agent
@@ -29,12 +30,12 @@ API_AGENTS = ("openai:", "openai+tool:")
 
 
 def evaluate_policy(
-    policy: Policy, name: str, config: Config, split: Split, episodes: int, seed: int, greedy: bool = True
+    policy: Policy | Engine, name: str, config: Config, split: Split, episodes: int, seed: int, greedy: bool = True
 ) -> tuple[Evaluation, list[list[Turn]]]:
-    """Evaluates a policy in memory; the run's own random numbers are left as they were."""
+    """Evaluates a policy in memory, or one that an engine holds; the run's own random numbers are left as they were."""
     panel = make_panel(config.task, split, episodes, seed)
     task = tasks.load(panel.task)
-    agent = PolicyAgent(policy, name, greedy)
+    agent = PolicyAgent(policy if isinstance(policy, Engine) else LocalEngine(policy), name, greedy)
     with seeded(seed):
         played = play(agent, task, panel, config)
     return result_of(agent, panel, task, played), played

@@ -38,10 +38,14 @@ from gtr.policy.policy import VALUE_HEAD, Policy, pad_id
 from gtr.policy.seeded import seeded
 
 transformers_logging.disable_progress_bar()
+BESIDE_LANGUAGE = r"(?!.*\blanguage_model\.).*"
+"""Names of all modules but the language model's."""
 log = logging.getLogger(__name__)
 
 
-def load_policy(path: str | Path, config: PolicyConfig, seed: int = 0, device: torch.device | None = None) -> Policy:
+def load_policy(
+    path: str | Path, config: PolicyConfig, seed: int = 0, device: torch.device | None = None, critic: bool = True
+) -> Policy:
     """Loads a policy from a model folder or hub id; a folder that `Policy.save` wrote also brings its value head.
 
     Args:
@@ -49,6 +53,7 @@ def load_policy(path: str | Path, config: PolicyConfig, seed: int = 0, device: t
         config: fine-tuning and sampling settings.
         seed: of a new value head and new adapters.
         device: where it computes; by default this process's accelerator, else the CPU.
+        critic: read the folder's value head, which must be of the settings' shape.
 
     Raises:
         PolicyError: nothing is there, it is no image-text model, or its processor cannot be loaded.
@@ -65,7 +70,7 @@ def load_policy(path: str | Path, config: PolicyConfig, seed: int = 0, device: t
         model = _prepare(model, config, adapter)
         width = model.get_output_embeddings().in_features
         head = ValueHead(width, config.value_hidden)
-    if (folder / VALUE_HEAD).exists():
+    if critic and (folder / VALUE_HEAD).exists():
         _load_head(head, folder / VALUE_HEAD)
     tokenizer = processor.tokenizer
     end_ids = _end_ids(model, tokenizer)
@@ -159,6 +164,7 @@ def _with_lora(model: Any, config: PolicyConfig, adapter: Path | None) -> Any:
         lora_alpha=config.lora_alpha,
         lora_dropout=config.lora_dropout,
         target_modules="all-linear",
+        exclude_modules=BESIDE_LANGUAGE if config.lora_target == "language" else None,
     )
     return get_peft_model(model, settings)
 

@@ -133,6 +133,16 @@ class Network(nn.Module):
     def _precision(self) -> torch.autocast:
         return torch.autocast(next(self.parameters()).device.type, torch.bfloat16, enabled=self._mixed)
 
+    @property
+    def forbidden(self) -> list[int]:
+        """Token ids that a reply may never hold."""
+        return self._forbidden.tolist()  # type: ignore[operator]
+
+    @property
+    def vocabulary(self) -> int:
+        """Rows of the output layer."""
+        return int(self.model.get_output_embeddings().out_features)  # type: ignore[operator]
+
     def allowed(self, logits: Tensor) -> Tensor:
         """Logits with forbidden tokens at minus infinity."""
         return logits.index_fill(-1, self._forbidden, float("-inf"))  # type: ignore[arg-type]

@@ -44,11 +44,8 @@ class PromptEncoder:
         return encoded
 
     def _encode(self, prompt: Prompt) -> Encoded:
-        content = [{"type": "image"}, {"type": "text", "text": prompt.text}]
         try:
-            text = self._processor.apply_chat_template(
-                [{"role": "user", "content": content}], add_generation_prompt=True, tokenize=False
-            )
+            text = self._written(prompt)
             special = begun(self._processor.tokenizer, text)
             made = self._processor(images=[Pillow.fromarray(prompt.image)], text=text, return_tensors="pt", **special)
         except Exception as error:
@@ -57,6 +54,18 @@ class PromptEncoder:
                 f"policy.model has no usable chat template ({error}); save one with its processor (chat_template.jinja)"
             ) from error
         return {name: value for name, value in made.items() if isinstance(value, Tensor)}
+
+    def _written(self, prompt: Prompt) -> str:
+        content = [{"type": "image"}, {"type": "text", "text": prompt.text}]
+        return str(
+            self._processor.apply_chat_template(
+                [{"role": "user", "content": content}], add_generation_prompt=True, tokenize=False
+            )
+        )
+
+    def adds_special(self, prompt: Prompt) -> bool:
+        """Whether the tokeniser adds a start token to what the chat template wrote."""
+        return not begun(self._processor.tokenizer, self._written(prompt))
 
     def batch(self, prompts: Sequence[Prompt]) -> dict[str, Tensor]:
         """Inputs for several prompts: tokens padded on the left to one length, pictures joined along the first axis."""
