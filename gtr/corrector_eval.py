@@ -1,6 +1,7 @@
 """``gtr corrector-eval``: is a corrector or a teacher good enough, and what does it cost? Before a run is paid for."""
 
 import json
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -16,7 +17,7 @@ from gtr.errors import ConfigError, RunError
 from gtr.evaluate import evaluate_policy
 from gtr.evaluate.agents import load_agent
 from gtr.guidance import make_corrector
-from gtr.guidance.benchmark import Score, benchmark, benchmark_cases
+from gtr.guidance.benchmark import Score, benchmark_cases, judged, mistakes, scores
 from gtr.guidance.teachers import Tally
 from gtr.policy.loading import load_policy
 from gtr.policy.policy import Policy
@@ -34,6 +35,8 @@ class Report:
     corrector: str
     task: str
     scores: Sequence[Score]
+    mistakes: Mapping[str, Interval]
+    """How often its corrections are wrong, by kind (see `gtr.guidance.benchmark.mistakes`)."""
     costs: Mapping[str, float]
     """The corrector's metrics, and ``usd_per_1000`` turns."""
 
@@ -49,7 +52,7 @@ def examine(config: Config, per_kind: int, seed: int, folder: Path | None = None
     if corrector is None:
         raise ConfigError("guidance.corrector is none: there is nothing to examine")
     try:
-        scores = benchmark(corrector, task, put)
+        verdicts = judged(corrector, put)
         costs = dict(corrector.metrics())
     finally:
         corrector.close()
@@ -57,7 +60,7 @@ def examine(config: Config, per_kind: int, seed: int, folder: Path | None = None
     if asked and costs:
         costs["usd_per_1000"] = 1000 * costs["corrector/usd"] / asked
     who = config.corrector.model if config.guidance.corrector in ("chat", "local") else config.guidance.corrector
-    return Report(who, task.name, scores, costs)
+    return Report(who, task.name, scores(task, verdicts), mistakes(task, verdicts), costs)
 
 
 @dataclass(frozen=True)
@@ -142,6 +145,8 @@ def show(report: Report) -> None:
         grid.add_row(score.kind, str(score.thoughts), _share(score.found), _share(score.fixed), str(score.absent))
     console = Console()
     console.print(grid)
+    wrong = ", ".join(f"{kind} {_share(one)}" for kind, one in report.mistakes.items() if not math.isnan(one.estimate))
+    console.print(f"corrections that are wrong: {wrong or 'there were none'}", highlight=False, soft_wrap=True)
     if (costs := costs_line(report.costs)) is not None:
         each = report.costs.get("usd_per_1000", 0.0)
         console.print(f"${each:.2f} per 1,000 turns; so far {costs}", highlight=False, soft_wrap=True)

@@ -174,9 +174,9 @@ class Run:
     def evaluate(self) -> Evaluation:
         """Greedy success on the task's fixed panel, dealt from seeds of its own; kept with its turns."""
         name = f"{self.config.preset} update {self.update}"
-        episodes = self.config.train.eval_episodes
+        train = self.config.train
         self.engine.sync(self.update)
-        found, played = evaluate_policy(self.engine, name, self.config, "same", episodes, 0)
+        found, played = evaluate_policy(self.engine, name, self.config, "same", train.eval_episodes, train.eval_seed)
         turns = [turn for one in played for turn in one]
         self.folder.write_evaluation(self.update, found.to_dict(), turns, trace.played(turns, self.policy, self.task))
         return found

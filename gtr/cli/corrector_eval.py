@@ -10,7 +10,7 @@ from annotated_types import Ge, Le
 
 from gtr import tasks
 from gtr.cli.argv import check_file, check_folder, flag_value, parse
-from gtr.config import Config, CorrectorConfig, TaskConfig
+from gtr.config import Config, CorrectorConfig, NoiseConfig, TaskConfig
 from gtr.config.checks import validate
 from gtr.config.presets import build
 from gtr.config.section import Known, Seed
@@ -22,6 +22,7 @@ class Overrides:
     """The sections of a Config that an examination of a corrector may change."""
 
     task: TaskConfig = field(default_factory=TaskConfig)
+    noise: NoiseConfig = field(default_factory=NoiseConfig)
     corrector: CorrectorConfig = field(default_factory=CorrectorConfig)
 
 
@@ -34,9 +35,10 @@ class CorrectorEvalOptions:
 
     task: str = tasks.DEFAULT
     """The game."""
-    who: Annotated[str, Known(("chat", "local", "oracle"))] = "chat"
+    who: Annotated[str, Known(("chat", "local", "oracle", "noisy"))] = "chat"
     """The model that corrector.* names, behind an API (chat) or loaded here (local), the oracle itself (to see that the
-    examination is sound), or a Corrector class of yours (package.module:Class, file.py:Class)."""
+    examination is sound), the oracle with the mistakes of noise.* (noisy), or a Corrector class of yours
+    (package.module:Class, file.py:Class)."""
     agent: Path | None = None
     """A run folder, whose last agent plays, with its own settings, while its teacher answers the same states."""
     teacher: str | None = None
@@ -71,7 +73,7 @@ def corrector_eval(arguments: Sequence[str]) -> None:
 def parse_corrector_eval(arguments: Sequence[str]) -> tuple[CorrectorEvalOptions, Config]:
     """The options of ``gtr corrector-eval`` and the settings of the corrector to examine."""
     base = build("gtr", flag_value(arguments, "--task") or tasks.DEFAULT, "7b")
-    default = CorrectorEvalOptions(base.task.name, overrides=Overrides(base.task, base.corrector))
+    default = CorrectorEvalOptions(base.task.name, overrides=Overrides(base.task, base.noise, base.corrector))
     options = parse(CorrectorEvalOptions, arguments, default, "corrector-eval")
     changed = options.overrides
     if changed.task.name != base.task.name:
@@ -81,6 +83,6 @@ def parse_corrector_eval(arguments: Sequence[str]) -> tuple[CorrectorEvalOptions
     check_file("--json", options.json)
     check_folder("--folder", options.folder)
     guidance = replace(base.guidance, corrector=options.who)
-    config = replace(base, task=changed.task, corrector=changed.corrector, guidance=guidance)
+    config = replace(base, task=changed.task, noise=changed.noise, corrector=changed.corrector, guidance=guidance)
     validate(config)
     return options, config
