@@ -10,8 +10,8 @@ from rich.table import Table
 
 from gtr import tasks
 from gtr.config import Config
-from gtr.errors import ConfigError
-from gtr.guidance import make_corrector
+from gtr.errors import ConfigError, CorrectorError
+from gtr.guidance import make_corrector, ready
 from gtr.guidance.benchmark import Score, benchmark, benchmark_cases
 from gtr.report.costs import costs_line
 from gtr.stats import Interval
@@ -35,6 +35,8 @@ def examine(config: Config, per_kind: int, seed: int, folder: Path | None = None
     """
     task = tasks.load(config.task)
     put = benchmark_cases(task, per_kind, seed)
+    if folder is None or not (folder / "corrector").exists():
+        ready(config)
     corrector = make_corrector(config, task, folder)
     if corrector is None:
         raise ConfigError("guidance.corrector is none: there is nothing to examine")
@@ -43,11 +45,16 @@ def examine(config: Config, per_kind: int, seed: int, folder: Path | None = None
         costs = dict(corrector.metrics())
     finally:
         corrector.close()
+    if all(score.absent == score.thoughts for score in scores):
+        raise CorrectorError(f"{_who(config)} gave no verdict on any of {len(put)} thoughts: nothing can be said of it")
     asked = len(put) - costs.get("corrector/cache_hits", 0.0)
     if asked and costs:
         costs["usd_per_1000"] = 1000 * costs["corrector/usd"] / asked
-    who = config.corrector.model if config.guidance.corrector in ("chat", "local") else config.guidance.corrector
-    return Report(who, task.name, scores, costs)
+    return Report(_who(config), task.name, scores, costs)
+
+
+def _who(config: Config) -> str:
+    return config.corrector.model if config.guidance.corrector in ("chat", "local") else config.guidance.corrector
 
 
 def show(report: Report) -> None:
