@@ -32,6 +32,7 @@ from gtr.config.io import own_code
 from gtr.engine import make_engine
 from gtr.errors import DivergenceError, EngineError
 from gtr.evaluate import Evaluation, evaluate_policy
+from gtr.guidance import ready
 from gtr.learner import Learnt, learn, make_optimizer
 from gtr.metrics import health
 from gtr.metrics.alarm import Alarm
@@ -193,6 +194,8 @@ def train(config: Config, resume: Path | None = None) -> Path:
     # Precision is the network's own affair: sampling does not pass through what Accelerate would wrap.
     accelerator = Accelerator(mixed_precision="no", step_scheduler_with_optimizer=False, kwargs_handlers=[DISTRIBUTED])
     check_launch(config.train.shard, accelerator.distributed_type.value, accelerator.num_processes)
+    if accelerator.is_main_process:
+        ready(config)
     with _folder(config, resume, accelerator) as folder:
         folder.connect()
         run = _open(config, resume, accelerator, folder)
