@@ -14,7 +14,7 @@ from types import FrameType
 
 from rich.console import Console
 
-from gtr.cli import compare, corrector_eval, doctor, play, show, train
+from gtr.cli import compare, corrector_eval, doctor, play, serve_engine, show, train
 from gtr.cli import eval as evaluation
 from gtr.cli import tasks as games
 from gtr.cli.argv import refuse_empty
@@ -28,6 +28,7 @@ COMMANDS: Mapping[str, Callable[[Sequence[str]], None]] = {
     "play": play.play,
     "show": show.show,
     "corrector-eval": corrector_eval.corrector_eval,
+    "serve-engine": serve_engine.serve_engine,
     "tasks": games.tasks,
     "doctor": doctor.doctor,
 }

@@ -55,7 +55,7 @@ class VllmEngine(Engine):
     def _look(self) -> None:
         for server in self._pool.servers:
             try:
-                server.model = server.base()
+                server.model = server.models()[0]
             except Failure as failure:
                 self._pool.note(server, failure, fatal=True)
         if not self._pool.up():
