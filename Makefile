@@ -10,7 +10,7 @@ GTR := OMP_NUM_THREADS=1 $(BIN)/gtr
 DEMO := runs/demo
 STUDY := runs/study
 
-.PHONY: demo test test-engines bench study algorithms doctor clean
+.PHONY: demo test test-engines bench study algorithms teachers doctor clean
 
 demo: .venv/installed ## 10-15 minutes on 2 cores: thought collapse and its prevention, as a table, a picture and a page
 	$(GTR) compare rl4vlm gtr --task points24 --seeds 1 --out $(DEMO)
@@ -24,6 +24,10 @@ ALGORITHMS := rl4vlm ppo vl_dac turn_ppo bilevel_gae starpo_s grpo rloo gspo dap
 algorithms: .venv/installed ## about a day on 2 cores: every algorithm alone and beside guidance, both point games, three seeds
 	$(GTR) compare gtr $(ALGORITHMS) $(ALGORITHMS:=+gtr) --task ezpoints --out runs/algorithms/ezpoints
 	$(GTR) compare gtr $(ALGORITHMS) $(ALGORITHMS:=+gtr) --task points24 --out runs/algorithms/points24
+
+TEACHERS := rl4vlm gtr rejection_sft turbo_sft turbo_kl turbo_kl_unclipped turbo_kl_per_token turbo_kl_base turbo_hybrid opd
+teachers: .venv/installed ## some hours on 2 cores: teachers against a corrector and against nobody, three seeds
+	$(GTR) compare $(TEACHERS) --task ezpoints --out runs/teachers/ezpoints
 
 test: .venv/installed-$(EXTRAS)
 	$(BIN)/ruff check .

@@ -184,8 +184,8 @@ class Turn:
     reward: float
     """The environment's reward, or the penalty of an illegal reply."""
     ending: Ending
-    success: bool = False
-    """True only on the last turn of an episode that reached its goal."""
+    success: bool | None = False
+    """True only on the last turn of an episode that reached its goal; None there where the task knows no success."""
     verdict: Verdict | None = None
     judge_reward: float = 0.0
     """What a judge's score adds to the reward (`guidance.judge_reward`); 0 with correctors."""

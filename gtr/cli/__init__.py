@@ -14,7 +14,7 @@ from types import FrameType
 
 from rich.console import Console
 
-from gtr.cli import compare, corrector_eval, doctor, play, serve_engine, show, train
+from gtr.cli import check, compare, corrector_eval, doctor, new, play, serve_engine, show, train
 from gtr.cli import eval as evaluation
 from gtr.cli import tasks as games
 from gtr.cli.argv import refuse_empty
@@ -30,6 +30,8 @@ COMMANDS: Mapping[str, Callable[[Sequence[str]], None]] = {
     "corrector-eval": corrector_eval.corrector_eval,
     "serve-engine": serve_engine.serve_engine,
     "tasks": games.tasks,
+    "new": new.new,
+    "check": check.check,
     "doctor": doctor.doctor,
 }
 """Each in a file of its own, its options beside it. Whatever is heavy is imported when it is needed."""

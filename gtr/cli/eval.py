@@ -3,6 +3,7 @@
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import product
 from pathlib import Path
 from typing import Annotated
 
@@ -41,8 +42,8 @@ class EvalOptions:
     code is run."""
     scale: Scale = "tiny"
     """Settings for agents that are not run folders."""
-    split: str = "same"
-    """The panel: as trained (same), or one of the game's other splits, such as new-look; `gtr tasks` lists them."""
+    split: tuple[str, ...] = ("same",)
+    """Panels, a table each: as trained (same), or the game's other splits, such as new-look; `gtr tasks` lists them."""
     episodes: Annotated[int, Ge(1), Le(1_000_000)] = 100
     """Start states in the panel."""
     seed: Seed = 0
@@ -65,9 +66,9 @@ def evaluate(arguments: Sequence[str]) -> None:
     from gtr.evaluate import print_table, write_json
 
     results = []
-    for agent, config in zip(chosen.agents, configs, strict=True):
-        print(f"playing {chosen.episodes} episodes: {agent}", file=sys.stderr)
-        results.append(play(agent, config, chosen.split, chosen.episodes, chosen.seed, not chosen.sample))
+    for split, (agent, config) in product(chosen.split, zip(chosen.agents, configs, strict=True)):
+        print(f"playing {chosen.episodes} episodes, {split}: {agent}", file=sys.stderr)
+        results.append(play(agent, config, split, chosen.episodes, chosen.seed, not chosen.sample))
     print_table(results)
     if chosen.json is not None:
         write_json(results, chosen.json)
@@ -88,7 +89,10 @@ def parse_eval(arguments: Sequence[str]) -> tuple[EvalOptions, list[Config]]:
     changed = options.overrides
     if changed.task.name != base.task.name:
         raise ConfigError(f"--task.name {changed.task.name}: choose the game by --task")
-    tasks.load(changed.task).for_split(options.split)
+    if not options.split:
+        raise ConfigError("--split is empty: name one of the game's splits, or leave it out")
+    for split in options.split:
+        tasks.load(changed.task).for_split(split)
     check_file("--json", options.json)
     configs = [_with(own.get(name, base), changed, base) for name in options.agents]
     for config in configs:

@@ -4,7 +4,8 @@ import csv
 import io
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 
 from gtr.compare.table import COSTS, HEALTH, OUTCOME_ONLY, Row
 from gtr.report.text import visible
@@ -19,12 +20,13 @@ LONG = ("success by seed", "95 % speaks for", *COSTS)
 FOOTNOTE = (
     "Success: greedy play of one untruncated panel, alike for all rows. 95 %: where a method's success lies for other "
     "seeds and starts of the same kind (two-way layout), an agent's for other starts; runs of earlier versions kept no "
-    "outcomes by start, and theirs speaks for other seeds on these starts alone. x: how many times the success of the "
+    "outcomes by start, and theirs speaks for other seeds on these starts alone; runs of several starting agents speak "
+    "for other such agents too, and count as many as these are. x: how many times the success of the "
     "start and of outcome-only PPO (rl4vlm); * where the two intervals lie apart. Beats: how likely a run has more "
     "success than one of rl4vlm, a tie counting half (probability of improvement, arXiv 2108.13264). ↓: over runs, the "
     "95 % t interval of the mean lies below the start's value. Turns, tokens (sampled), gradient tokens (reply tokens "
     "that gradients went through, all passes) and minutes are means over runs. †: the settings of the presets were "
-    "chosen on this starting agent or on one of these seeds."
+    "chosen on one of these starting agents, on one of these seeds or on this panel."
 )
 LATEX = {
     **{sign: "\\" + sign for sign in "&%$#_{}"},
@@ -67,16 +69,39 @@ def number(value: float) -> str:
     return "-" if math.isnan(value) else ("inf" if math.isinf(value) else f"{value:.2f}")
 
 
-def markdown(rows: Sequence[Row], title: str, doubts: Sequence[str] = ()) -> str:
-    """The table for a README, and in what the runs were not alike."""
+def markdown(
+    rows: Sequence[Row],
+    title: str,
+    doubts: Sequence[str] = (),
+    panels: Mapping[str, Sequence[Row]] = MappingProxyType({}),
+) -> str:
+    """The table for a README, success on further panels, and in what the runs were not alike."""
     lines = [f"# {visible(title)}", "", _line(COLUMNS), "|" + " --- |" * len(COLUMNS)]
     lines += [_line(cells(row)) for row in rows]
+    if panels:
+        head, *body = by_panel(panels)
+        lines += ["", "Success on other panels:", "", _line(head), "|" + " --- |" * len(head), *map(_line, body)]
     warning = ["**Not alike:**", "", *(f"- {visible(doubt)}" for doubt in doubts), ""] if doubts else []
     return "\n".join([*lines, "", *warning, FOOTNOTE, ""])
 
 
 def _line(texts: Sequence[str]) -> str:
     return "| " + " | ".join(visible(text).replace("|", "\\|") for text in texts) + " |"
+
+
+def by_panel(panels: Mapping[str, Sequence[Row]]) -> list[list[str]]:
+    """Success on every panel, its interval and how many times outcome-only PPO's that is: a head, a line per agent."""
+    cell = {(row.agent, split): _on_panel(row) for split, rows in panels.items() for row in rows}
+    agents = dict.fromkeys(row.agent for rows in panels.values() for row in rows)
+    body = [[agent, *(cell.get((agent, split), "-") for split in panels)] for agent in agents]
+    return [["agent", *(rows[0].panel or split for split, rows in panels.items())], *body]
+
+
+def _on_panel(row: Row) -> str:
+    if math.isnan(row.success):
+        return "-"
+    times = "" if math.isnan(row.times_plain) else f", x {number(row.times_plain)}{'*' if row.apart_from_plain else ''}"
+    return f"{number(row.success)} ({row.interval.low:.2f}-{row.interval.high:.2f}{times})"
 
 
 def comma_separated(rows: Sequence[Row]) -> str:

@@ -12,7 +12,7 @@ from gtr.report.found import find_runs
 from gtr.report.owner import is_being_written
 from gtr.report.run import Run
 
-NOT_THE_METHOD = ("seed", "runs", "name", "report.", "train.threads", "train.eval_every")
+NOT_THE_METHOD = ("seed", "sft.seed", "runs", "name", "report.", "train.threads", "train.eval_every")
 """Settings in which two runs of one method may differ."""
 
 Settings = Mapping[str, Any]
@@ -20,10 +20,11 @@ Settings = Mapping[str, Any]
 
 
 def read_existing(folders: Sequence[Path]) -> list[RunResult]:
-    """The results of run folders, or of all runs in a comparison's folder, by method and seed.
+    """The results of run folders, or of all runs in a comparison's folder, by method, starting agent and seed.
 
     Raises:
-        RunError: no run there, one without settings, runs of several tasks, or two runs of one method and seed.
+        RunError: no run there, one without settings, runs of several tasks, or two runs of one method, starting agent
+            and seed.
     """
     runs = find_runs(folders)
     for run in runs:
@@ -34,12 +35,12 @@ def read_existing(folders: Sequence[Path]) -> list[RunResult]:
         raise RunError(f"the runs are of several tasks ({', '.join(tasks)}): compare those of one task")
     methods = _methods(runs)
     results = [read_run(run, methods[i], run.whole("seed"), state_of(run)) for i, run in enumerate(runs)]
-    seen: dict[tuple[str, int], str] = {}
+    seen: dict[tuple[str, int, int], str] = {}
     for one in results:
-        other = seen.setdefault((one.method, one.seed), one.folder)
+        other = seen.setdefault((one.method, one.agent, one.seed), one.folder)
         if other != one.folder:
             raise RunError(f"{other} and {one.folder} are both {one.method}, seed {one.seed}: leave one of them out")
-    return sorted(results, key=lambda one: (methods.index(one.method), one.seed))
+    return sorted(results, key=lambda one: (methods.index(one.method), one.agent, one.seed))
 
 
 def state_of(run: Run) -> State:
@@ -54,7 +55,7 @@ def state_of(run: Run) -> State:
 
 @dataclass
 class _Group:
-    """Runs that differ in nothing but their seed."""
+    """Runs that differ in nothing but their seeds."""
 
     preset: str
     settings: Settings

@@ -35,7 +35,7 @@ LIMITS = (
 SERVING = ("servers", "exchange", "in_flight", "timeout", "sync_timeout", "retries", "patience")
 """Settings of the engine that say where and how fast is sampled, not what."""
 MAY_CHANGE = (
-    *("train.updates", "train.threads", "train.eval_every", "runs", "report."),
+    *("train.updates", "train.threads", "train.eval_every", "train.shard", "runs", "report."),
     *(f"corrector.{name}" for name in LIMITS),
     *(f"engine.{name}" for name in SERVING),
 )
@@ -117,12 +117,18 @@ def _together(config: Config) -> Iterator[str]:
     if guidance.judge != "off" and not guided:
         yield (
             f"guidance.judge is {guidance.judge}, but guidance.corrector is none: name who judges, "
-            "guidance.corrector oracle, chat or local"
+            "guidance.corrector oracle, noisy, chat or local"
         )
     if guidance.judge != "off" and is_path(guidance.corrector):
         yield (
             f"guidance.judge is {guidance.judge}, but guidance.corrector is a class of yours, {guidance.corrector}: "
-            "let oracle, chat or local judge, or set guidance.judge off"
+            "let oracle, noisy, chat or local judge, or set guidance.judge off"
+        )
+    errs = [key for key in ("spoil", "miss", "wrong", "wrong_action") if getattr(config.noise, key)]
+    if errs and guidance.corrector != "noisy":
+        yield (
+            f"noise.{errs[0]} is {getattr(config.noise, errs[0])}, but guidance.corrector is {guidance.corrector}, "
+            "which it says nothing about: set guidance.corrector noisy"
         )
     local = guidance.corrector == "local"
     for key, known in (("structured", ("auto", "prompt")), ("tools", ("auto", "prompt", "off"))):

@@ -54,8 +54,9 @@ class SftConfig(Section):
 
     enabled: bool = False
     """Whether `gtr train` makes (or takes from the cache) an SFT-initialised agent first."""
-    target: Share = 0.1
-    """Success on held-out starts, sampled as in training, at which SFT stops."""
+    target: Share | None = None
+    """Success on held-out starts, sampled as in training, at which SFT stops; None: a tenth of the way from random play
+    to the expert's."""
     reading: Share = 0.98
     """Share of held-out pictures read exactly at which the vision warm-up and reading stages stop."""
     max_steps: Annotated[int, Ge(1), Le(10_000_000)] = 3000

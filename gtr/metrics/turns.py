@@ -57,7 +57,7 @@ def _episodes(rollout: Rollout) -> dict[str, float | None]:
     last = [turn for turn in turns if turn.ending is not Ending.RUNNING]
     return {
         "episode/ended": float(len(last)),
-        "episode/success": share(turn.success for turn in last),
+        "episode/success": None if any(turn.success is None for turn in last) else share(bool(t.success) for t in last),
         "episode/return": sum(turn.reward for turn in turns) / len(last) if last else None,
         "episode/conditions": mean(turn.progress for turn in last if turn.progress is not None),
         "episode/length": mean(turn.index + 1 for turn in last),

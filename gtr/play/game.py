@@ -115,7 +115,7 @@ class Game:
         self.total += turn.reward
         if self.over:
             self.returns.append(self.total)
-            self.won += turn.success
+            self.won += bool(turn.success)
         return played
 
     def written(self, thought: Mapping[str, Any], action: str) -> str:

@@ -43,7 +43,9 @@ BESIDE_LANGUAGE = r"(?!.*\blanguage_model\.).*"
 log = logging.getLogger(__name__)
 
 
-def load_policy(path: str | Path, config: PolicyConfig, seed: int = 0, device: torch.device | None = None) -> Policy:
+def load_policy(
+    path: str | Path, config: PolicyConfig, seed: int = 0, device: torch.device | None = None, critic: bool = True
+) -> Policy:
     """Loads a policy from a model folder or hub id; a folder that `Policy.save` wrote also brings its value head.
 
     Args:
@@ -51,6 +53,7 @@ def load_policy(path: str | Path, config: PolicyConfig, seed: int = 0, device: t
         config: fine-tuning and sampling settings.
         seed: of a new value head and new adapters.
         device: where it computes; by default this process's accelerator, else the CPU.
+        critic: read the folder's value head, which must be of the settings' shape.
 
     Raises:
         PolicyError: nothing is there, it is no image-text model, or its processor cannot be loaded.
@@ -67,7 +70,7 @@ def load_policy(path: str | Path, config: PolicyConfig, seed: int = 0, device: t
         model = _prepare(model, config, adapter)
         width = model.get_output_embeddings().in_features
         head = ValueHead(width, config.value_hidden)
-    if (folder / VALUE_HEAD).exists():
+    if critic and (folder / VALUE_HEAD).exists():
         _load_head(head, folder / VALUE_HEAD)
     tokenizer = processor.tokenizer
     end_ids = _end_ids(model, tokenizer)

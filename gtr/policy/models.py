@@ -3,8 +3,10 @@
 import re
 from pathlib import Path
 
-from gtr.errors import PolicyError, nearest
+from gtr.errors import PolicyError, RunError, nearest
 
+CHECKPOINT = re.compile(r"update_(\d+)")
+"""How finished checkpoints of a run are named."""
 BUILT_IN_MODELS = ("tiny-llava", "tiny-llava-next", "tiny-qwen2.5-vl")
 
 
@@ -14,3 +16,21 @@ def check_model(model: str) -> None:
     if not known:
         hint = nearest(model, BUILT_IN_MODELS)
         raise PolicyError(f"policy.model: '{model}' is no folder here and no hub id (owner/name). {hint}")
+
+
+def model_folder(path: str) -> str:
+    """Where a model lies: of a run folder its last checkpoint's, of a checkpoint its own; else the path, or hub id.
+
+    Raises `RunError` for a run that has no checkpoint.
+    """
+    folder = Path(path)
+    if (folder / "state.json").exists() and (folder / "model").is_dir():
+        return str(folder / "model")
+    if not (folder / "config.json").exists() or not (folder / "checkpoints").is_dir():
+        return path
+    saved = {
+        int(name[1]): one for one in (folder / "checkpoints").iterdir() if (name := CHECKPOINT.fullmatch(one.name))
+    }
+    if not saved:
+        raise RunError(f"{folder} holds no finished checkpoint; train it on with: gtr train --resume {folder}")
+    return str(saved[max(saved)] / "model")

@@ -42,6 +42,7 @@ from gtr.report.owner import claim, lock
 from gtr.report.run import Run
 from gtr.report.trackers import Tracker, open_trackers
 from gtr.report.transcript import ImageStore, Trace, write_transcript
+from gtr.tasks import load
 from gtr.tasks.task import Task
 from gtr.types import Turn
 
@@ -215,8 +216,11 @@ class RunFolder:
 
 
 def run_name(config: Config) -> str:
-    """The folder's name before numbering: what the user chose, or preset-task-seed."""
-    task = re.sub(r"[^A-Za-z0-9_.-]+", "_", config.task.name.rpartition(":")[2]).strip("_.") or "task"
+    """The folder's name before numbering: what the user chose, or preset-task-seed.
+
+    Raises `TaskError` for a task of the user's own that cannot be imported.
+    """
+    task = re.sub(r"[^A-Za-z0-9_.-]+", "_", load(config.task).name).strip("_.") or "task"
     return config.name or f"{config.preset}-{task.lower()}-{config.seed}"
 
 

@@ -111,6 +111,7 @@ def _make(config: Config, folder: Path) -> dict[str, Any]:
     if not fresh:
         policy = load_policy(config.policy.model, replace(config.policy, freeze_vision=False), config.sft.seed)
     examples = expert_examples(task, EPISODES, rng)
+    target = competence.target_of(config)
     if fresh:
         texts = [e.reply for e in examples] + [e.prompt.text for e in examples]
         policy = _built(config, texts, folder)
@@ -120,8 +121,8 @@ def _make(config: Config, folder: Path) -> dict[str, Any]:
         _freeze_vision(policy)
     if fresh and examples[0].reading:
         measured["reading"] = teach_reading(policy, task, examples, config, rng)
-    measured["replies"] = teach_replies(policy, examples, config, rng)
-    measured["competence"] = competence.measure(policy, config)
+    measured["replies"] = teach_replies(policy, examples, config, rng, target)
+    measured["competence"] = competence.measure(policy, config, target.success)
     policy.save(folder)
     return measured
 

@@ -98,7 +98,7 @@ def test_resume_keeps_all_settings_and_may_raise_the_updates(tmp_path: Path) -> 
 def test_eval_gives_each_run_its_own_policy_on_the_common_task(tmp_path: Path) -> None:
     first, second = new_run(tmp_path, "first", task="ezpoints"), new_run(tmp_path, "second", "rl4vlm")
     chosen, configs = parse_eval([str(first), str(second), "random", "--split", "new-look", "--sample"])
-    assert (chosen.agents, chosen.split, chosen.sample) == ((str(first), str(second), "random"), "new-look", True)
+    assert (chosen.agents, chosen.split, chosen.sample) == ((str(first), str(second), "random"), ("new-look",), True)
     assert [config.task.name for config in configs] == ["ezpoints"] * 3
     assert [config.policy.temperature for config in configs] == [
         build("gtr", "ezpoints").policy.temperature,
@@ -143,8 +143,8 @@ def test_compare_hands_every_other_key_to_all_runs() -> None:
         ("train gtr --guidance.corrector oracel", "did you mean 'oracle'"),
         ("train gtr --guidance.corrector no.py:Such", "corrector file 'no.py' does not exist"),
         ("train gtr --guidance.corrector gtr.guidance.judge:Nobody", "has no 'Nobody': Known: OracleJudge"),
-        ("eval random --split new-lok", "points24 has same, new-look, new-rules"),
-        ("eval random --split unseen", "points24 has same, new-look, new-rules"),
+        ("eval random --split new-lok", "points24 has same, new-hands, new-look, new-rules"),
+        ("eval random --split unseen", "points24 has same, new-hands, new-look, new-rules"),
         ("eval random --seed 99999999999999999999", "--seed 99999999999999999999: give a whole number from 0"),
         ("compare gtr --seeds 1 -1", "--seeds (1, -1)"),
         ("compare gtr --jobs 99999", "--jobs 99999"),

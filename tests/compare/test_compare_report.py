@@ -173,7 +173,8 @@ def test_the_command_trains_nothing_and_writes_everything(tmp_path: Path, capsys
     assert run(["compare", "--from", *paths, "--out", str(out)]) == 0
     text = capsys.readouterr().out
     assert f"report: {out / 'comparison.html'}" in text
-    figures = [f"figure-{kind}.{ending}" for kind in ("column", "page") for ending in ("svg", "pdf", "png")]
+    kinds = ("figure-column", "figure-page", "profile")
+    figures = [f"{kind}.{ending}" for kind in kinds for ending in ("svg", "pdf", "png")]
     tables = [f"table.{ending}" for ending in ("csv", "md", "tex")]
     names = ["curves.png", "comparison.html", "results.json", "samples.md", "images", *tables, *figures]
     assert sorted(path.name for path in out.iterdir()) == sorted(names)
