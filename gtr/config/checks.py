@@ -32,7 +32,7 @@ LIMITS = (
     "key_env",
 )
 """Settings of the corrector that say how much and how fast is asked, not what."""
-SERVING = ("servers", "exchange", "in_flight", "timeout", "sync_timeout", "retries", "patience")
+SERVING = ("servers", "exchange", "in_flight", "timeout", "sync_timeout", "retries", "patience", "tolerance")
 """Settings of the engine that say where and how fast is sampled, not what."""
 MAY_CHANGE = (
     *("train.updates", "train.threads", "train.eval_every", "train.shard", "runs", "report."),

@@ -8,11 +8,11 @@ import sys
 import sysconfig
 from pathlib import Path
 
-DECLARED = '''import torch as _torch
+DECLARED = """import torch as _torch
 _operators = _torch.library.Library("torchvision", "DEF")
 _operators.define("nms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
 _operators.define("qnms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
-'''
+"""
 
 
 def works() -> bool:

@@ -25,9 +25,12 @@ from gtr.policy.policy import Policy
 from gtr.train import train
 from gtr.types import Prompt
 
+pytestmark = pytest.mark.slow
+
 MakeModel = Callable[..., Path]
 MakePolicy = Callable[..., Policy]
 PROGRAM = Path(__file__).parents[1] / "engine_server.py"
+ON_CPU = {"PYTHONPATH": str(PROGRAM.parents[1]), "ACCELERATE_USE_CPU": "true", "OMP_NUM_THREADS": "1"}
 START = 120
 """Seconds that a server may take to start on a machine that does other things too."""
 
@@ -43,8 +46,8 @@ class Served:
         self.start()
 
     def start(self) -> None:
-        environment = {**os.environ, "PYTHONPATH": str(PROGRAM.parents[1]), "ACCELERATE_USE_CPU": "true"}
-        self.process = subprocess.Popen([sys.executable, PROGRAM, self.model, str(self.port)], env=environment)
+        command = [sys.executable, PROGRAM, self.model, str(self.port)]
+        self.process = subprocess.Popen(command, env={**os.environ, **ON_CPU})
 
     def ready(self) -> None:
         """Waits for it to answer, started anew if it had died."""
@@ -249,9 +252,7 @@ def test_small_steps_that_a_server_missed_are_seen(
         asked.generate(prompts)
 
 
-def test_a_server_of_another_model_is_refused(
-    make_policy: MakePolicy, engine: Make, prompts: list[Prompt]
-) -> None:
+def test_a_server_of_another_model_is_refused(make_policy: MakePolicy, engine: Make, prompts: list[Prompt]) -> None:
     policy = make_policy()
     asked = engine(policy, retries=1)
     asked.sync(0)
@@ -390,3 +391,26 @@ def test_a_run_goes_on_after_its_servers_died(
     same = [line["loss/policy"] for line in lines(folder)], [line["loss/policy"] for line in whole]
     assert same[0][1:] == pytest.approx(same[1][1:], rel=1e-3)
     assert [line["update"] for line in lines(folder)] == [1, 2, 3]
+
+
+@pytest.mark.parametrize("shard", ["none", "full"])
+def test_two_processes_share_the_servers(
+    shard: str, servers: list[Served], build_model: MakeModel, tmp_path: Path
+) -> None:
+    words = {
+        **{"policy.model": str(build_model()), "policy.value_hidden": "16", "policy.max_new_tokens": "10"},
+        **{"policy.freeze_vision": "False", "policy.temperature": "0.7", "sft.enabled": "False", "runs": str(tmp_path)},
+        **{"train.updates": "2", "train.envs": "2", "train.turns": "3", "train.minibatch": "6", "train.lr": "1e-3"},
+        **{"train.eval_episodes": "2", "train.shard": shard, "report.probe_turns": "0", "engine.name": "vllm"},
+    }
+    flags = [word for key, value in words.items() for word in (f"--{key}", value)]
+    addresses = [one.address for one in servers]
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m", "gtr"]
+    command += ["train", "gtr", "--task", "numberline", *flags, "--engine.servers", *addresses, "--name", "two"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=400, env={**os.environ, **ON_CPU})
+    assert done.returncode == 0, done.stderr[-3000:]
+    for line in lines(tmp_path / "two"):
+        assert line["engine/servers"] == 2
+        assert line["engine/mismatch"] < 1e-3, "both processes sample by the weights of both"
+        assert line["engine/failed"] == 0
+    assert (tmp_path / "two" / "engine" / "weights_00002").is_dir()
