@@ -10,7 +10,7 @@ GTR := OMP_NUM_THREADS=1 $(BIN)/gtr
 DEMO := runs/demo
 STUDY := runs/study
 
-.PHONY: demo test bench study algorithms teachers doctor clean
+.PHONY: demo test test-engines bench study algorithms teachers doctor clean
 
 demo: .venv/installed ## 10-15 minutes on 2 cores: thought collapse and its prevention, as a table, a picture and a page
 	$(GTR) compare rl4vlm gtr --task points24 --seeds 1 --out $(DEMO)
@@ -34,6 +34,18 @@ test: .venv/installed-$(EXTRAS)
 	$(BIN)/mypy
 	OMP_NUM_THREADS=1 $(BIN)/pytest -q -n auto
 
+# A real vLLM for CPUs, 3.5 GB in an environment of its own.
+ENGINES := .venv-engines
+test-engines: .venv/installed-$(EXTRAS) $(ENGINES)/installed ## minutes: installs vLLM and samples from it
+	GTR_VLLM_PYTHON=$(abspath $(ENGINES)/bin/python) OMP_NUM_THREADS=1 $(BIN)/pytest -q -m engines tests/engine
+
+$(ENGINES)/installed: tests/engine/vllm_requirements.txt tests/engine/mend_torchvision.py
+	$(PYTHON) -m venv $(ENGINES)
+	$(ENGINES)/bin/python -m pip install -q $(PIP_ARGS) -r tests/engine/vllm_requirements.txt
+	$(ENGINES)/bin/python -m pip uninstall -q -y torchaudio torchcodec
+	$(ENGINES)/bin/python tests/engine/mend_torchvision.py
+	touch $@
+
 bench: .venv/installed
 	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/throughput.py
 
@@ -41,7 +53,7 @@ doctor: .venv/installed
 	$(GTR) doctor
 
 clean:
-	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf .venv $(ENGINES) .mypy_cache .ruff_cache .pytest_cache .hypothesis
 
 .venv/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \

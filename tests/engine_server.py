@@ -32,10 +32,13 @@ SYNC = ("stale", "deaf", "refuse")
 class Model:
     def __init__(self, folder):
         self.lock, self.folder = threading.Lock(), folder
-        self.served = {"policy": self.read(folder)}
+        self.fault, self.times, self.asked = "", 0, 0
+        self.begin()
+
+    def begin(self):
+        """As it was started."""
+        self.served = {"policy": self.read(self.folder)}
         self.cache, self.reset = {}, set()
-        self.fault, self.times = "", 0
-        self.asked, self.most = 0, 0
 
     @staticmethod
     def read(folder, **settings):
@@ -57,6 +60,7 @@ class Model:
         file = io.BytesIO(base64.b64decode(picture["image_url"]["url"].partition(",")[2]))
         prompt = Prompt(np.asarray(Image.open(file).convert("RGB")), text["text"])
         inputs = policy.inputs([prompt])
+        policy.network.eval()
         greedy = body["temperature"] == 0
         torch.manual_seed(body["seed"])
         ends = body["stop_token_ids"]
@@ -80,14 +84,14 @@ class Model:
         return {"success": True}
 
     def adapt(self, body):
-        if body["lora_name"] in self.served and not body["load_inplace"]:
+        if body["lora_name"] in self.served:
             return {"error": "has already been loaded"}
         self.served[body["lora_name"]] = self.read(body["lora_path"], finetune="lora")
-        return {}
+        return "Success"
 
     def drop(self, body):
         del self.served[body["lora_name"]]
-        return {}
+        return "Success"
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -105,6 +109,8 @@ class Handler(BaseHTTPRequestHandler):
         body = json.loads(self.rfile.read(int(self.headers.get("Content-Length") or 0)) or "{}")
         if self.path == "/fault":
             model.fault, model.times = body["kind"], body["times"]
+            if not model.fault:
+                model.begin()
             return self.say({})
         if self.path == "/v1/chat/completions":
             return self.chat(body)

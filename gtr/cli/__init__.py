@@ -14,7 +14,7 @@ from types import FrameType
 from rich.console import Console
 
 import gtr
-from gtr.cli import check, compare, corrector_eval, doctor, new, play, show, train
+from gtr.cli import check, compare, corrector_eval, doctor, new, play, serve_engine, show, train
 from gtr.cli import eval as evaluation
 from gtr.cli import tasks as games
 from gtr.cli.argv import refuse_empty
@@ -28,6 +28,7 @@ COMMANDS: Mapping[str, Callable[[Sequence[str]], None]] = {
     "play": play.play,
     "show": show.show,
     "corrector-eval": corrector_eval.corrector_eval,
+    "serve-engine": serve_engine.serve_engine,
     "tasks": games.tasks,
     "new": new.new,
     "check": check.check,

@@ -47,6 +47,7 @@ def findings() -> Iterator[Finding]:
     yield python()
     yield from packages()
     yield from (extra(name) for name in EXTRAS)
+    yield engine()
     yield from guarded(device)
     yield from games()
     yield threads()
@@ -86,6 +87,17 @@ def extra(name: str) -> Finding:
     if found and all(one.fine for one in found):
         return Finding(True, f"{DISTRIBUTION}[{name}]: {', '.join(one.text for one in found)}")
     return Finding(True, f"no {DISTRIBUTION}[{name}] ({EXTRAS[name]}); {to_install(name)} brings it")
+
+
+def engine() -> Finding:
+    """Whether vLLM is at hand; doing without is fine."""
+    if shutil.which("vllm") is not None or util.find_spec("vllm") is not None:
+        return Finding(True, "vllm is here; `gtr serve-engine MODEL` says how to start a server")
+    return Finding(
+        True,
+        "no vllm here (sampling by servers): it wants an environment of its own, python -m venv ENV; ENV/bin/pip "
+        "install vllm; then gtr serve-engine MODEL --python ENV/bin/python",
+    )
 
 
 def package(wanted: Requirement) -> Finding:

@@ -32,7 +32,7 @@ LIMITS = (
     "key_env",
 )
 """Settings of the corrector that say how much and how fast is asked, not what."""
-SERVING = ("servers", "exchange", "in_flight", "timeout", "sync_timeout", "retries", "patience")
+SERVING = ("servers", "exchange", "in_flight", "timeout", "sync_timeout", "retries", "patience", "tolerance")
 """Settings of the engine that say where and how fast is sampled, not what."""
 MAY_CHANGE = (
     *("train.updates", "train.threads", "train.eval_every", "train.shard", "runs", "report."),
@@ -62,7 +62,21 @@ def check_resume(begun: Config, asked: Config) -> None:
 def _problems(config: Config) -> Iterator[str]:
     yield from _name(config.name)
     yield from _corrector(config.corrector)
+    yield from _engine(config)
     yield from _together(config)
+
+
+def _engine(config: Config) -> Iterator[str]:
+    engine, policy = config.engine, config.policy
+    for address in engine.servers:
+        if not re.fullmatch(r"https?://[^\s/@?]+(/v1)?/?", address):
+            yield f"engine.servers holds {address!r}: write addresses like http://127.0.0.1:8000"
+    language = policy.finetune == "lora" and policy.lora_target == "language"
+    if engine.name == "vllm" and engine.sync == "adapter" and not language:
+        yield (
+            f"engine.sync is adapter, but policy.finetune is {policy.finetune} and policy.lora_target "
+            f"{policy.lora_target}: set lora and language, or engine.sync full"
+        )
 
 
 def _name(name: str | None) -> Iterator[str]:

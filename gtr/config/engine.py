@@ -34,10 +34,10 @@ class EngineConfig(Section):
     """Further tries of a request that failed, each at the server that is then the least busy one."""
     patience: Annotated[float, Ge(0), Le(86_400)] = 60.0
     """Seconds to wait for a server to come back when none is left, before the run ends at its last checkpoint."""
-    tolerance: Annotated[float, Ge(1e-6), Le(100)] = 0.05
+    tolerance: Annotated[float, Ge(1e-6), Le(100)] | None = None
     """Mean difference in nats between a server's log-probabilities and the trainer's, over the tokens of a probe, above
-    which the run ends: the server does not hold the trainer's weights. Probes are sampled at temperature 1; rounding
-    stays below 1e-4 in float32."""
+    which the run ends: the server does not hold the trainer's weights. None takes 0.001 where the trainer computes in
+    float32, whose rounding stays below 1e-4, and 0.05 in bfloat16."""
     correction: Literal["off", "token", "sequence"] = "token"
     """Importance weight of policy losses where another engine samples: each token's p_trainer / p_sampler, their
     product over the reply's weighted tokens, or none."""

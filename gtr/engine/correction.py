@@ -59,17 +59,22 @@ def corrected(samples: Sequence[Sample], config: EngineConfig) -> tuple[list[Sam
     """
     rows, ratios, weights = [], [], []
     for sample in samples:
+        if sample.sampled:
+            ratios.append(np.array(sample.old) - np.array(sample.sampled))
         used = np.array(sample.weights.get("policy", ())) > 0
         if not sample.sampled or not used.any():
             rows.append(sample)
             continue
-        ratios.append(np.array(sample.old) - np.array(sample.sampled))
         weight = importance_weights(ratios[-1], used, config)
         weights.append(weight[used])
         rows.append(replace(sample, advantage=tuple((weight * np.array(sample.advantage)).tolist())))
-    if not ratios:
-        return rows, {}
-    applied, plain = np.concatenate(weights), np.concatenate(ratios)
-    bounds = (config.correction_floor, config.correction_cap)
-    cut = np.isin(applied, (0.0, *bounds) if config.correction != "off" else ())
-    return rows, {**mismatch(plain), "engine/weight": float(applied.mean()), "engine/cut": float(cut.mean())}
+    return rows, {**(mismatch(np.concatenate(ratios)) if ratios else {}), **_applied(weights, config)}
+
+
+def _applied(weights: Sequence[Row], config: EngineConfig) -> dict[str, float]:
+    """What the log says of the weights of all tokens that a policy loss sees."""
+    if not weights:
+        return {}
+    applied = np.concatenate(weights)
+    bounds = (0.0, config.correction_floor, config.correction_cap) if config.correction != "off" else ()
+    return {"engine/weight": float(applied.mean()), "engine/cut": float(np.isin(applied, bounds).mean())}

@@ -16,19 +16,25 @@ from gtr.types import Prompt
 
 PROMPTS = 4
 """The first prompts of a run are what servers prove themselves on."""
+TOKENS = 32
+"""Of a probe's replies at most: each server is asked one after another."""
+EXACT, ROUNDED = 0.001, 0.05
+"""Tolerances in nats of a trainer that computes in float32, and in bfloat16."""
 MOVED = 1e-3
 """Change of a token's log-probability in nats that no server can have missed."""
 REMEDY = (
-    "It must serve the same model with the same processor, and be this run's alone. A vLLM whose caches were not reset "
-    "answers from before; one that serves LoRA on a vision tower ignores it: set engine.sync full"
+    "It must serve the same model with the same processor in the trainer's precision (--dtype), and be this run's "
+    "alone (engine.tolerance is what may differ). A vLLM whose caches were not reset answers from before; one that "
+    "serves LoRA on a vision tower ignores it: set engine.sync full"
 )
 
 
 class Probe:
     """Checks servers, each once after every `begin`. Not to be used by several threads at a time."""
 
-    def __init__(self, policy: Policy, requests: Requests, tolerance: float) -> None:
-        self._policy, self._requests, self._tolerance = policy, requests, tolerance
+    def __init__(self, policy: Policy, requests: Requests, tolerance: float | None) -> None:
+        self._policy, self._requests = policy, requests
+        self._tolerance = tolerance or (EXACT if policy.network.in_float32 else ROUNDED)
         self._prompts: list[Prompt] = []
         self._passed: set[str] = set()
         self._before: dict[str, tuple[list[Sampled], list[list[float]]]] = {}
@@ -53,7 +59,8 @@ class Probe:
         """
         if server.address in self._passed or not self._prompts:
             return
-        questions = self._requests.questions(self._prompts, range(len(self._prompts)), 1.0)
+        most = min(TOKENS, self._policy.config.max_new_tokens)
+        questions = self._requests.questions(self._prompts, range(len(self._prompts)), 1.0, most)
         said = [self._requests.read(one, server, server.complete(self._requests.body(one))) for one in questions]
         scored = self._scored(said)
         self._check_fresh(server, said, scored)
@@ -63,7 +70,7 @@ class Probe:
         if gap > self._tolerance:
             raise EngineError(
                 f"{server.address} gives its tokens log-probabilities that are in the mean {gap:.3g} nats from the "
-                f"trainer's, above engine.tolerance {self._tolerance:g}: its weights are others. {REMEDY}"
+                f"trainer's, above the tolerance of {self._tolerance:g}: its weights are others. {REMEDY}"
             )
         self._passed.add(server.address)
         self._before[server.address] = said, scored

@@ -27,6 +27,8 @@ class Question:
     seed: int
     temperature: float
     """0 is greedy."""
+    most: int
+    """Tokens that the reply may have."""
 
 
 @dataclass(frozen=True)
@@ -60,31 +62,30 @@ class Requests:
     """Requests for one policy's replies, in the words of `/v1/chat/completions`."""
 
     def __init__(self, policy: Policy) -> None:
-        config = policy.config
         self._policy, self._special = policy, False
         self._forbidden = set(policy.network.forbidden)
         self._ends = set(policy.end_ids)
-        self._most = config.max_new_tokens
         self._settings = {
             **{"top_p": 1.0, "top_k": 0, "min_p": 0.0, "repetition_penalty": 1.0},
-            **{"max_tokens": self._most, "stop_token_ids": list(policy.end_ids)},
-            **{"logprobs": True, "top_logprobs": 0, "return_token_ids": True},
+            **{"logprobs": True, "top_logprobs": 0, "return_token_ids": True, "stop_token_ids": list(policy.end_ids)},
             "logit_bias": {str(token): BARRED for token in self._forbidden},
         }
 
-    def questions(self, prompts: Sequence[Prompt], seeds: Sequence[int], temperature: float) -> list[Question]:
+    def questions(
+        self, prompts: Sequence[Prompt], seeds: Sequence[int], temperature: float, most: int
+    ) -> list[Question]:
         """One question per prompt. Not to be called by several threads: the trainer's prompts are cached."""
         encoder = self._policy.prompts
         self._special = encoder.adds_special(prompts[0])
         rows = [tuple(encoder.encode(prompt)["input_ids"][0].tolist()) for prompt in prompts]
-        return [Question(*one, temperature) for one in zip(prompts, rows, seeds, strict=True)]
+        return [Question(*one, temperature, most) for one in zip(prompts, rows, seeds, strict=True)]
 
     def body(self, asked: Question) -> Mapping[str, Any]:
         """The request for one reply."""
         picture = {"type": "image_url", "image_url": {"url": _url(asked.prompt)}}
         message = {"role": "user", "content": [picture, {"type": "text", "text": asked.prompt.text}]}
-        chosen = {"seed": asked.seed, "temperature": asked.temperature, "add_special_tokens": self._special}
-        return {"messages": [message], **self._settings, **chosen}
+        chosen = {"seed": asked.seed, "temperature": asked.temperature, "max_tokens": asked.most}
+        return {"messages": [message], "add_special_tokens": self._special, **self._settings, **chosen}
 
     def read(self, asked: Question, server: Server, answer: Any) -> Sampled:
         """The reply in an answer. Raises `Failure` for one that is not what a server with this policy can have said."""
@@ -93,25 +94,26 @@ class Requests:
             (choice,) = made.choices
         except (ValidationError, ValueError) as error:
             raise Failure(f"{server.address} leaves out what it was asked for ({_first(error)})") from None
-        if problem := self._problem(asked.tokens, made.prompt_token_ids, choice):
+        if problem := self._problem(asked, made.prompt_token_ids, choice):
             raise Failure(f"{server.address} {problem}")
         return Sampled(tuple(choice.token_ids), tuple(token.logprob for token in choice.logprobs.content))
 
-    def _problem(self, wanted: Sequence[int], seen: Sequence[int], choice: _Choice) -> str | None:
+    def _problem(self, asked: Question, seen: Sequence[int], choice: _Choice) -> str | None:
         """What is wrong with an answer, in words."""
-        if list(seen) != list(wanted):
+        wanted = asked.tokens
+        if tuple(seen) != wanted:
             return (
                 f"reads a prompt as {len(seen)} tokens, the trainer as {len(wanted)}, and {_where(seen, wanted)} is "
                 "the first that differs: it serves another model, or another processor or chat template"
             )
-        return self._odd(choice.token_ids, [token.logprob for token in choice.logprobs.content])
+        return self._odd(choice.token_ids, [token.logprob for token in choice.logprobs.content], asked.most)
 
-    def _odd(self, tokens: Sequence[int], logprobs: Sequence[float]) -> str | None:
+    def _odd(self, tokens: Sequence[int], logprobs: Sequence[float], most: int) -> str | None:
         if len(logprobs) != len(tokens):
             return f"gave {len(logprobs)} log-probabilities for {len(tokens)} tokens"
-        if not 0 < len(tokens) <= self._most:
-            return f"gave {len(tokens)} tokens, asked for 1 to {self._most}"
-        if self._ends & set(tokens[:-1]) or (len(tokens) < self._most and tokens[-1] not in self._ends):
+        if not 0 < len(tokens) <= most:
+            return f"gave {len(tokens)} tokens, asked for 1 to {most}"
+        if self._ends & set(tokens[:-1]) or (len(tokens) < most and tokens[-1] not in self._ends):
             return f"ended a reply elsewhere than at its end token or the limit: {tokens}"
         barred = [one for one in tokens if one in self._forbidden or not 0 <= one < self._policy.network.vocabulary]
         if barred:

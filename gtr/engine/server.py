@@ -38,29 +38,33 @@ class Server:
         self._adapter = ""
         self._lock = threading.Lock()
 
-    def base(self) -> str:
-        """The name of the model it was started with; `Failure` where it does not answer."""
+    def models(self) -> list[str]:
+        """The names of what it serves, first the model that it was started with; `Failure` where it does not answer."""
+        found = self._json("GET", "/v1/models", None, SHORT)
         try:
-            return str(self._call("GET", "/v1/models", None, SHORT)["data"][0]["id"])
-        except (KeyError, IndexError, TypeError) as error:
+            names = [str(one["id"]) for one in found["data"]]
+        except (KeyError, TypeError) as error:
             raise self._failed(f"names no model ({error!r}): it is no vLLM server") from None
+        if not names:
+            raise self._failed("serves no model")
+        return names
 
     def complete(self, request: Mapping[str, Any]) -> Any:
         """The answer to a chat request, as JSON values; `request` names no model."""
         with self._lock:
             self.busy += 1
         try:
-            return self._call("POST", "/v1/chat/completions", {**request, "model": self.model}, self.timeout)
+            return self._json("POST", "/v1/chat/completions", {**request, "model": self.model}, self.timeout)
         finally:
             with self._lock:
                 self.busy -= 1
 
     def load(self, folder: Path) -> None:
         """Puts a folder's weights in place of all that it has, and forgets what it had computed with those."""
-        model = self.base()
+        model = self.models()[0]
         self._call("POST", "/collective_rpc", _reload(folder), self.sync_timeout)
         # All three, or it answers from before, or dies of an encoder output that its worker has dropped.
-        if not self._call("POST", "/reset_prefix_cache", None, self.sync_timeout).get("success"):
+        if not self._json("POST", "/reset_prefix_cache", None, self.sync_timeout).get("success"):
             raise self._failed("could not reset its prefix cache: somebody else is asking it")
         for cache in ("mm", "encoder"):
             self._call("POST", f"/reset_{cache}_cache", None, self.sync_timeout)
@@ -68,9 +72,11 @@ class Server:
 
     def load_adapter(self, folder: Path, name: str) -> None:
         """Loads a LoRA adapter under a name that no other weights have had, and drops the one before."""
-        adapter = {"lora_name": name, "lora_path": str(folder), "load_inplace": name == self._adapter}
-        self._call("POST", "/v1/load_lora_adapter", adapter, self.sync_timeout)
-        if self._adapter not in ("", name):
+        known = self.models()
+        if name not in known:
+            adapter = {"lora_name": name, "lora_path": str(folder)}
+            self._call("POST", "/v1/load_lora_adapter", adapter, self.sync_timeout)
+        if self._adapter in known and self._adapter != name:
             self._call("POST", "/v1/unload_lora_adapter", {"lora_name": self._adapter}, self.sync_timeout)
         self.model = self._adapter = name
 
@@ -78,8 +84,15 @@ class Server:
         """Breaks off what is under way."""
         self._http.close()
 
-    def _call(self, method: str, path: str, body: Mapping[str, Any] | None, timeout: float) -> Any:
-        """The JSON value that a request brings, or an empty object for an answer without a body."""
+    def _json(self, method: str, path: str, body: Mapping[str, Any] | None, timeout: float) -> Any:
+        """The JSON value that a request brings."""
+        try:
+            return json.loads(self._call(method, path, body, timeout))
+        except ValueError as error:
+            raise self._failed(f"answers {path} with what is no JSON ({error})") from None
+
+    def _call(self, method: str, path: str, body: Mapping[str, Any] | None, timeout: float) -> bytes:
+        """What a request brings."""
         until = time.monotonic() + timeout
         limits = httpx.Timeout(timeout, connect=min(SHORT, timeout))
         try:
@@ -92,13 +105,11 @@ class Server:
                         raise self._failed(f"did not finish its answer within {timeout:g} s or {LARGEST:,} bytes")
             if response.status_code >= 400:
                 raise self._failed(f"says {response.status_code} to {path}: {text[:300].decode(errors='replace')}")
-            return json.loads(text or b"{}")
+            return text
         except httpx.TimeoutException:
             raise self._failed(f"gave no answer to {path} within {timeout:g} s") from None
         except (httpx.HTTPError, httpx.InvalidURL, RuntimeError) as error:
             raise self._failed(f"cannot be reached ({type(error).__name__}: {error})") from None
-        except ValueError as error:
-            raise self._failed(f"answers {path} with what is no JSON ({error})") from None
 
     def _failed(self, what: str) -> Failure:
         return Failure(f"{self.address} {what}")

@@ -5,7 +5,6 @@ kept beside them (`Reply.sampled`) for the correction. At the start and after ev
 fixed prompts that it holds the weights of now.
 """
 
-import logging
 import shutil
 import time
 from collections.abc import Mapping, Sequence
@@ -28,8 +27,6 @@ from gtr.engine.weights import adapter_name, export
 from gtr.errors import EngineError
 from gtr.policy.policy import BATCH, Policy
 from gtr.types import Prompt, Reply
-
-log = logging.getLogger(__name__)
 
 
 @final
@@ -55,7 +52,7 @@ class VllmEngine(Engine):
     def _look(self) -> None:
         for server in self._pool.servers:
             try:
-                server.model = server.base()
+                server.model = server.models()[0]
             except Failure as failure:
                 self._pool.note(server, failure, fatal=True)
         if not self._pool.up():
@@ -66,8 +63,9 @@ class VllmEngine(Engine):
     def generate(self, prompts: Sequence[Prompt], greedy: bool = False) -> list[Reply]:
         self._prove(prompts)
         seeds = torch.randint(2**31, (len(prompts),)).tolist()
-        temperature = 0.0 if greedy else self._policy.config.temperature
-        questions = self._requests.questions(prompts, seeds, temperature)
+        config = self._policy.config
+        temperature = 0.0 if greedy else config.temperature
+        questions = self._requests.questions(prompts, seeds, temperature, config.max_new_tokens)
         return self._replies(prompts, list(self._threads.map(self._ask, questions)))
 
     def _ask(self, asked: Question) -> Sampled:

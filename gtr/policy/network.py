@@ -144,6 +144,11 @@ class Network(nn.Module):
         return self._forbidden.tolist()  # type: ignore[operator]
 
     @property
+    def in_float32(self) -> bool:
+        """Whether it computes in float32."""
+        return not self._mixed and next(self.model.parameters()).dtype == torch.float32
+
+    @property
     def vocabulary(self) -> int:
         """Rows of the output layer."""
         return int(self.model.get_output_embeddings().out_features)  # type: ignore[operator]
