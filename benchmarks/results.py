@@ -96,7 +96,7 @@ def _figure(row: Row) -> str:
 
 def report(found: Sequence[Found], signs: Sequence[Sign], on: On, developed: On) -> str:
     """docs/RESULTS.md."""
-    missing = [one.name for one in found if one.finished < one.runs or one.trouble]
+    missing = [one.name for one in found if one.finished < one.runs or one.study is None]
     head = [
         "# Results",
         "",

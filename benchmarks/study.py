@@ -104,15 +104,19 @@ def run_all(studies: Sequence[Named], population: Population, out: Path, quick: 
 
 def found(one: Named, population: Population, out: Path, quick: str) -> Found:
     """What has come of a study so far."""
+    begun = Found(one.name, one.title, f"gtr compare {one.words}", 0, 0, None, one.readme)
+    if not (out / one.name).is_dir():
+        return begun
     try:
         comparison = one.comparison(population, out, quick)
     except GtrError as error:
-        return Found(one.name, one.title, f"gtr compare {one.words}", 0, 0, None, trouble=str(error).splitlines()[0])
+        return replace(begun, trouble=str(error).splitlines()[0])
     results = [_result(job.folder, read_result(job, State.WAITING)) for job in plan(comparison).runs]
-    begun = any(result.settings for result in results)
-    study = study_of(results, comparison.title, comparison.command) if begun else None
+    known = any(result.settings for result in results)
+    study = study_of(results, comparison.title, comparison.command) if known else None
     done = sum(result.state is State.FINISHED for result in results)
-    return Found(one.name, one.title, shlex.join(comparison.command), len(results), done, study, one.readme)
+    command = shlex.join(comparison.command)
+    return replace(begun, command=command, runs=len(results), finished=done, study=study)
 
 
 def _result(folder: Path | None, result: RunResult) -> RunResult:

@@ -145,6 +145,8 @@ def test_a_grid_is_found_again_and_drawn(tmp_path: Path) -> None:
     assert {name: (one.method, one.key, one.value) for name, one in points.items()} == {
         f"gtr noise.wrong={value}": ("gtr", "noise.wrong", value) for value in (0.0, 0.4)
     }
+    reported = [replace(one, method=one.method.replace(" noise.wrong=", " (noise.wrong ") + ")") for one in results[1:]]
+    assert list(points_of(reported).values()) == list(points.values())
     write(study_of(results, "ezpoints", ["gtr"]), tmp_path)
     svg = {name: (tmp_path / f"{name}.svg").read_text() for name in ("profile", "grid")}
     assert all(text.lstrip().startswith("<?xml") for text in svg.values())
