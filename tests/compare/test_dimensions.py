@@ -214,9 +214,7 @@ def test_panels_are_played_by_the_runs_own_settings(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_a_comparison_over_starts_values_and_panels_is_run_and_gone_on_with(tmp_path: Path) -> None:
-    words = (
-        "compare gtr --task numberline --guidance.corrector noisy --grid noise.wrong 0 .5 --starts 21 --seeds 101"
-    )
+    words = "compare gtr --task numberline --guidance.corrector noisy --grid noise.wrong 0 .5 --starts 21 --seeds 101"
     small = "--train.updates 1 --train.envs 4 --train.turns 2 --train.minibatch 8 --train.eval_episodes 4"
     words += f" --splits same new-look {small} --sft.check_episodes 4 --sft.target 0 --out {tmp_path}"
     assert run(words.split()) == 0
