@@ -9,7 +9,7 @@ BIN := .venv/bin
 GTR := OMP_NUM_THREADS=1 $(BIN)/gtr
 DEMO := runs/demo
 
-.PHONY: demo test bench study algorithms doctor clean
+.PHONY: demo test bench study algorithms teachers doctor clean
 
 demo: .venv/installed ## 10-15 minutes on 2 cores: thought collapse and its prevention, as a table, a picture and a page
 	$(GTR) compare rl4vlm gtr --task points24 --seeds 1 --out $(DEMO)
@@ -20,6 +20,10 @@ study: .venv/installed ## a night on 2 cores: every figure of README and docs/RE
 
 algorithms: .venv/installed ## half a day on 2 cores: every algorithm alone and beside guidance
 	$(MAKE) study ONLY=algorithms
+
+TEACHERS := rl4vlm gtr rejection_sft turbo_sft turbo_kl turbo_kl_unclipped turbo_kl_per_token turbo_kl_base turbo_hybrid opd
+teachers: .venv/installed ## some hours on 2 cores: teachers against a corrector and against nobody, three seeds
+	$(GTR) compare $(TEACHERS) --task ezpoints --out runs/teachers/ezpoints
 
 test: .venv/installed-$(EXTRAS)
 	$(BIN)/ruff check .

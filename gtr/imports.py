@@ -1,4 +1,4 @@
-"""Classes of the user's own by their import path: ``package.module:Class`` or ``path/file.py:Class``.
+"""Classes of the user's own by their import path, ``package.module:Class`` or ``path/file.py:Class``; what gtr needs.
 
 Importing runs code: only what the user named may come here, never what a file or a run folder says.
 """
@@ -7,13 +7,24 @@ import importlib
 import importlib.util
 import os
 import sys
+from importlib import metadata
 from pathlib import Path
 from types import ModuleType
 from typing import TypeVar
 
-from gtr.errors import GtrError, nearest
+from packaging.requirements import Requirement
+
+from gtr.errors import DISTRIBUTION, GtrError, nearest
 
 T = TypeVar("T")
+
+
+def declared() -> list[Requirement]:
+    """What the installed package says it needs; nothing where it runs from a checkout that was not installed."""
+    try:
+        return [Requirement(line) for line in metadata.requires(DISTRIBUTION) or []]
+    except metadata.PackageNotFoundError:
+        return []
 
 
 def load_class(path: str, base: type[T], what: str, error: type[GtrError]) -> type[T]:

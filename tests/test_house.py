@@ -50,6 +50,7 @@ ORDER = (
     "agents",
     "metrics",
     "relevance",
+    "processes",
     "report",
     "checkpoint",
     "evaluate",

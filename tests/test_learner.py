@@ -262,7 +262,8 @@ def test_lessons_do_not_dilute_ppo(bench: Bench, settings: Settings) -> None:
 def test_the_masked_action_of_a_lesson_teaches_nothing(bench: Bench, settings: Settings) -> None:
     config = settings(**WHOLE, **{"algo.policy_weight": 0.0, "algo.value_weight": 0.0})
     zero = [replace(one, weights={"cloning": (0.0,) * len(one.tokens)}) for one in bench.buffer.samples]
-    bench.buffer.samples = zero
+    bench.buffer = ThoughtBuffer()
+    bench.buffer.add(zero)
     assert size(bench.gradient(config)) == 0.0
 
 
@@ -388,7 +389,8 @@ def test_a_value_loss_that_is_not_a_number_is_named(bench: Bench, settings: Sett
 def test_a_cloning_loss_that_is_not_a_number_is_named(bench: Bench, settings: Settings) -> None:
     """A lesson that asks for a token the policy can never write has probability 0."""
     one = bench.buffer.samples[0]
-    bench.buffer.samples = [replace(one, tokens=(bench.policy.tokenizer.bos_token_id, *one.tokens[1:]))]
+    bench.buffer = ThoughtBuffer()
+    bench.buffer.add([replace(one, tokens=(bench.policy.tokenizer.bos_token_id, *one.tokens[1:]))])
     with pytest.raises(DivergenceError, match="the cloning loss became inf"):
         bench.learn(settings(**WHOLE), descent)
 

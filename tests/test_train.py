@@ -13,7 +13,6 @@ import golden
 import numpy as np
 import pytest
 import torch
-from accelerate.utils import DistributedType
 from safetensors.torch import load_file
 from small import changed
 
@@ -168,20 +167,6 @@ def test_the_papers_settings_run_on_a_tiny_model(build_model: Callable[..., Path
     assert before != after
     assert {"vision_tower", "language_model", "multi_modal_projector"} <= {n.split(".")[3] for n in adapters}
     assert not any("lm_head" in name for name in adapters)
-
-
-@pytest.mark.parametrize("kind", [DistributedType.FSDP, DistributedType.DEEPSPEED])
-def test_sharded_weights_are_refused(kind: DistributedType) -> None:
-    with pytest.raises(RunError, match=f"asks for {kind.value}.*torchrun"):
-        street.check_launch(kind, 1)
-    street.check_launch(DistributedType.MULTI_GPU, 1)
-
-
-def test_processes_that_do_not_know_of_one_another_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("WORLD_SIZE", "2")
-    street.check_launch(DistributedType.MULTI_CPU, 2)
-    with pytest.raises(RunError, match="ACCELERATE_USE_CPU=true"):
-        street.check_launch(DistributedType.NO, 1)
 
 
 @pytest.mark.slow

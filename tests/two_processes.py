@@ -115,11 +115,11 @@ class Fixed(ThoughtBuffer):
 
     def __init__(self, lessons: list[Sample]) -> None:
         super().__init__()
-        self.samples = lessons
+        self.lessons = lessons
 
     def draw(self, count: int, rng: np.random.Generator) -> list[Sample]:
-        assert count == len(self.samples)
-        return self.samples
+        assert count == len(self.lessons)
+        return self.lessons
 
 
 def gradient(out: Path, model: Path) -> None:

@@ -33,6 +33,7 @@ ALGORITHMS: Mapping[str, str] = {
     "turbo_kl": "gtr.algo.turbo_kl:TurboKL",
     "turbo_sft": "gtr.algo.turbo_sft:TurboSFT",
     "opd": "gtr.algo.opd:OPD",
+    "iterate": "gtr.algo.iterate:Iterate",
 }
 """By name, where the class lives."""
 

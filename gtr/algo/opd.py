@@ -28,6 +28,9 @@ class OPDSettings(WholeReplySettings, ScoredSettings):
     """How past selves are merged: their mean, an exponential moving average, or TIES by the mean's weights."""
     merge_alpha: Share = 0.05
     """Weight of the newest self under ema (TRL's self-distillation: .05)."""
+    first_teacher: Literal["base", "member", "none"] = "member"
+    """Who teaches before the first merge: the agent of the start, as member also the average's first value; or
+    nobody."""
     outcome_weight: Weight = 1.0
     """Weight of the outcome's advantage beside the teacher's; 0 is distillation alone."""
     episodes: Literal["all", "good"] = "all"

@@ -50,8 +50,9 @@ class TeacherSettings(PPOSettings):
     """Updates between merges."""
     merge_device: Literal["cpu", "agent"] = "cpu"
     """Where the merged weights wait: in the CPU's memory, or on the agent's device."""
-    first_teacher: Literal["base", "none"] = "base"
-    """Who teaches before the first merge: the agent of the start, or nobody."""
+    first_teacher: Literal["base", "member", "none"] = "base"
+    """Who teaches before the first merge: the agent of the start, as member also one of the selves that are merged from
+    then on (which TIES hardly sees: it has not changed); or nobody."""
     warm_up: Share = 0.0
     """Success of a rollout's episodes from which on the teacher takes part and selves are merged (GTR-Turbo needs about
     .05 of its start); 0 begins at once."""
@@ -83,7 +84,7 @@ class TaughtPPO(PPO):
             case "merged":
                 device = "cpu" if settings.merge_device == "cpu" else None
                 how = settings.merge, settings.merge_alpha, settings.merge_density
-                self.merged = MergedPolicy(self.policy, *how, device)
+                self.merged = MergedPolicy(self.policy, *how, device, settings.first_teacher == "member")
                 return self.merged
             case "hint" if not self.task.has_expert():
                 raise ConfigError(f"algo.teacher is hint, but the task {self.task.name} has no expert: name another")
@@ -158,7 +159,7 @@ class TaughtPPO(PPO):
 
     def _warm_up(self, rollout: Rollout, update: int) -> None:
         ended = [turn for turn in rollout.flat() if turn.ending not in (Ending.RUNNING, Ending.ABORTED)]
-        won = self.everyone([float(turn.success) for turn in ended])
+        won = self.everyone([float(turn.success) for turn in ended if turn.success is not None])
         success = float(np.mean(won)) if len(won) else 0.0
         self._warm = self._warm or success >= self.settings.warm_up
         if update == 0 and self.merged is not None and success < ENOUGH:

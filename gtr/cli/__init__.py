@@ -9,11 +9,11 @@ import signal
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from importlib import metadata
 from types import FrameType
 
 from rich.console import Console
 
+import gtr
 from gtr.cli import check, compare, corrector_eval, doctor, new, play, show, train
 from gtr.cli import eval as evaluation
 from gtr.cli import tasks as games
@@ -84,7 +84,7 @@ def _dispatch(arguments: Sequence[str]) -> None:
     if not arguments or arguments[0] in ("-h", "--help", "help"):
         print(usage())
     elif arguments[0] == "--version":
-        print(f"gtr {metadata.version('gtr')}")
+        print(f"gtr {gtr.__version__}")
     elif arguments[0] in COMMANDS:
         refuse_empty(arguments)
         COMMANDS[arguments[0]](arguments[1:])

@@ -22,7 +22,8 @@ from gtr.compare.samples import markdown as samples_markdown
 from gtr.compare.study import Study, shown, study_of
 from gtr.config.files import read_file
 from gtr.config.presets import METHODS, preset
-from gtr.errors import ConfigError, RunError, nearest
+from gtr.errors import ConfigError, RunError, nearest, to_install
+from gtr.guidance import ready
 from gtr.report.files import encode, make_folder, write_whole
 from gtr.report.found import find_runs, is_run
 from gtr.report.text import visible
@@ -74,6 +75,8 @@ def run(comparison: Comparison) -> Path:
     Raises `RunError` where the folder holds another comparison, or runs failed (the table then shows which).
     """
     planned = plan(comparison)
+    for config in {(one.guidance.corrector, one.corrector): one for one in comparison.configs.values()}.values():
+        ready(config)
     claim(comparison)
     try:
         states = _run(planned, comparison.jobs)
@@ -154,7 +157,7 @@ def show(study: Study, out: Path) -> None:
     for doubt in study.doubts:
         console.print(f"not alike: {visible(doubt)}", style="bold", markup=False, highlight=False)
     console.print(FOOTNOTE, style="dim")
-    page = out / "comparison.html" if is_installed() else "none: pip install 'gtr[show]'"
+    page = out / "comparison.html" if is_installed() else f"none: {to_install('show')}"
     print(f"report: {page}\npicture: {out / 'curves.png'}\nthoughts: {out / 'samples.md'}")
     print(f"table: {out / 'table.md'}, .csv, .tex\nfor a paper: {out / 'figure-column'}, figure-page; .svg, .pdf, .png")
 

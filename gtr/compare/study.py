@@ -8,10 +8,10 @@ from typing import Any
 
 from gtr.compare.comparability import doubts
 from gtr.compare.formats import COLUMNS, FOOTNOTE, cells, number
-from gtr.compare.from_runs import NOT_THE_METHOD
 from gtr.compare.results import RunResult, on_panel
 from gtr.compare.samples import StartState, start_states
 from gtr.compare.table import OUTCOME_ONLY, Row, rows_of
+from gtr.report.methods import NOT_THE_METHOD
 
 
 @dataclass(frozen=True)

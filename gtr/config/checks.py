@@ -35,7 +35,7 @@ LIMITS = (
 SERVING = ("servers", "exchange", "in_flight", "timeout", "sync_timeout", "retries", "patience")
 """Settings of the engine that say where and how fast is sampled, not what."""
 MAY_CHANGE = (
-    *("train.updates", "train.threads", "train.eval_every", "runs", "report."),
+    *("train.updates", "train.threads", "train.eval_every", "train.shard", "runs", "report."),
     *(f"corrector.{name}" for name in LIMITS),
     *(f"engine.{name}" for name in SERVING),
 )

@@ -135,6 +135,11 @@ def turbo_hybrid(config: Config) -> Config:
     return replace(config, guidance=guidance, corrector=replace(config.corrector, ask_share=0.25))
 
 
+def rejection_sft(config: Config) -> Config:
+    """SFT on the agent's own won episodes, and nothing else (GTR-Turbo's ablation: fails)."""
+    return replace(rl4vlm(config), algo=_algo(rl4vlm(config), rl_updates=0))
+
+
 @dataclass(frozen=True)
 class Preset:
     """A row of `METHODS`."""
@@ -150,6 +155,8 @@ class Preset:
 METHODS: Mapping[str, Preset] = {
     **{name: Preset(name) for name in algo.ALGORITHMS},
     "rl4vlm": Preset("rl4vlm", rl4vlm),
+    "iterate": Preset("iterate", rl4vlm),
+    "rejection_sft": Preset("iterate", rejection_sft),
     "turbo_kl": Preset("turbo_kl", rl4vlm),
     "turbo_kl_unclipped": Preset("turbo_kl", turbo_kl_unclipped),
     "turbo_kl_per_token": Preset("turbo_kl", turbo_kl_per_token),

@@ -50,6 +50,9 @@ class TrainConfig(Section):
     """Start states in that panel."""
     eval_seed: Seed = 0
     """Seed of that panel. Settings are chosen on panel 0: results are better reported on another."""
+    shard: Literal["none", "full", "hybrid"] = "none"
+    """How several processes share the agent: each holds all of it (DDP), or a share of every weight, gradient and
+    moment (FSDP2) among all processes, or among those of one machine whose copies other machines hold."""
     threads: Annotated[int, Ge(1), Le(4096)] = 1
     """Torch threads on a CPU; one per process and several processes is fastest there."""
 

@@ -10,6 +10,7 @@ from torch import Tensor
 from gtr.errors import EngineError
 from gtr.policy.families import family_of
 from gtr.policy.policy import Policy
+from gtr.policy.sharding import whole_state
 
 LANGUAGE = ".language_model."
 """What the names of the language model's weights hold in every family of transformers."""
@@ -24,7 +25,7 @@ def export(policy: Policy, folder: Path, adapter: bool) -> None:
     model: Any = policy.network.model
     if adapter:
         check_adapter(model)
-        model.save_pretrained(folder)
+        model.save_pretrained(folder, state_dict=whole_state(model))
         return
     whole = model.get_base_model() if hasattr(model, "get_base_model") else model
     renamed = family_of(whole).served_as
@@ -50,7 +51,7 @@ def merged(model: Any) -> Mapping[str, Tensor]:
     """A model's weights by the names that they have without LoRA, whose products are added to copies."""
     found: dict[str, Tensor] = {}
     layers = {name: layer for name, layer in model.named_modules() if hasattr(layer, "get_delta_weight")}
-    for name, weight in model.state_dict().items():
+    for name, weight in whole_state(model).items():
         owner = name.removesuffix(".base_layer.weight")
         if owner in layers:
             weight = weight + layers[owner].get_delta_weight("default").to(weight.dtype)

@@ -47,6 +47,8 @@ def ties(vectors: Sequence[Tensor], weights: Sequence[float], density: float) ->
 class MergedPolicy(FrozenPolicy):
     """A running merge of an agent's past selves, in float32; the agent as it is now, until one was merged.
 
+    The first one merged takes its place, unless it is a `member`: then it counts as the first of them.
+
     - "mean": of all of them; "ema": ``alpha`` of the newest. Both are exact with one stored set of tensors.
     - "ties": the running merge and the newest, weighted as in the mean, by TIES against the agent of the start, of
       which a second set is kept. Not what TIES would make of all of them at once: what was trimmed before is gone.
@@ -55,14 +57,20 @@ class MergedPolicy(FrozenPolicy):
     """
 
     def __init__(
-        self, policy: Policy, mode: Mode = "mean", alpha: float = 0.5, density: float = 0.8, device: str | None = None
+        self,
+        policy: Policy,
+        mode: Mode = "mean",
+        alpha: float = 0.5,
+        density: float = 0.8,
+        device: str | None = None,
+        member: bool = False,
     ) -> None:
         self._mode, self._alpha, self._density = mode, alpha, density
         self._device = policy.device if device is None else torch.device(device)
         self._merged = {name: value.to(self._device) for name, value in effective(policy)}
-        self._base = dict(self._merged) if mode == "ties" else {}
-        self.count = 0
-        """How many selves have been merged."""
+        self._base = {name: value.clone() for name, value in self._merged.items()} if mode == "ties" else {}
+        self.count = int(member)
+        """How many selves have been merged; that of now among them, if it is a `member`."""
 
     def add(self, policy: Policy) -> None:
         """Merges the agent as it is now."""
@@ -89,16 +97,15 @@ class MergedPolicy(FrozenPolicy):
 
     def tensors(self) -> dict[str, Tensor]:
         """What a checkpoint must hold, beside `count`."""
-        sets = {"merged": self._merged, "base": self._base if self.count else {}}
+        sets = {"merged": self._merged, "base": self._base}
         return {f"{kind}/{name}": value for kind, found in sets.items() for name, value in found.items()}
 
     def restore(self, tensors: Mapping[str, Tensor], count: int) -> None:
         """Takes back what `tensors` gave; KeyError where one is missing."""
         self.count = count
-        for name in self._merged:
-            self._merged[name] = tensors[f"merged/{name}"].to(self._device, copy=True)
-        for name in self._base:
-            self._base[name] = tensors[f"base/{name}"].to(self._device, copy=True) if count else self._merged[name]
+        for kind, found in (("merged", self._merged), ("base", self._base)):
+            for name in found:
+                found[name] = tensors[f"{kind}/{name}"].to(self._device, copy=True)
 
 
 def effective(policy: Policy) -> Iterator[tuple[str, Tensor]]:

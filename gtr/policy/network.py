@@ -6,7 +6,7 @@ compute in the same precision.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -17,9 +17,11 @@ from gtr.errors import DivergenceError
 from gtr.policy.families import Family
 
 
-@dataclass(frozen=True)
-class Scores:
-    """What one scoring pass gives for a batch of n replies padded to L tokens."""
+class Scores(NamedTuple):
+    """What one scoring pass gives for a batch of n replies padded to L tokens.
+
+    A tuple: wrappers that shard a network look for tensors in what its forward pass returns.
+    """
 
     logprobs: Tensor
     """(n, L) log-probability in nats of each reply token; 0 on padding."""
@@ -130,6 +132,9 @@ class Network(nn.Module):
             if getattr(module, "gradient_checkpointing", False):
                 module.training = True
 
+    def idle(self) -> None:
+        """A forward pass that computes nothing (see `gtr.policy.sharding.gather`)."""
+
     def _precision(self) -> torch.autocast:
         return torch.autocast(next(self.parameters()).device.type, torch.bfloat16, enabled=self._mixed)
 
@@ -230,6 +235,8 @@ class Network(nn.Module):
         with self._precision():
             out: Tensor = self.model.generate(  # type: ignore[operator]
                 **prompt,
+                # transformers would let processes with shards wait for one another; weights are gathered here.
+                synced_gpus=False,
                 logits_processor=LogitsProcessorList([first, recorder]),
                 generation_config=GenerationConfig(
                     do_sample=not greedy,

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from gtr.config import Config
 from gtr.config.io import config_to_dict
-from gtr.errors import ConfigError, RunError
+from gtr.errors import ConfigError, RunError, to_install
 from gtr.report.files import encode, write_whole
 from gtr.report.inside import Missing, Unreadable, parsed, read_inside
 from gtr.report.records import whole
@@ -212,5 +212,5 @@ def require(names: Iterable[str]) -> None:
         if found is None or found.origin is None:
             raise ConfigError(
                 f"report.trackers {name} needs the package {name}, which is not installed: "
-                f"pip install 'gtr[{name}]', or leave {name} out of --report.trackers"
+                f"{to_install(name)}, or leave {name} out of --report.trackers"
             )

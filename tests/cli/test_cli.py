@@ -560,10 +560,13 @@ def test_doctor_finds_this_machine_fit_and_names_what_is_missing(
     assert lost.line() == f"!!  no-such-package is missing\n      -> {mend}"
     assert not old.fine
     assert "but >=999 is needed" in old.text
-    assert "ok  gtr[chat]: openai " in text
-    monkeypatch.setattr(doctor.metadata, "requires", lambda name: ["no-such-package>=1; extra == 'wandb'"])
+    assert "ok  guided-thought[chat]: openai " in text
+    wanted = Requirement("no-such-package>=1; extra == 'wandb'")
+    monkeypatch.setattr(doctor, "declared", lambda: [wanted])
     assert doctor.extra("wandb").line() == (
-        "ok  no gtr[wandb] (Weights & Biases as tracker); pip install 'gtr[wandb]' brings it"
+        "ok  no guided-thought[wandb] (Weights & Biases as tracker); pip install 'guided-thought[wandb]' brings it"
     )
+    monkeypatch.setattr(doctor, "declared", list)
+    assert not next(iter(doctor.packages())).fine
     monkeypatch.setattr(os, "access", lambda path, mode: False)
     assert "--runs" in doctor.writable(Path()).remedy

@@ -231,7 +231,7 @@ def token(page: str) -> str:
 
 
 def test_only_the_page_itself_can_move() -> None:
-    pytest.importorskip("starlette", reason="pip install 'gtr[show]'")
+    pytest.importorskip("starlette", reason="pip install 'guided-thought[show]'")
     with served("ezpoints") as address, served("ezpoints") as other:
         own = token(fetch(address))
         assert own != token(fetch(other)), "a token of its own each time"
@@ -250,7 +250,7 @@ def test_only_the_page_itself_can_move() -> None:
 
 @pytest.mark.parametrize("depth", [40, 400, 900, 3_000, 30_000])
 def test_no_thought_is_too_deep(depth: int) -> None:
-    pytest.importorskip("starlette", reason="pip install 'gtr[show]'")
+    pytest.importorskip("starlette", reason="pip install 'guided-thought[show]'")
     lists, tables = "[" * depth + "]" * depth, '{"a":' * depth + "1" + "}" * depth
     nested = ("[" * depth, lists, tables, "1" * depth, f"[{'9' * depth}]")
     with served("ezpoints", "--episodes", "1") as address:
@@ -263,7 +263,7 @@ def test_no_thought_is_too_deep(depth: int) -> None:
 
 
 def test_the_page_from_the_first_turn_to_the_last() -> None:
-    pytest.importorskip("starlette", reason="pip install 'gtr[show]'")
+    pytest.importorskip("starlette", reason="pip install 'guided-thought[show]'")
     with served("ezpoints", "--episodes", "1") as address:
         page = fetch(address)
         assert 'src="data:image/png;base64,' in page

@@ -109,6 +109,17 @@ def test_a_running_merge_against_worked_numbers(mode: str, make_policy: MakePoli
             torch.testing.assert_close(found, torch.full_like(found, expected), atol=2e-6, rtol=2e-6)
 
 
+def test_the_start_may_be_a_member(make_policy: MakePolicy) -> None:
+    policy = make_policy()
+    base = of(policy)
+    teachers = {mode: MergedPolicy(policy, mode, alpha=0.25, member=True) for mode in ("mean", "ema")}
+    now = of(shaken(policy))
+    for mode, share in (("mean", 0.5), ("ema", 0.25)):
+        teachers[mode].add(policy)
+        for name, value in merged(teachers[mode]).items():
+            torch.testing.assert_close(value, (1 - share) * base[name] + share * now[name])
+
+
 # -- what must hold of any merge ----------------------------------------------------------------------------------
 @pytest.mark.parametrize("form", FORMS)
 @pytest.mark.parametrize("mode", MODES)

@@ -40,7 +40,8 @@ class Agent:
     def __init__(self, update: int) -> None:
         self.update = update
 
-    def save(self, folder: Path) -> None:
+    def save(self, folder: Path, main: bool = True) -> None:
+        assert main
         (folder / "inner").mkdir(parents=True)
         (folder / "weights").write_bytes(bytes([self.update]) * 5000)
         (folder / "inner" / "more").write_text(f"of update {self.update}")
@@ -115,7 +116,7 @@ def whole(path: Path) -> dict[str, Any]:
     seen = {
         "metrics": run.metrics(),
         "turns": {update: run.turns(update) for update in run.updates_with_turns()},
-        "pictures": sorted(run.pictures()),
+        "pictures": sorted(file.name for file in (path / "images").glob("*.png")),
         "panel": run.panel(0),
         "saved": checkpoint.found(path / "checkpoints")[-1].name,
     }
@@ -167,7 +168,9 @@ def cut_once(
     assert [line["update"] for line in before.metrics()][: len(done.metrics)] == done.metrics
     assert set(done.turns) <= set(before.updates_with_turns())
     assert all(len(before.turns(update)) == 2 for update in done.turns)
-    assert all(turn["image"] in before.pictures() for update in done.turns for turn in before.turns(update))
+    named = {turn["image"] for update in done.turns for turn in before.turns(update)}
+    assert named
+    assert before.missing(named) == set()
     assert bool(before.evaluation(0)) >= done.evaluated
     folder, update = resumed(path)
     assert update >= max(done.saved, default=0)

@@ -77,6 +77,11 @@ class Client(ChatModel):
         """Running mean of the tokens of a request."""
         self._settings: dict[str, Any] = {"temperature": config.temperature, "max_tokens": config.max_tokens}
 
+    @property
+    def address(self) -> str:
+        """Where requests go."""
+        return str(self._api.base_url)
+
     async def ask(self, messages: Sequence[Message], **extra: Any) -> Completion:
         tries = AsyncRetrying(
             stop=stop_after_attempt(1 + self._config.retries),
@@ -197,7 +202,7 @@ class Client(ChatModel):
         code, said = error.status_code, self._scrub(str(error))
         if error.code == "insufficient_quota" or (code in (401, 403, 404) and not self._answered):
             return Refused(
-                f"the corrector {self._config.model} at {self._api.base_url} refuses every request ({said}): check "
+                f"the corrector {self._config.model} at {self.address} refuses every request ({said}): check "
                 f"corrector.model, corrector.base_url and the key in ${self._config.key_env}"
             )
         wait = retry_after(error.response.headers)
