@@ -8,7 +8,6 @@ EXTRAS ?= chat,dev,show,vllm
 BIN := .venv/bin
 GTR := OMP_NUM_THREADS=1 $(BIN)/gtr
 DEMO := runs/demo
-STUDY := runs/study
 
 .PHONY: demo test test-engines bench study algorithms teachers doctor clean
 
@@ -16,14 +15,11 @@ demo: .venv/installed ## 10-15 minutes on 2 cores: thought collapse and its prev
 	$(GTR) compare rl4vlm gtr --task points24 --seeds 1 --out $(DEMO)
 	$(GTR) show $(DEMO) --export $(DEMO)/report.html
 
-study: .venv/installed ## about an hour and a half on 2 cores: both point games, three and six seeds, the ablations
-	$(GTR) compare rl4vlm gtr sft_only no_dagger clone_actions annealed_cloning --task ezpoints --out $(STUDY)/ezpoints
-	$(GTR) compare rl4vlm gtr --task points24 --seeds 1 2 3 4 5 6 --out $(STUDY)/points24
+study: .venv/installed ## a night on 2 cores: every figure of README and docs/RESULTS.md (ONLY="NAME ...", QUICK=1)
+	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/study.py $(if $(ONLY),--only $(ONLY)) $(if $(QUICK),--quick)
 
-ALGORITHMS := rl4vlm ppo vl_dac turn_ppo bilevel_gae starpo_s grpo rloo gspo dapo gigpo hgpo reinforce_pp
-algorithms: .venv/installed ## about a day on 2 cores: every algorithm alone and beside guidance, both point games, three seeds
-	$(GTR) compare gtr $(ALGORITHMS) $(ALGORITHMS:=+gtr) --task ezpoints --out runs/algorithms/ezpoints
-	$(GTR) compare gtr $(ALGORITHMS) $(ALGORITHMS:=+gtr) --task points24 --out runs/algorithms/points24
+algorithms: .venv/installed ## half a day on 2 cores: every algorithm alone and beside guidance
+	$(MAKE) study ONLY=algorithms
 
 TEACHERS := rl4vlm gtr rejection_sft turbo_sft turbo_kl turbo_kl_unclipped turbo_kl_per_token turbo_kl_base turbo_hybrid opd
 teachers: .venv/installed ## some hours on 2 cores: teachers against a corrector and against nobody, three seeds
