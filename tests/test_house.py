@@ -55,6 +55,7 @@ ORDER = (
     "corrector_eval",
     "check",
     "sft",
+    "export",
     "train",
     "show",
     "compare",
