@@ -57,6 +57,7 @@ ORDER = (
     "corrector_eval",
     "check",
     "sft",
+    "export",
     "train",
     "show",
     "compare",

@@ -14,7 +14,7 @@ from types import FrameType
 from rich.console import Console
 
 import gtr
-from gtr.cli import check, compare, corrector_eval, doctor, new, play, serve_engine, show, train
+from gtr.cli import check, compare, corrector_eval, doctor, export, new, play, push, serve_engine, show, train
 from gtr.cli import eval as evaluation
 from gtr.cli import tasks as games
 from gtr.cli.argv import refuse_empty
@@ -27,6 +27,8 @@ COMMANDS: Mapping[str, Callable[[Sequence[str]], None]] = {
     "compare": compare.compare,
     "play": play.play,
     "show": show.show,
+    "export": export.export,
+    "push": push.push,
     "corrector-eval": corrector_eval.corrector_eval,
     "serve-engine": serve_engine.serve_engine,
     "tasks": games.tasks,

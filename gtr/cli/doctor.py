@@ -17,6 +17,7 @@ from gtr.tasks.task import Finding
 
 EXTRAS = {
     "chat": "correctors and agents behind an API",
+    "hub": "turns as tables with pictures: gtr export, gtr push",
     "show": "the viewer, and playing in the browser",
     "wandb": "Weights & Biases as tracker",
     "trackio": "trackio as tracker",
@@ -28,7 +29,7 @@ SMALL_DISK_GB = 5
 
 
 def doctor(arguments: Sequence[str]) -> None:
-    """                       is this machine ready? versions, devices, disk, and what mends it"""
+    """is this machine ready? versions, devices, disk, and what mends it"""
     parse_nothing(arguments, "doctor", "Checks this machine: versions, devices, disk space, threads.")
     sys.stdout.write(report())
 
