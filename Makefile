@@ -10,11 +10,7 @@ UV_ARGS ?=
 TORCH := torch==2.13.0
 CAMPAIGN ?=
 BIN := .venv/bin
-HASHED := $(BIN)/python -m pip install -q $(PIP_ARGS) --require-hashes -c constraints.txt
-# What pyproject.toml asks for beside torch; extras by name.
-NEEDS = import sys, tomllib; p = tomllib.load(open('pyproject.toml', 'rb'))['project']; \
-  print(*(one for part in (p['dependencies'], *map(p['optional-dependencies'].get, sys.argv[1].split(','))) \
-  for one in part if not one.startswith('torch>')), sep='\n')
+HASHED := $(BIN)/python -m pip install -q $(PIP_ARGS) --require-hashes --no-deps -r .venv/needs.txt
 GTR := OMP_NUM_THREADS=1 $(BIN)/gtr
 DEMO := runs/demo
 STUDY := runs/study
@@ -50,7 +46,7 @@ constraints: .venv/bin/python ## renews the versions and hashes in constraints.t
 	echo "torch; python_version < '3'" > .venv/without.txt
 	grep '^#' constraints.txt > .venv/head.txt
 	$(BIN)/uv pip compile pyproject.toml constraints.in --upgrade --universal --python-version 3.11 --generate-hashes \
-	  --no-annotate --no-header --override .venv/without.txt $(UV_ARGS) -o .venv/new.txt -q \
+	  --annotation-style line --no-header --override .venv/without.txt $(UV_ARGS) -o .venv/new.txt -q \
 	  --extra alfworld --extra chat --extra dev --extra show --extra wandb
 	cat .venv/head.txt .venv/new.txt > constraints.txt
 
@@ -65,15 +61,14 @@ clean:
 	  echo "Python 3.11 or newer is needed; name one with: make PYTHON=/path/to/python3.11" >&2; exit 2; }
 	$(PYTHON) -m venv .venv
 
-.venv/installed: pyproject.toml constraints.txt constraints.in | .venv/bin/python
-	$(HASHED) -r constraints.in
+.venv/installed: pyproject.toml constraints.txt constraints.in pins.py | .venv/bin/python
+	$(BIN)/python pins.py show > .venv/needs.txt
+	$(HASHED)
 	$(BIN)/python -m pip install -q $(PIP_ARGS) $(TORCH)
-	$(BIN)/python -c "$(NEEDS)" show > .venv/needs.txt
-	$(HASHED) -r .venv/needs.txt
 	$(BIN)/python -m pip install -q --no-deps --no-build-isolation -e .
 	touch $@
 
 .venv/installed-$(EXTRAS): .venv/installed
-	$(BIN)/python -c "$(NEEDS)" $(EXTRAS) > .venv/needs.txt
-	$(HASHED) -r .venv/needs.txt
+	$(BIN)/python pins.py $(EXTRAS) > .venv/needs.txt
+	$(HASHED)
 	touch $@
