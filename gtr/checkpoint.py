@@ -13,7 +13,8 @@ import gzip
 import io
 import re
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -26,13 +27,17 @@ from gtr.algo.buffer import ThoughtBuffer
 from gtr.algo.cloning import CLONING
 from gtr.errors import RunError
 from gtr.policy.policy import Policy
-from gtr.report.files import encode, make_folder, move_whole, write_whole
+from gtr.report import records
+from gtr.report.files import UNUSABLE, encode, make_folder, move_whole, write_whole
 from gtr.report.inside import LARGEST, Unreadable, parsed, read_inside, unpacked
 from gtr.report.run import Run, read_picture
 from gtr.report.transcript import ImageStore
 from gtr.types import Prompt, Sample
 
 NAME = re.compile(r"update_(\d+)")
+MOMENTS = {"step", "exp_avg", "exp_avg_sq"}
+"""What Adam keeps of a weight (`gtr.learner.make_optimizer`)."""
+MOST_TURNS = 10**9
 
 
 def save(
@@ -90,13 +95,27 @@ def read_state(checkpoint: Path) -> dict[str, Any]:
     file = checkpoint / "state.json"
     try:
         state: dict[str, Any] = parsed(read_inside(checkpoint, file.name, LARGEST), exact=True)
-        for key in ("update", "ranks", "alarm"):
-            state[key]
-    except (Unreadable, KeyError, TypeError) as error:
-        raise RunError(
-            f"{file} cannot be read ({error}); remove {checkpoint} and resume again to go on from the one before"
-        ) from error
+        if not isinstance(state["ranks"], list) or not isinstance(state["alarm"], dict):
+            raise TypeError("it is not what a checkpoint holds")
+        if f"update_{state['update']:05d}" != checkpoint.name:
+            raise ValueError(f"it is of update {state['update']}")
+    except (Unreadable, KeyError, TypeError, ValueError) as error:
+        raise RunError(f"{file} cannot be read ({error}); {_before(checkpoint)}") from error
     return state
+
+
+@contextmanager
+def used(checkpoint: Path) -> Iterator[None]:
+    """RunError where the state of a checkpoint, which may be damaged anywhere, cannot be gone on with."""
+    try:
+        yield
+    except UNUSABLE as error:
+        why = f"{type(error).__name__}: {error}"
+        raise RunError(f"{checkpoint / 'state.json'} cannot be used ({why}); {_before(checkpoint)}") from error
+
+
+def _before(checkpoint: Path) -> str:
+    return f"remove {checkpoint} and resume again to go on from the one before"
 
 
 def restore_optimizer(checkpoint: Path, optimizer: torch.optim.Optimizer) -> None:
@@ -109,12 +128,12 @@ def restore_optimizer(checkpoint: Path, optimizer: torch.optim.Optimizer) -> Non
     try:
         stored = load_file(file)
     except Exception as error:
-        raise RunError(
-            f"{file} cannot be read ({error}); remove {checkpoint} and resume again to go on from the one before"
-        ) from error
+        raise RunError(f"{file} cannot be read ({error}); {_before(checkpoint)}") from error
     parameters = [p for group in optimizer.param_groups for p in group["params"]]
     for i, parameter in enumerate(parameters):
         names = {name.partition(".")[2]: value for name, value in stored.items() if name.startswith(f"{i}.")}
+        if names.keys() not in (set(), MOMENTS) or not all(value.is_floating_point() for value in names.values()):
+            raise RunError(f"{file} lacks moments of weight {i}; {_before(checkpoint)}")
         moments = [value for value in names.values() if value.dim()]
         if any(value.shape != parameter.shape for value in moments):
             raise RunError(f"{file} belongs to another model: weight {i} has shape {tuple(parameter.shape)} here")
@@ -153,8 +172,15 @@ def save_lessons(run: Path, update: int, lessons: Sequence[Sample], turns: int, 
     write_whole(_lessons_file(run, update, rank), gzip.compress(b"".join(lines), mtime=0))
 
 
-def load_lessons(run: Path, update: int, buffer: ThoughtBuffer, rank: int = 0) -> None:
-    """Fills a buffer with what a process learnt up to `update`, in order; later files are removed.
+def load_lessons(
+    run: Path,
+    update: int,
+    buffer: ThoughtBuffer,
+    rank: int = 0,
+    can_say: Callable[[Sequence[int]], bool] = lambda tokens: True,
+) -> None:
+    """Fills a buffer with what a process learnt up to `update`, in order; later files are removed. `can_say` tells
+    which tokens a lesson may hold.
 
     Raises:
         RunError: a file is missing or damaged: the run could not go on as if it had never stopped.
@@ -162,11 +188,11 @@ def load_lessons(run: Path, update: int, buffer: ThoughtBuffer, rank: int = 0) -
     for number in range(1, update + 1):
         file = _lessons_file(run, number, rank)
         try:
-            records = list(_lines(run, file))
+            lines = list(_lines(run, file))
             # Files of version 0.1 do not say how many turns there were.
-            turns = records.pop(0)["turns"] if records and "turns" in records[0] else None
-            buffer.add([_lesson(run, record) for record in records], turns)
-        except (Unreadable, OSError, ValueError, LookupError, TypeError) as error:
+            turns = _turns(lines.pop(0)) if lines and "turns" in lines[0] else None
+            buffer.add([_lesson(run, line, can_say) for line in lines], turns)
+        except (Unreadable, OSError, *UNUSABLE) as error:
             raise RunError(
                 f"the lessons in {file}, or their pictures, cannot be read ({error}); put them back from a copy, or "
                 f"start a new run"
@@ -184,10 +210,20 @@ def _lines(run: Path, file: Path) -> Iterator[Any]:
     return (parsed(line, exact=True) for line in data.splitlines())
 
 
-def _lesson(run: Path, record: Mapping[str, Any]) -> Sample:
-    data = read_picture(run, record["image"])
+def _turns(line: Mapping[str, Any]) -> int:
+    turns = records.whole(line["turns"])
+    if turns is None or turns > MOST_TURNS:
+        raise ValueError("it has no number of turns")
+    return turns
+
+
+def _lesson(run: Path, line: Mapping[str, Any], can_say: Callable[[Sequence[int]], bool]) -> Sample:
+    tokens, weights = records.several(records.whole)(line["tokens"]), records.several(records.number)(line["weights"])
+    if not tokens or weights is None or len(tokens) != len(weights) or not can_say(tokens):
+        raise ValueError("tokens and weights of a lesson do not fit")
+    data = read_picture(run, line["image"])
     image = np.asarray(Pillow.open(io.BytesIO(data), formats=("PNG",)).convert("RGB"))
-    return Sample(Prompt(image, record["prompt"]), tuple(record["tokens"]), {CLONING: tuple(record["weights"])})
+    return Sample(Prompt(image, line["prompt"] + ""), tuple(tokens), {CLONING: tuple(weights)})
 
 
 def _lessons_file(run: Path, update: int, rank: int) -> Path:

@@ -150,12 +150,12 @@ class Run:
             )
         self.update = int(state["update"])
         checkpoint.restore_optimizer(saved, self.optimizer)
-        checkpoint.load_lessons(
-            self.folder.path, self.update, self.algorithm.cloning.buffer, self.accelerator.process_index
-        )
-        self.collector.restore(ranks[self.accelerator.process_index])
-        self.algorithm.restore(state.get("algorithm", {}))
-        self.alarm.restore(state["alarm"])
+        rank, can_say = self.accelerator.process_index, self.policy.network.can_say
+        checkpoint.load_lessons(self.folder.path, self.update, self.algorithm.cloning.buffer, rank, can_say)
+        with checkpoint.used(saved):
+            self.collector.restore(ranks[rank])
+            self.algorithm.restore(state.get("algorithm", {}))
+            self.alarm.restore(state["alarm"])
         self.folder.truncate_to(self.update)
         if self.relevance.reference is not None:
             origin = checkpoint.found(self.folder.checkpoints)[0]
