@@ -153,13 +153,13 @@ class Run:
         rank, ranks, before = self.accelerator.process_index, self.accelerator.num_processes, len(state["ranks"])
         self.update, self.sized_for = int(state["update"]), state.get("sized_for", before)
         checkpoint.restore_optimizer(saved, self.optimizer)
-        checkpoint.load_lessons(
-            self.folder.path, self.update, self.algorithm.cloning.buffer, rank, ranks, self.sized_for
-        )
-        self.collector.restore(dealt(state["ranks"], ranks)[rank])
-        self.algorithm.restore(state.get("algorithm", {}))
-        self.algorithm.restore_tensors(checkpoint.read_tensors(saved))
-        self.alarm.restore(state["alarm"])
+        lessons, can_say = self.algorithm.cloning.buffer, self.policy.network.can_say
+        checkpoint.load_lessons(self.folder.path, self.update, lessons, rank, ranks, self.sized_for, can_say)
+        with checkpoint.used(saved):
+            self.collector.restore(dealt(state["ranks"], ranks)[rank])
+            self.algorithm.restore(state.get("algorithm", {}))
+            self.algorithm.restore_tensors(checkpoint.read_tensors(saved))
+            self.alarm.restore(state["alarm"])
         self.folder.truncate_to(self.update)
         if self.relevance.reference is not None:
             origin = checkpoint.found(self.folder.checkpoints)[0]

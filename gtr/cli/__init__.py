@@ -113,8 +113,9 @@ def disk_is_full(error: BaseException) -> bool:
 
 def is_forbidden(error: BaseException) -> bool:
     """Whether the system refused a place that the user chose."""
-    refused = isinstance(error, PermissionError | NotADirectoryError | FileExistsError)
-    return refused or (isinstance(error, OSError) and error.errno == errno.EROFS)
+    refused = isinstance(error, PermissionError | NotADirectoryError | FileExistsError | IsADirectoryError)
+    numbers = (errno.EROFS, errno.ENAMETOOLONG, errno.ELOOP)
+    return refused or (isinstance(error, OSError) and error.errno in numbers)
 
 
 @contextmanager

@@ -1,5 +1,6 @@
 """``gtr eval``: agents on a fixed panel of start states, one row each."""
 
+import os
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -18,6 +19,7 @@ from gtr.config.io import check_code
 from gtr.config.presets import build
 from gtr.config.section import Seed
 from gtr.errors import ConfigError
+from gtr.policy.models import check_model
 from gtr.report.folder import read_config
 
 
@@ -97,12 +99,15 @@ def parse_eval(arguments: Sequence[str]) -> tuple[EvalOptions, list[Config]]:
     configs = [_with(own.get(name, base), changed, base) for name in options.agents]
     for config in configs:
         validate(config)
+    for name in options.agents:
+        if name not in own and name not in ("random", "expert") and not name.startswith("openai"):
+            check_model(name)
     return options, configs
 
 
 def _is_run(folder: Path) -> bool:
     """A model's folder has a config.json too; a run's has a checkpoints folder beside it."""
-    return (folder / "config.json").is_file() and (folder / "checkpoints").is_dir()
+    return os.path.isfile(folder / "config.json") and os.path.isdir(folder / "checkpoints")
 
 
 def _base(arguments: Sequence[str], own: Mapping[str, Config]) -> Config:

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from gtr.errors import ConfigError
+from gtr.errors import ConfigError, to_install
 
 if TYPE_CHECKING:
     import pyarrow
@@ -29,7 +29,7 @@ def write_parquet(path: Path, parts: Iterable[list[dict[str, Any]]]) -> int:
         import pyarrow as arrow
         from pyarrow import parquet
     except ModuleNotFoundError:
-        raise ConfigError("Parquet needs pyarrow, which is not installed: pip install pyarrow, or the extra hub") from None
+        raise ConfigError(f"Parquet needs pyarrow, which is not installed: {to_install('hub')}") from None
     writer, count, beside = None, 0, path.with_name(f".{path.name}.part")
     try:
         for rows in parts:

@@ -287,6 +287,55 @@ def test_places_that_output_cannot_go_to_are_told_before_the_work(
     assert sorted(tmp_path.rglob("*")) == before
 
 
+READ = (
+    *(["eval"], ["show"], ["train", "--resume"], ["train", "gtr", "--config"], ["train", "gtr", "--policy.model"]),
+    *(["train", "gtr", "--task"], ["train", "gtr", "--algo"], ["train", "gtr", "--guidance.corrector"]),
+    *(["compare", "--from"], ["sft", "gtr", "--policy.model"], ["play"], ["show", ".", "--task"]),
+)
+
+
+@pytest.mark.parametrize("words", READ, ids=" ".join)
+def test_places_that_nothing_can_be_read_from_are_told(
+    words: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "loop").symlink_to("loop")
+    os.mkfifo(tmp_path / "fifo")
+    places = ("x" * 5000, "y/" * 3000, "/proc/self/mem", "/dev/zero", "loop", "loop/x", "fifo", "fifo/x", "/proc/x")
+    for place in places:
+        endings = ("", ".py:Game", ".toml", ".json") if words[-1] in ("--task", "--algo", "--config") else ("",)
+        for ending in endings:
+            assert run([*words, place + ending]) == 2, place + ending
+            assert "Error: " in capsys.readouterr().err, place + ending
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        *(
+            "http://",
+            "http:///v1",
+            "http://x:port/v1",
+            "http://x:99999/v1",
+            "http://x:-1",
+            "http://[::bad/v1",
+            "ftp://x",
+        ),
+        *(
+            "http://a b/v1",
+            "http://l\U0008d06cocal/v1",
+            "http://x/\n",
+            "http://x/?a",
+            "http://me:you@x/v1",
+            "http://x:0",
+        ),
+    ],
+)
+def test_addresses_that_nobody_answers_at_are_told(address: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["train", "gtr", "--corrector.base_url", address]) == 2
+    assert "Error: corrector.base_url must read like http://localhost:8000/v1" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("name", ["/dev/null", "../x", "a/b", "..", "x" * 300])
 def test_a_runs_name_is_one_folder(name: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["train", "gtr", "--name", name]) == 2

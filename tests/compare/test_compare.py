@@ -101,6 +101,13 @@ def test_a_folder_holds_one_comparison_that_may_grow(tmp_path: Path) -> None:
             claim(other)
 
 
+@pytest.mark.parametrize("text", ["", "{", "[]", "3", "[" * 100_000, "{}", '{"settings": 3}', '{"settings": [{}]}'])
+def test_a_damaged_note_of_what_is_compared_is_named(tmp_path: Path, text: str) -> None:
+    (tmp_path / "comparison.json").write_text(text)
+    with pytest.raises(RunError, match=r"(comparison\.json|another comparison).* --out"):
+        claim(Comparison({"gtr": build("gtr")}, (1,), tmp_path, "ezpoints", "tiny"))
+
+
 # -- running ------------------------------------------------------------------------------------------------------
 
 STAND_IN = """
