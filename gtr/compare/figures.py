@@ -29,8 +29,8 @@ ORDER = ("gtr", "rl4vlm")
 LONGEST = 90
 """Characters of a title or label."""
 NAMES = {"gtr": "gtr (guided thought)", "rl4vlm": "rl4vlm (outcome only)"}
-RC = {"pdf.fonttype": 42, "svg.hashsalt": "gtr", "lines.linewidth": 1.6, "axes.linewidth": 0.8}
-"""Journals want TrueType; equal runs give equal files."""
+RC = {"pdf.fonttype": 42, "svg.hashsalt": "gtr", "svg.fonttype": "none", "lines.linewidth": 1.6, "axes.linewidth": 0.8}
+"""Journals want TrueType, and text that stays text; equal runs give equal files."""
 
 
 @dataclass(frozen=True)
@@ -41,15 +41,17 @@ class Panel:
     """None named: success on the panel."""
     title: str
     short: str
+    unit: str
+    """What its share is of."""
 
 
 PANELS = (
-    Panel("", "success on the fixed panel", "success"),
-    Panel("thought/perception", "thought says truly what the picture shows", "perception"),
-    Panel("thought/start_plan", "first thought's plan works", "first plan works"),
-    Panel("action/follows", "action is the one the thought announces", "action follows thought"),
-    Panel("action/max_share", "share of the most frequent action", "most frequent action"),
-    Panel("thought/self_bleu2", "self-BLEU-2 of thoughts", "self-BLEU-2"),
+    Panel("", "success on the fixed panel", "success", "starts"),
+    Panel("thought/perception", "thought says truly what the picture shows", "perception", "thoughts"),
+    Panel("thought/start_plan", "first thought's plan works", "first plan works", "starts"),
+    Panel("action/follows", "action is the one the thought announces", "action follows thought", "actions"),
+    Panel("action/max_share", "share of the most frequent action", "most frequent action", "turns"),
+    Panel("thought/self_bleu2", "self-BLEU-2 of thoughts", "self-BLEU-2", ""),
 )
 
 
@@ -98,13 +100,6 @@ def rendered(results: Sequence[RunResult], title: str, layout: Layout, kind: str
     return data.getvalue()
 
 
-def inlined(results: Sequence[RunResult], title: str, layout: Layout = PAGE) -> str:
-    """An SVG element for a page, its ink in the colour of the text around it, light or dark."""
-    text = rendered(results, title, layout, "svg", "none").decode()
-    text = text[text.index("<svg") :].replace(INK, "currentColor")
-    return text.replace("<svg ", '<svg role="img" aria-label="curves over training" ', 1)
-
-
 def figure(results: Sequence[RunResult], title: str, layout: Layout, paper: str = "white") -> "Figure":
     """One line per method, its mean over seeds, the band from worst to best seed."""
     from matplotlib.figure import Figure
@@ -127,6 +122,7 @@ def figure(results: Sequence[RunResult], title: str, layout: Layout, paper: str 
 
 def _draw_panel(axis: Any, panel: Panel, results: Sequence[RunResult], layout: Layout) -> None:
     axis.set_title(panel.title if layout.titled else panel.short, fontsize=layout.font + 1)
+    axis.set_ylabel(f"share of {panel.unit}" if panel.unit else "BLEU", fontsize=layout.font - 1)
     axis.tick_params(labelsize=layout.font - 1)
     axis.xaxis.set_major_locator(_few_ticks())
     axis.set_ylim(-0.02, 1.02)
@@ -152,7 +148,7 @@ def _few_ticks() -> Any:
 def _draw_method(axis: Any, runs: Sequence[RunResult], metric: str, index: int, layout: Layout) -> None:
     colour, style = COLOURS[index % len(COLOURS)], STYLES[index % len(STYLES)]
     size = layout.font * 0.45
-    look = {"color": colour, "linestyle": style, "marker": MARKERS[index % len(MARKERS)], "markersize": size}
+    look = {"color": colour, "linestyle": style, "marker": MARKERS[index % len(MARKERS)], "markersize": size, "clip_on": False}
     label = _literal(NAMES.get(runs[0].method, runs[0].method))
     turns, values = curve(runs, metric)
     if not len(turns):

@@ -70,6 +70,8 @@ class Row:
     times_start: float = math.nan
     times_plain: float = math.nan
     """Success divided by that of the starting agent, and of outcome-only PPO; infinite where that is 0."""
+    starts: int = 0
+    """Start states of that panel."""
     speaks_for: str = STARTS
     iqm: float = math.nan
     """Interquartile mean of success over runs."""
@@ -118,6 +120,7 @@ def _start_rows(results: Sequence[RunResult]) -> dict[str, Row]:
             wilson(record["successes"], record["episodes"]),
             _health([record]),
             panel=record["panel"],
+            starts=record["episodes"],
         )
         rows |= dict.fromkeys(methods, row)
     return rows
@@ -143,6 +146,7 @@ def _method_row(method: str, results: Sequence[RunResult]) -> Row:
         unfinished=len(results) - failed - finished,
         runs=len(results),
         panel=ends[0]["panel"] if ends else "",
+        starts=ends[0]["episodes"] if ends else 0,
         speaks_for=speaks_for,
         iqm=iqm(_column(shares)) if shares else math.nan,
         profile=performance_profile(_column(shares), THRESHOLDS) if shares else (),
