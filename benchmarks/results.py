@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from gtr.compare.formats import COLUMNS, FOOTNOTE, by_panel, cells, number
+from gtr.compare.formats import COLUMNS, by_panel, cells, footnote, number
 from gtr.compare.study import Study
 from gtr.compare.table import Row
 from gtr.report.text import visible
@@ -115,7 +115,7 @@ def report(found: Sequence[Found], signs: Sequence[Sign], on: On, developed: On)
         "starting agents, seeds and starts.",
     ]
     sections = [line for one in found for line in _section(one)]
-    return "\n".join([*head, *sections, "", "## What the columns say", "", FOOTNOTE, ""])
+    return "\n".join([*head, *sections, "", "## What the columns say", "", footnote(()), ""])
 
 
 def _on(on: On) -> str:

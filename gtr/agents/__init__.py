@@ -7,6 +7,9 @@ from typing import Literal
 from gtr.envs import EnvState
 from gtr.types import Reply
 
+API_AGENTS = ("openai:", "openai+tool:")
+"""How agents begin that are asked over a network: openai:MODEL, and openai+tool:MODEL with the task's tools."""
+
 
 class Agent(ABC):
     """Whatever answers prompts."""

@@ -12,6 +12,7 @@ import tyro
 from annotated_types import Ge, Le
 
 from gtr import tasks
+from gtr.agents import API_AGENTS
 from gtr.cli.argv import Scale, check_file, flag_value, leading, named_code, parse
 from gtr.config import Config, CorrectorConfig, PolicyConfig, TaskConfig
 from gtr.config.checks import validate
@@ -21,6 +22,8 @@ from gtr.config.section import Seed
 from gtr.errors import ConfigError
 from gtr.policy.models import check_model
 from gtr.report.folder import read_config
+
+PLAYERS = ("random", "expert")
 
 
 @dataclass(frozen=True)
@@ -82,6 +85,9 @@ def parse_eval(arguments: Sequence[str]) -> tuple[EvalOptions, list[Config]]:
     if not names and not {"-h", "--help"} & set(arguments):
         raise ConfigError("write the agents first: gtr eval AGENT [AGENT ...]: run folders, models, random, expert")
     own = {name: read_config(Path(name), named) for name in names if _is_run(Path(name))}
+    for name in names:
+        if name not in PLAYERS and not name.startswith(API_AGENTS):
+            check_model(name, "gtr eval", ConfigError)
     base = _base(arguments, own)
     check_code({"task.name": base.task.name}, named, names[0] if names else "the command")
     default = EvalOptions(tuple(names), base.task.name, overrides=Overrides(base.task, base.policy, base.corrector))

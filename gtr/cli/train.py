@@ -46,6 +46,14 @@ class TrainOptions:
     config: Annotated[Config, tyro.conf.arg(name="")] = field(default_factory=Config)
 
 
+@dataclass(frozen=True)
+class SftOptions(TrainOptions):
+    """Make the agent that `gtr train` with the same settings starts from, by supervised fine-tuning on the game's
+    expert, and print the folder it is kept in."""
+
+    resume: Annotated[Path | None, tyro.conf.Suppress] = None
+
+
 def train(arguments: Sequence[str]) -> None:
     """PRESET ...             train an agent, or go on with --resume RUN_FOLDER"""
     chosen = parse_train(arguments)
@@ -72,7 +80,8 @@ def parse_train(arguments: Sequence[str], command: str = "train") -> TrainOption
     """
     resume = flag_value(arguments, "--resume")
     default = _begun(arguments, Path(resume)) if resume is not None and command == "train" else _new(arguments, command)
-    options = parse(TrainOptions, arguments, default, command)
+    kind = TrainOptions if command == "train" else SftOptions
+    options = parse(kind, arguments, kind(**vars(default)), command)
     config = options.config
     if config.task.name != default.task:
         raise ConfigError(f"--task.name {config.task.name}: choose the game by --task, which brings its settings along")

@@ -7,32 +7,28 @@ from gtr.compare.results import RunResult, read_run
 from gtr.compare.runner import State
 from gtr.errors import RunError
 from gtr.report.found import find_runs
-from gtr.report.methods import methods_of
+from gtr.report.methods import distinct, methods_of
 from gtr.report.owner import is_being_written
 from gtr.report.run import Run
 
 
 def read_existing(folders: Sequence[Path]) -> list[RunResult]:
-    """The results of run folders, or of all runs in a comparison's folder, by method, starting agent and seed.
+    """The results of run folders, or of all runs in a folder, by game, method, starting agent and seed.
 
     Raises:
-        RunError: no run there, one without settings, runs of several tasks, or two runs of one method, starting agent
-            and seed.
+        RunError: no run there, or one without settings.
     """
     runs = find_runs(folders)
     for run in runs:
         if not run.config:
             raise RunError(f"{run.path} is not a run folder that can be compared: {'; '.join(run.problems)}")
-    tasks = sorted({run.text("task.name") for run in runs})
-    if len(tasks) > 1:
-        raise RunError(f"the runs are of several tasks ({', '.join(tasks)}): compare those of one task")
-    methods = methods_of(runs)
+    games = dict.fromkeys(run.text("task.name") for run in runs)
+    return [one for game in games for one in _results([run for run in runs if run.text("task.name") == game])]
+
+
+def _results(runs: Sequence[Run]) -> list[RunResult]:
+    methods = distinct(runs, methods_of(runs))
     results = [read_run(run, methods[i], run.whole("seed"), state_of(run)) for i, run in enumerate(runs)]
-    seen: dict[tuple[str, int, int], str] = {}
-    for one in results:
-        other = seen.setdefault((one.method, one.agent, one.seed), one.folder)
-        if other != one.folder:
-            raise RunError(f"{other} and {one.folder} are both {one.method}, seed {one.seed}: leave one of them out")
     return sorted(results, key=lambda one: (methods.index(one.method), one.agent, one.seed))
 
 

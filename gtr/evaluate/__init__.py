@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from gtr import tasks
-from gtr.agents import Agent
+from gtr.agents import API_AGENTS, Agent
 from gtr.config import Config
 from gtr.config.io import check_code, settings_of
 from gtr.engine import Engine, LocalEngine
@@ -25,9 +25,6 @@ from gtr.report.folder import read_config
 from gtr.tasks.reply import parse
 from gtr.tasks.task import Task
 from gtr.types import Ending, Reply, Turn
-
-API_AGENTS = ("openai:", "openai+tool:")
-"""How agents begin that are asked over a network: openai:MODEL, and openai+tool:MODEL with the task's tools."""
 
 
 def evaluate_policy(

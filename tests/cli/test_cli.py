@@ -161,6 +161,11 @@ def test_compare_hands_every_other_key_to_all_runs() -> None:
         ("sft gtr --policy.model tiny-lava", "did you mean 'tiny-llava'"),
         ("compare gtr --policy.model nowhere", "policy.model: 'nowhere' is no folder here"),
         ("sft", "write the preset first: gtr sft"),
+        ("eval nothing", "gtr eval: 'nothing' is no folder here and no hub id"),
+        ("eval tests/tpyo", "gtr eval: there is no folder 'tests/tpyo'"),
+        ("eval random tests/clj --split same", "did you mean 'tests/cli'"),
+        ("train gtr --policy.model tests/tpyo", "policy.model: there is no folder 'tests/tpyo'"),
+        ("corrector-eval --who local --corrector.model tests/tpyo", "corrector.model: there is no folder 'tests/tpyo'"),
         ("eval", "write the agents first"),
         ("eval random --greedy --sample", "exclude each other"),
         ("eval random --episodes 0", "--episodes 0"),
@@ -591,6 +596,16 @@ def test_tasks_lists_the_games(capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["tasks"]) == 0
     text = capsys.readouterr().out
     assert all(name in text for name in ("numberline", "ezpoints", "points24", "blackjack", "file.py:Class"))
+
+
+def test_the_help_of_sft_is_its_own(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        run(["sft", "--help"])
+    text = " ".join(capsys.readouterr().out.split())
+    assert text.startswith("usage: gtr sft")
+    assert "Make the agent that" in text
+    assert "Train an agent" not in text
+    assert "--resume" not in text
 
 
 def test_doctor_finds_this_machine_fit_and_names_what_is_missing(
