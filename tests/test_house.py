@@ -4,9 +4,9 @@ import ast
 import contextlib
 import inspect
 import re
-import tomllib
 import subprocess
 import sys
+import tomllib
 from collections.abc import Iterator
 from dataclasses import fields, is_dataclass
 from importlib import metadata
