@@ -565,5 +565,9 @@ def test_doctor_finds_this_machine_fit_and_names_what_is_missing(
     assert doctor.extra("wandb").line() == (
         "ok  no gtr[wandb] (Weights & Biases as tracker); pip install 'gtr[wandb]' brings it"
     )
+    monkeypatch.setattr(doctor.shutil, "which", lambda name: None)
+    assert "gtr serve-engine MODEL --python ENV/bin/python" in doctor.engine().line()
+    monkeypatch.setattr(doctor.shutil, "which", lambda name: "/usr/bin/vllm")
+    assert "vllm is here" in doctor.engine().line()
     monkeypatch.setattr(os, "access", lambda path, mode: False)
     assert "--runs" in doctor.writable(Path()).remedy
