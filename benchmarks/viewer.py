@@ -3,7 +3,7 @@
     python benchmarks/viewer.py [--turns 100000] [--keep FOLDER]
 
 First paint and the first whole view are counted from the start of the navigation; a filter from the change of its
-control until the list has been drawn again. Needs Chromium and gtr[dev,show].
+control until the list has been drawn again. Needs Chromium and guided-thought[dev,show].
 """
 
 import argparse

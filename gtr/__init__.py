@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from gtr.policy.loading import load_policy
     from gtr.train import train
 
-__version__ = "0.1.0"
 __all__ = ("Config", "compare", "evaluate", "load_policy", "preset", "train")
 
 _HOMES = {"Config": "gtr.config", "preset": "gtr.config.presets", "load_policy": "gtr.policy.loading"}
@@ -41,10 +40,24 @@ class _Package(ModuleType):
 sys.modules[__name__].__class__ = _Package
 
 
+def _version() -> str:
+    """Of the package as it was installed; a checkout that was not installed has none."""
+    from importlib import metadata
+
+    from gtr.errors import DISTRIBUTION
+
+    try:
+        return metadata.version(DISTRIBUTION)
+    except metadata.PackageNotFoundError:
+        return "not installed"
+
+
 def __getattr__(name: str) -> Any:
     """What the package offers, imported when it is asked for: importing gtr stays light."""
     if name in _CALLED:
         return importlib.import_module(f"gtr.{name}")
     if name in _HOMES:
         return getattr(importlib.import_module(_HOMES[name]), name)
+    if name == "__version__":
+        return _version()
     raise AttributeError(f"module 'gtr' has no attribute {name!r}")

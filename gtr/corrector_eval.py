@@ -13,10 +13,10 @@ from gtr import checkpoint, tasks
 from gtr.algo.teacher import TaughtPPO, TeacherSettings
 from gtr.config import Config
 from gtr.config.io import check_code, settings_of
-from gtr.errors import ConfigError, RunError
+from gtr.errors import ConfigError, CorrectorError, RunError
 from gtr.evaluate import evaluate_policy
 from gtr.evaluate.agents import load_agent
-from gtr.guidance import make_corrector
+from gtr.guidance import make_corrector, ready
 from gtr.guidance.benchmark import Score, benchmark_cases, judged, mistakes, scores
 from gtr.guidance.teachers import Tally
 from gtr.policy.loading import load_policy
@@ -48,6 +48,8 @@ def examine(config: Config, per_kind: int, seed: int, folder: Path | None = None
     """
     task = tasks.load(config.task)
     put = benchmark_cases(task, per_kind, seed)
+    if folder is None or not (folder / "corrector").exists():
+        ready(config)
     corrector = make_corrector(config, task, folder)
     if corrector is None:
         raise ConfigError("guidance.corrector is none: there is nothing to examine")
@@ -56,11 +58,17 @@ def examine(config: Config, per_kind: int, seed: int, folder: Path | None = None
         costs = dict(corrector.metrics())
     finally:
         corrector.close()
+    found = scores(task, verdicts)
+    if all(score.absent == score.thoughts for score in found):
+        raise CorrectorError(f"{_who(config)} gave no verdict on any of {len(put)} thoughts: nothing can be said of it")
     asked = len(put) - costs.get("corrector/cache_hits", 0.0)
     if asked and costs:
         costs["usd_per_1000"] = 1000 * costs["corrector/usd"] / asked
-    who = config.corrector.model if config.guidance.corrector in ("chat", "local") else config.guidance.corrector
-    return Report(who, task.name, scores(task, verdicts), mistakes(task, verdicts), costs)
+    return Report(_who(config), task.name, found, mistakes(task, verdicts), costs)
+
+
+def _who(config: Config) -> str:
+    return config.corrector.model if config.guidance.corrector in ("chat", "local") else config.guidance.corrector
 
 
 @dataclass(frozen=True)

@@ -84,8 +84,8 @@ class VecEnv:
         if action is not None:
             turn = self._step(state, turn, action)
         if turn.ending is Ending.RUNNING and state.turn >= self.max_turns:
-            won = False if self.task.success(turn.reward, state.info) is not None else None
-            turn = replace(turn, ending=Ending.TRUNCATED, success=won)
+            unsaid = bool(state.played) and self.task.success(turn.reward, state.info) is None
+            turn = replace(turn, ending=Ending.TRUNCATED, success=None if unsaid else False)
         return replace(turn, progress=state.progress)
 
     def unanswered(self, state: EnvState) -> Turn:

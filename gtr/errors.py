@@ -7,6 +7,18 @@ Each message says what was seen, where, and what would be right.
 from collections.abc import Iterable
 from difflib import get_close_matches
 
+DISTRIBUTION = "guided-thought"
+"""What the package is called where packages are installed from; ``gtr`` is somebody else's there."""
+
+
+def to_install(extra: str) -> str:
+    """The command that brings an optional part along.
+
+    >>> to_install("show")
+    "pip install 'guided-thought[show]'"
+    """
+    return f"pip install '{DISTRIBUTION}[{extra}]'"
+
 
 class GtrError(Exception):
     """Base of all errors that are the answer to bad input, not a defect of gtr."""

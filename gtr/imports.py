@@ -1,4 +1,4 @@
-"""Classes of the user's own by their import path: ``package.module:Class`` or ``path/file.py:Class``.
+"""Classes of the user's own by their import path, ``package.module:Class`` or ``path/file.py:Class``; what gtr needs.
 
 Importing runs code: only what the user named may come here, never what a file or a run folder says.
 """
@@ -7,13 +7,24 @@ import importlib
 import importlib.util
 import os
 import sys
+from importlib import metadata
 from pathlib import Path
 from types import ModuleType
 from typing import TypeVar
 
-from gtr.errors import GtrError, nearest
+from packaging.requirements import Requirement
+
+from gtr.errors import DISTRIBUTION, GtrError, nearest
 
 T = TypeVar("T")
+
+
+def declared() -> list[Requirement]:
+    """What the installed package says it needs; nothing where it runs from a checkout that was not installed."""
+    try:
+        return [Requirement(line) for line in metadata.requires(DISTRIBUTION) or []]
+    except metadata.PackageNotFoundError:
+        return []
 
 
 def load_class(path: str, base: type[T], what: str, error: type[GtrError]) -> type[T]:
@@ -42,7 +53,11 @@ def load_class(path: str, base: type[T], what: str, error: type[GtrError]) -> ty
 
 def _from_file(path: Path) -> ModuleType:
     """The module in a file, imported once under a name made from its full path."""
-    if not path.is_file():
+    try:
+        there = path.is_file()
+    except OSError as error:
+        raise ImportError(f"file {str(path)[:80]!r} cannot be looked for: {error.strerror}") from error
+    if not there:
         raise ImportError(f"file {str(path)!r} does not exist (looked in {Path.cwd()})")
     name = "gtr_own_" + "".join(letter if letter.isalnum() else "_" for letter in str(path.resolve()))
     if name in sys.modules:

@@ -32,6 +32,7 @@ from gtr.config.io import own_code
 from gtr.engine import make_engine
 from gtr.errors import DivergenceError, EngineError
 from gtr.evaluate import Evaluation, evaluate_policy
+from gtr.guidance import ready
 from gtr.learner import Learnt, learn, make_optimizer
 from gtr.metrics import health
 from gtr.metrics.alarm import Alarm
@@ -152,13 +153,13 @@ class Run:
         rank, ranks, before = self.accelerator.process_index, self.accelerator.num_processes, len(state["ranks"])
         self.update, self.sized_for = int(state["update"]), state.get("sized_for", before)
         checkpoint.restore_optimizer(saved, self.optimizer)
-        checkpoint.load_lessons(
-            self.folder.path, self.update, self.algorithm.cloning.buffer, rank, ranks, self.sized_for
-        )
-        self.collector.restore(dealt(state["ranks"], ranks)[rank])
-        self.algorithm.restore(state.get("algorithm", {}))
-        self.algorithm.restore_tensors(checkpoint.read_tensors(saved))
-        self.alarm.restore(state["alarm"])
+        lessons, can_say = self.algorithm.cloning.buffer, self.policy.network.can_say
+        checkpoint.load_lessons(self.folder.path, self.update, lessons, rank, ranks, self.sized_for, can_say)
+        with checkpoint.used(saved):
+            self.collector.restore(dealt(state["ranks"], ranks)[rank])
+            self.algorithm.restore(state.get("algorithm", {}))
+            self.algorithm.restore_tensors(checkpoint.read_tensors(saved))
+            self.alarm.restore(state["alarm"])
         self.folder.truncate_to(self.update)
         if self.relevance.reference is not None:
             origin = checkpoint.found(self.folder.checkpoints)[0]
@@ -193,6 +194,8 @@ def train(config: Config, resume: Path | None = None) -> Path:
     # Precision is the network's own affair: sampling does not pass through what Accelerate would wrap.
     accelerator = Accelerator(mixed_precision="no", step_scheduler_with_optimizer=False, kwargs_handlers=[DISTRIBUTED])
     check_launch(config.train.shard, accelerator.distributed_type.value, accelerator.num_processes)
+    if accelerator.is_main_process:
+        ready(config)
     with _folder(config, resume, accelerator) as folder:
         folder.connect()
         run = _open(config, resume, accelerator, folder)

@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import final
 
@@ -63,6 +63,9 @@ class ChatAgent(Agent):
             log.warning("no reply for episode %d, turn %d: %s: %s", state.episode, state.turn, failure.kind, failure)
             return None
         return Reply(said, (), (), True)
+
+    def metrics(self) -> Mapping[str, float]:
+        return self.ledger.metrics()
 
     def close(self) -> None:
         """Closes the connections."""

@@ -37,22 +37,24 @@ class TurboSFT(TaughtPPO):
 
     def listen(self, turns: Sequence[Turn]) -> dict[str, float]:
         asked = [turn for turn in turns if turn.verdict is None or turn.verdict.judgement in UNANSWERED]
-        written = self._written(asked)
-        self.thoughts = {place_of(turn): read for turn, (_, read) in zip(asked, written, strict=True)}
-        return self.examined(asked, [reply for reply, _ in written]) | {
-            "count/teacher_tokens": float(sum(len(reply.tokens) for reply, _ in written)),
-        }
+        replies, tokens = self._written(asked)
+        read = [parse(reply.text, reply.finished, self.task.thought_keys) for reply in replies]
+        self.thoughts = {place_of(turn): said for turn, said in zip(asked, read, strict=True)}
+        return {**self.examined(asked, replies), "count/teacher_tokens": float(tokens)}
 
-    def _written(self, turns: Sequence[Turn]) -> list[tuple[Reply, Parsed]]:
-        """The teacher's last try for each turn: whole, or one too many."""
-        found: dict[int, tuple[Reply, Parsed]] = {}
-        left = list(range(len(turns)))
+    def _written(self, turns: Sequence[Turn]) -> tuple[list[Reply], int]:
+        """The teacher's last try for each turn, whole or one too many; and how many tokens all tries took."""
+        found: dict[int, Reply] = {}
+        left, tokens = list(range(len(turns))), 0
         for _ in range(self.settings.tries):
             replies = self.teacher.replies(self.policy, [self.prompt(turns[i]) for i in left])
-            read = [parse(reply.text, reply.finished, self.task.thought_keys) for reply in replies]
-            found |= dict(zip(left, zip(replies, read, strict=True), strict=True))
-            left = [i for i in left if found[i][1].status is not ReplyStatus.COMPLETE]
-        return [found[i] for i in range(len(turns))]
+            found |= dict(zip(left, replies, strict=True))
+            tokens += sum(len(reply.tokens) for reply in replies)
+            left = [i for i in left if not self._whole(found[i])]
+        return [found[i] for i in range(len(turns))], tokens
+
+    def _whole(self, reply: Reply) -> bool:
+        return parse(reply.text, reply.finished, self.task.thought_keys).status is ReplyStatus.COMPLETE
 
     def corrected(self, turns: Sequence[Turn]) -> Sequence[Turn]:
         return [self._taught(turn) for turn in turns]

@@ -123,7 +123,7 @@ def splits(played: "Played") -> Iterator[Finding]:
 def success(played: "Played") -> Iterator[Finding]:
     """Whether the task says what success is, and means the same as its rewards."""
     task, walks = played.task, [one for one in played.walks if one.actions]
-    said = [one.success(task) for one in walks]
+    said = [one.success(task) for one in walks if one.ended]
     if None in said:
         yield Finding(
             False,

@@ -11,7 +11,8 @@ Random numbers need no saving: every update seeds its own from (seed, rank, upda
 """
 
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -19,17 +20,17 @@ import torch
 from safetensors.torch import save_file
 
 from gtr.checkpoint.lessons import load_lessons, save_lessons
-from gtr.checkpoint.optimizer import loaded, restore_optimizer, save_optimizer
+from gtr.checkpoint.optimizer import loaded, restore_optimizer, save_optimizer, the_one_before
 from gtr.errors import RunError
 from gtr.policy.models import CHECKPOINT
 from gtr.policy.policy import Policy
-from gtr.report.files import encode, make_folder, move_whole, write_whole
+from gtr.report.files import UNUSABLE, encode, make_folder, move_whole, write_whole
 from gtr.report.inside import LARGEST, Unreadable, parsed, read_inside
 from gtr.report.run import Run
 
 __all__ = (
     "found", "latest", "load_lessons", "read_state", "read_tensors", "restore_optimizer", "save", "save_lessons",
-    "to_resume",
+    "to_resume", "used",
 )  # fmt: skip
 
 TENSORS = "algorithm.safetensors"
@@ -101,13 +102,23 @@ def read_state(checkpoint: Path) -> dict[str, Any]:
     file = checkpoint / "state.json"
     try:
         state: dict[str, Any] = parsed(read_inside(checkpoint, file.name, LARGEST), exact=True)
-        for key in ("update", "ranks", "alarm"):
-            state[key]
-    except (Unreadable, KeyError, TypeError) as error:
-        raise RunError(
-            f"{file} cannot be read ({error}); remove {checkpoint} and resume again to go on from the one before"
-        ) from error
+        if not isinstance(state["ranks"], list) or not isinstance(state["alarm"], dict):
+            raise TypeError("it is not what a checkpoint holds")
+        if f"update_{state['update']:05d}" != checkpoint.name:
+            raise ValueError(f"it is of update {state['update']}")
+    except (Unreadable, KeyError, TypeError, ValueError) as error:
+        raise RunError(f"{file} cannot be read ({error}); {the_one_before(checkpoint)}") from error
     return state
+
+
+@contextmanager
+def used(checkpoint: Path) -> Iterator[None]:
+    """RunError where the state of a checkpoint, which may be damaged anywhere, cannot be gone on with."""
+    try:
+        yield
+    except UNUSABLE as error:
+        why = f"{type(error).__name__}: {error}"
+        raise RunError(f"{checkpoint / 'state.json'} cannot be used ({why}); {the_one_before(checkpoint)}") from error
 
 
 def read_tensors(checkpoint: Path) -> dict[str, torch.Tensor]:

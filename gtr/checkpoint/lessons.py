@@ -2,7 +2,7 @@
 
 import gzip
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,13 +10,15 @@ from gtr.algo.buffer import NO_PICTURE, Packed, ThoughtBuffer
 from gtr.algo.cloning import CLONING
 from gtr.errors import RunError
 from gtr.policy.pictures import from_png
-from gtr.report.files import encode, write_whole
+from gtr.report import records
+from gtr.report.files import UNUSABLE, encode, write_whole
 from gtr.report.inside import LARGEST, Unreadable, parsed, read_inside, unpacked
 from gtr.report.run import read_picture
 from gtr.report.transcript import ImageStore
 from gtr.types import Prompt, Sample
 
 NAME = re.compile(r"update_(\d+)(?:\.process(\d+))?\.jsonl\.gz")
+MOST_TURNS, MOST_PROCESSES = 10**9, 10**5
 
 
 def save_lessons(
@@ -41,7 +43,13 @@ def save_lessons(
 
 
 def load_lessons(
-    run: Path, update: int, buffer: ThoughtBuffer, rank: int = 0, processes: int = 1, before: int | None = None
+    run: Path,
+    update: int,
+    buffer: ThoughtBuffer,
+    rank: int = 0,
+    processes: int = 1,
+    before: int | None = None,
+    can_say: Callable[[Sequence[int]], bool] = lambda tokens: True,
 ) -> None:
     """Fills a buffer with what was learnt up to `update`, in order; later files are removed.
 
@@ -55,6 +63,7 @@ def load_lessons(
         rank: of this process.
         processes: how many there are now.
         before: how many there were where a file does not say, by default as many as now.
+        can_say: which tokens a lesson may hold.
 
     Raises:
         RunError: a file is missing or damaged: the run could not go on as if it had never stopped.
@@ -63,7 +72,7 @@ def load_lessons(
     for number in range(1, update + 1):
         played = _processes(run, number, before or processes)
         own = [rank] if played == processes else range(played)
-        parts = [_lessons(run, number, one, buffer, pictures) for one in own]
+        parts = [_lessons(run, number, one, buffer, pictures, can_say) for one in own]
         rows, turns = [row for part, _ in parts for row in part], sum(count for _, count in parts)
         if played != processes:
             rows, turns = rows[rank::processes], len(range(rank, turns, processes))
@@ -82,32 +91,44 @@ def _forget_after(run: Path, update: int, rank: int, processes: int) -> None:
 def _processes(run: Path, update: int, otherwise: int) -> int:
     """How many processes played an update; files of version 0.1 do not say."""
     head = _records(run, update, 0)[:1]
-    count = head[0].get("processes", otherwise) if head else otherwise
-    return count if isinstance(count, int) and count > 0 else otherwise
+    count = records.whole(head[0].get("processes")) if head and isinstance(head[0], dict) else None
+    return count if count and count <= MOST_PROCESSES else otherwise
 
 
 def _lessons(
-    run: Path, update: int, rank: int, buffer: ThoughtBuffer, pictures: dict[str, bytes]
+    run: Path,
+    update: int,
+    rank: int,
+    buffer: ThoughtBuffer,
+    pictures: dict[str, bytes],
+    can_say: Callable[[Sequence[int]], bool],
 ) -> tuple[list[Packed], int]:
     """The lessons of one process in one update, and of how many turns they came."""
-    records, file = _records(run, update, rank), _file(run, update, rank)
-    # Files of version 0.1 do not say how many turns there were.
-    begun = bool(records) and "turns" in records[0]
-    lessons = records[1:] if begun else records
+    lines, file = _records(run, update, rank), _file(run, update, rank)
     try:
-        for record in lessons:
-            if record["image"] not in pictures:
-                data = read_picture(run, record["image"])
-                pictures[record["image"]] = buffer.packed(from_png(data), data)
-        rows = [(pictures[record["image"]], _lesson(record)) for record in lessons]
-        return rows, int(records[0]["turns"]) if begun else len(rows)
-    except (Unreadable, OSError, ValueError, LookupError, TypeError) as error:
+        # Files of version 0.1 do not say how many turns there were.
+        turns = _turns(lines.pop(0)) if lines and "turns" in lines[0] else len(lines)
+        for line in lines:
+            if line["image"] not in pictures:
+                data = read_picture(run, line["image"])
+                pictures[line["image"]] = buffer.packed(from_png(data), data)
+        return [(pictures[line["image"]], _lesson(line, can_say)) for line in lines], turns
+    except (Unreadable, OSError, *UNUSABLE) as error:
         raise _damaged(file, error) from error
 
 
-def _lesson(record: Mapping[str, Any]) -> Sample:
-    weights = {CLONING: tuple(record["weights"])}
-    return Sample(Prompt(NO_PICTURE, record["prompt"]), tuple(record["tokens"]), weights)
+def _turns(line: Mapping[str, Any]) -> int:
+    turns = records.whole(line["turns"])
+    if turns is None or turns > MOST_TURNS:
+        raise ValueError("it has no number of turns")
+    return turns
+
+
+def _lesson(line: Mapping[str, Any], can_say: Callable[[Sequence[int]], bool]) -> Sample:
+    tokens, weights = records.several(records.whole)(line["tokens"]), records.several(records.number)(line["weights"])
+    if not tokens or weights is None or len(tokens) != len(weights) or not can_say(tokens):
+        raise ValueError("tokens and weights of a lesson do not fit")
+    return Sample(Prompt(NO_PICTURE, line["prompt"] + ""), tuple(tokens), {CLONING: tuple(weights)})
 
 
 def _records(run: Path, update: int, rank: int) -> list[Any]:

@@ -22,6 +22,8 @@ from gtr.errors import RunError
 from gtr.policy.sharding import as_sharded
 
 WHOLE, SHARDS = "optimizer.safetensors", "optimizer"
+MOMENTS = {"step", "exp_avg", "exp_avg_sq"}
+"""What Adam keeps of a weight (`gtr.learner.make_optimizer`)."""
 
 
 def save_optimizer(folder: Path, optimizer: torch.optim.Optimizer, main: bool = True) -> None:
@@ -45,6 +47,8 @@ def restore_optimizer(checkpoint: Path, optimizer: torch.optim.Optimizer) -> Non
     _check(file, {name: value.shape for name, value in stored.items()}, parameters)
     for i, parameter in enumerate(parameters):
         names = {name.partition(".")[2]: value for name, value in stored.items() if name.startswith(f"{i}.")}
+        if names.keys() not in (set(), MOMENTS) or not all(value.is_floating_point() for value in names.values()):
+            raise RunError(f"{file} lacks moments of weight {i}; {the_one_before(checkpoint)}")
         if names:
             optimizer.state[parameter] = {
                 name: value if not value.dim() or isinstance(value, DTensor) else as_sharded(value, parameter)
@@ -64,9 +68,12 @@ def _readable(file: Path) -> Iterator[None]:
     try:
         yield
     except Exception as error:
-        raise RunError(
-            f"{file} cannot be read ({error}); remove {file.parent} and resume again to go on from the one before"
-        ) from error
+        raise RunError(f"{file} cannot be read ({error}); {the_one_before(file.parent)}") from error
+
+
+def the_one_before(checkpoint: Path) -> str:
+    """What mends a run whose checkpoint is damaged."""
+    return f"remove {checkpoint} and resume again to go on from the one before"
 
 
 def _shards(folder: Path, parameters: list[Tensor]) -> dict[str, Tensor]:
@@ -86,7 +93,7 @@ def _shards(folder: Path, parameters: list[Tensor]) -> dict[str, Tensor]:
 
 def _check(file: Path, sizes: Mapping[str, torch.Size], parameters: list[Tensor]) -> None:
     for name, size in sizes.items():
-        i = int(name.partition(".")[0])
+        i = int(name.partition(".")[0]) if name[:1].isdecimal() else len(parameters)
         shape = tuple(parameters[i].shape) if i < len(parameters) else None
         if size and tuple(size) != shape:
             raise RunError(f"{file} belongs to another model: weight {i} has shape {shape} here, {tuple(size)} there")

@@ -9,12 +9,12 @@ import signal
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from importlib import metadata
 from types import FrameType
 
 from rich.console import Console
 
-from gtr.cli import check, compare, corrector_eval, doctor, new, play, serve_engine, show, train
+import gtr
+from gtr.cli import check, compare, corrector_eval, doctor, export, new, play, push, serve_engine, show, train
 from gtr.cli import eval as evaluation
 from gtr.cli import tasks as games
 from gtr.cli.argv import refuse_empty
@@ -27,6 +27,8 @@ COMMANDS: Mapping[str, Callable[[Sequence[str]], None]] = {
     "compare": compare.compare,
     "play": play.play,
     "show": show.show,
+    "export": export.export,
+    "push": push.push,
     "corrector-eval": corrector_eval.corrector_eval,
     "serve-engine": serve_engine.serve_engine,
     "tasks": games.tasks,
@@ -85,7 +87,7 @@ def _dispatch(arguments: Sequence[str]) -> None:
     if not arguments or arguments[0] in ("-h", "--help", "help"):
         print(usage())
     elif arguments[0] == "--version":
-        print(f"gtr {metadata.version('gtr')}")
+        print(f"gtr {gtr.__version__}")
     elif arguments[0] in COMMANDS:
         refuse_empty(arguments)
         COMMANDS[arguments[0]](arguments[1:])
@@ -111,8 +113,9 @@ def disk_is_full(error: BaseException) -> bool:
 
 def is_forbidden(error: BaseException) -> bool:
     """Whether the system refused a place that the user chose."""
-    refused = isinstance(error, PermissionError | NotADirectoryError | FileExistsError)
-    return refused or (isinstance(error, OSError) and error.errno == errno.EROFS)
+    refused = isinstance(error, PermissionError | NotADirectoryError | FileExistsError | IsADirectoryError)
+    numbers = (errno.EROFS, errno.ENAMETOOLONG, errno.ELOOP)
+    return refused or (isinstance(error, OSError) and error.errno in numbers)
 
 
 @contextmanager

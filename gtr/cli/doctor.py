@@ -11,10 +11,13 @@ from packaging.requirements import Requirement
 
 from gtr import tasks
 from gtr.cli.argv import parse_nothing
+from gtr.errors import DISTRIBUTION, to_install
+from gtr.imports import declared
 from gtr.tasks.task import Finding
 
 EXTRAS = {
     "chat": "correctors and agents behind an API",
+    "hub": "turns as tables with pictures: gtr export, gtr push",
     "show": "the viewer, and playing in the browser",
     "wandb": "Weights & Biases as tracker",
     "trackio": "trackio as tracker",
@@ -26,7 +29,7 @@ SMALL_DISK_GB = 5
 
 
 def doctor(arguments: Sequence[str]) -> None:
-    """                       is this machine ready? versions, devices, disk, and what mends it"""
+    """is this machine ready? versions, devices, disk, and what mends it"""
     parse_nothing(arguments, "doctor", "Checks this machine: versions, devices, disk space, threads.")
     sys.stdout.write(report())
 
@@ -70,20 +73,21 @@ def python() -> Finding:
 
 def packages() -> Iterator[Finding]:
     """Every dependency that the package declares, with its version."""
-    for line in metadata.requires("gtr") or []:
-        wanted = Requirement(line)
+    if not declared():
+        mend = f"{sys.executable} -m pip install -e ."
+        yield Finding(False, f"{DISTRIBUTION} is not installed, so that what it needs cannot be looked up", mend)
+    for wanted in declared():
         if wanted.marker is None or wanted.marker.evaluate({"extra": ""}):
             yield package(wanted)
 
 
 def extra(name: str) -> Finding:
     """Whether an optional part is installed; doing without is fine."""
-    declared = [Requirement(line) for line in metadata.requires("gtr") or []]
-    wanted = [one for one in declared if one.marker is not None and one.marker.evaluate({"extra": name})]
+    wanted = [one for one in declared() if one.marker is not None and one.marker.evaluate({"extra": name})]
     found = [package(one) for one in wanted]
     if found and all(one.fine for one in found):
-        return Finding(True, f"gtr[{name}]: {', '.join(one.text for one in found)}")
-    return Finding(True, f"no gtr[{name}] ({EXTRAS[name]}); pip install 'gtr[{name}]' brings it")
+        return Finding(True, f"{DISTRIBUTION}[{name}]: {', '.join(one.text for one in found)}")
+    return Finding(True, f"no {DISTRIBUTION}[{name}] ({EXTRAS[name]}); {to_install(name)} brings it")
 
 
 def engine() -> Finding:

@@ -1,5 +1,6 @@
 """``gtr eval``: agents on a fixed panel of start states, one row each."""
 
+import os
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -11,6 +12,7 @@ import tyro
 from annotated_types import Ge, Le
 
 from gtr import tasks
+from gtr.agents import API_AGENTS
 from gtr.cli.argv import Scale, check_file, flag_value, leading, named_code, parse
 from gtr.config import Config, CorrectorConfig, PolicyConfig, TaskConfig
 from gtr.config.checks import validate
@@ -18,7 +20,10 @@ from gtr.config.io import check_code
 from gtr.config.presets import build
 from gtr.config.section import Seed
 from gtr.errors import ConfigError
+from gtr.policy.models import check_model
 from gtr.report.folder import read_config
+
+PLAYERS = ("random", "expert")
 
 
 @dataclass(frozen=True)
@@ -80,6 +85,9 @@ def parse_eval(arguments: Sequence[str]) -> tuple[EvalOptions, list[Config]]:
     if not names and not {"-h", "--help"} & set(arguments):
         raise ConfigError("write the agents first: gtr eval AGENT [AGENT ...]: run folders, models, random, expert")
     own = {name: read_config(Path(name), named) for name in names if _is_run(Path(name))}
+    for name in names:
+        if name not in PLAYERS and not name.startswith(API_AGENTS):
+            check_model(name, "gtr eval", ConfigError)
     base = _base(arguments, own)
     check_code({"task.name": base.task.name}, named, names[0] if names else "the command")
     default = EvalOptions(tuple(names), base.task.name, overrides=Overrides(base.task, base.policy, base.corrector))
@@ -97,12 +105,15 @@ def parse_eval(arguments: Sequence[str]) -> tuple[EvalOptions, list[Config]]:
     configs = [_with(own.get(name, base), changed, base) for name in options.agents]
     for config in configs:
         validate(config)
+    for name in options.agents:
+        if name not in own and name not in ("random", "expert") and not name.startswith("openai"):
+            check_model(name)
     return options, configs
 
 
 def _is_run(folder: Path) -> bool:
     """A model's folder has a config.json too; a run's has a checkpoints folder beside it."""
-    return (folder / "config.json").is_file() and (folder / "checkpoints").is_dir()
+    return os.path.isfile(folder / "config.json") and os.path.isdir(folder / "checkpoints")
 
 
 def _base(arguments: Sequence[str], own: Mapping[str, Config]) -> Config:

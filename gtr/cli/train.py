@@ -27,9 +27,10 @@ class TrainOptions:
 
     method: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="PRESET")] = "gtr"
     """An algorithm (gtr, rl4vlm, ppo, grpo, rloo, gspo, reinforce_pp, dapo, gigpo, hgpo, starpo_s, vl_dac, bilevel_gae,
-    turn_ppo), GTR as its code does it (reference), an ablation (sft_only, no_dagger, clone_actions, annealed_cloning,
-    stops_only, judge_reward, length_reward, no_thought), or any of them beside GTR's guidance, such as grpo+gtr; with
-    --config, by default the file's."""
+    turn_ppo), a teacher (turbo_kl, turbo_sft, turbo_hybrid, opd; turbo_kl_unclipped, turbo_kl_per_token,
+    turbo_kl_base), the agent's own best episodes (iterate, rejection_sft), GTR as its code does it (reference), an
+    ablation (sft_only, no_dagger, clone_actions, annealed_cloning, stops_only, judge_reward, length_reward,
+    no_thought), or any of them beside GTR's guidance, such as grpo+gtr; with --config, by default the file's."""
     task: str = tasks.DEFAULT
     """The game, which chooses the preset's defaults and the flags --task.*: one of `gtr tasks`, or the import path of a
     Task of yours (package.module:Class, file.py:Class)."""
@@ -43,6 +44,14 @@ class TrainOptions:
     resume: Path | None = None
     """Run folder to go on with; its settings are kept, but --train.updates may be raised."""
     config: Annotated[Config, tyro.conf.arg(name="")] = field(default_factory=Config)
+
+
+@dataclass(frozen=True)
+class SftOptions(TrainOptions):
+    """Make the agent that `gtr train` with the same settings starts from, by supervised fine-tuning on the game's
+    expert, and print the folder it is kept in."""
+
+    resume: Annotated[Path | None, tyro.conf.Suppress] = None
 
 
 def train(arguments: Sequence[str]) -> None:
@@ -71,7 +80,8 @@ def parse_train(arguments: Sequence[str], command: str = "train") -> TrainOption
     """
     resume = flag_value(arguments, "--resume")
     default = _begun(arguments, Path(resume)) if resume is not None and command == "train" else _new(arguments, command)
-    options = parse(TrainOptions, arguments, default, command)
+    kind = TrainOptions if command == "train" else SftOptions
+    options = parse(kind, arguments, kind(**vars(default)), command)
     config = options.config
     if config.task.name != default.task:
         raise ConfigError(f"--task.name {config.task.name}: choose the game by --task, which brings its settings along")

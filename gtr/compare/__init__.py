@@ -1,6 +1,7 @@
 """Methods x seeds on one task, from one starting agent and with the same number of turns, side by side."""
 
 import os
+import re
 from collections.abc import Collection, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -12,17 +13,18 @@ from rich.text import Text
 
 from gtr.compare.across import draw_across
 from gtr.compare.figures import draw
-from gtr.compare.formats import COLUMNS, FOOTNOTE, by_panel, cells, comma_separated, latex, markdown
+from gtr.compare.formats import COLUMNS, by_panel, cells, comma_separated, footnote, latex, markdown
 from gtr.compare.from_runs import read_existing
 from gtr.compare.plan import Comparison, Job, Plan, claim, plan, played
 from gtr.compare.progress import Progress
-from gtr.compare.results import read_result
+from gtr.compare.results import RunResult, read_result
 from gtr.compare.runner import State, last_lines, run_all
 from gtr.compare.samples import markdown as samples_markdown
 from gtr.compare.study import Study, shown, study_of
 from gtr.config.files import read_file
 from gtr.config.presets import METHODS, preset
-from gtr.errors import ConfigError, RunError, nearest
+from gtr.errors import ConfigError, RunError, nearest, to_install
+from gtr.guidance import ready
 from gtr.report.files import encode, make_folder, write_whole
 from gtr.report.found import find_runs, is_run
 from gtr.report.text import visible
@@ -74,6 +76,8 @@ def run(comparison: Comparison) -> Path:
     Raises `RunError` where the folder holds another comparison, or runs failed (the table then shows which).
     """
     planned = plan(comparison)
+    for config in {(one.guidance.corrector, one.corrector): one for one in comparison.configs.values()}.values():
+        ready(config)
     claim(comparison)
     try:
         states = _run(planned, comparison.jobs)
@@ -94,13 +98,22 @@ def run(comparison: Comparison) -> Path:
 
 
 def report(folders: Sequence[Path], out: Path, code: Collection[str] = ()) -> Path:
-    """The same from runs that exist, training nothing; `code` names the task of the user's own that may be run.
+    """The same from runs that exist, training nothing; `code` names the task of the user's own that may be run. Runs of
+    several games get a report each, in a folder named after the game.
 
-    Raises `RunError` where they are none, damaged or of several tasks, or the folder holds another comparison.
+    Raises `RunError` where they are none or damaged, or the folder holds another comparison.
     """
     if (out / "comparison.json").exists():
         raise RunError(f"{out} holds a comparison with its own report: choose another folder with --out")
-    results = read_existing(folders)
+    games: dict[str, list[RunResult]] = {}
+    for one in read_existing(folders):
+        games.setdefault(str(one.settings.get("task.name")), []).append(one)
+    for game, results in games.items():
+        _report(results, folders, out if len(games) == 1 else out / re.sub(r"\W+", "-", game), code)
+    return out
+
+
+def _report(results: Sequence[RunResult], folders: Sequence[Path], out: Path, code: Collection[str]) -> None:
     methods, seeds = dict.fromkeys(one.method for one in results), sorted({one.seed for one in results})
     title = f"{results[0].settings.get('task.name')}: {', '.join(methods)}; seeds {', '.join(map(str, seeds))}"
     own = [word for name in code for word in ("--task", name)]
@@ -109,7 +122,6 @@ def report(folders: Sequence[Path], out: Path, code: Collection[str] = ()) -> Pa
     study = study_of(results, title, words, own_task)
     write(study, out, own_task)
     show(study, out)
-    return out
 
 
 def _words(value: object) -> list[str]:
@@ -153,8 +165,8 @@ def show(study: Study, out: Path) -> None:
         console.print(other)
     for doubt in study.doubts:
         console.print(f"not alike: {visible(doubt)}", style="bold", markup=False, highlight=False)
-    console.print(FOOTNOTE, style="dim")
-    page = out / "comparison.html" if is_installed() else "none: pip install 'gtr[show]'"
+    console.print(footnote(study.rows), style="dim")
+    page = out / "comparison.html" if is_installed() else f"none: {to_install('show')}"
     print(f"report: {page}\npicture: {out / 'curves.png'}\nthoughts: {out / 'samples.md'}")
     print(f"table: {out / 'table.md'}, .csv, .tex\nfor a paper: {out / 'figure-column'}, figure-page; .svg, .pdf, .png")
 

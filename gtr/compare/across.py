@@ -1,5 +1,6 @@
 """Pictures across runs: the performance profile of each method, and success along a grid."""
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -47,7 +48,8 @@ def points_of(results: Sequence[RunResult]) -> dict[str, Point]:
     found = {}
     for one in results:
         method, _, rest = one.method.partition(" ")
-        value = one.settings.get(key := rest.partition("=")[0])
+        # As a comparison names it, gtr noise.wrong=0.2, or a report of its runs: gtr (noise.wrong 0.2).
+        value = one.settings.get(key := re.split("[= ]", rest.removeprefix("("), maxsplit=1)[0])
         if isinstance(value, int | float) and not isinstance(value, bool):
             found[one.method] = Point(method, key, float(value))
     return found

@@ -89,5 +89,6 @@ def _code(one: RunResult) -> str:
 def _seeds(results: Sequence[RunResult]) -> Iterator[str]:
     methods = dict.fromkeys(one.method for one in results)
     for name, words in (("seed", "seeds"), ("agent", "starting agents (sft.seed)")):
-        used = [(m, sorted({getattr(one, name) for one in results if one.method == m})) for m in methods]
+        known = [one for one in results if one.settings or name == "seed"]
+        used = [(m, sorted({getattr(one, name) for one in known if one.method == m})) for m in methods]
         yield from _sentence([(m, " ".join(map(str, values))) for m, values in used], f"Run with different {words}")

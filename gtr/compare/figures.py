@@ -29,8 +29,8 @@ ORDER = ("gtr", "rl4vlm")
 LONGEST = 90
 """Characters of a title or label."""
 NAMES = {"gtr": "gtr (guided thought)", "rl4vlm": "rl4vlm (outcome only)"}
-RC = {"pdf.fonttype": 42, "svg.hashsalt": "gtr", "lines.linewidth": 1.6, "axes.linewidth": 0.8}
-"""Journals want TrueType; equal runs give equal files."""
+RC = {"pdf.fonttype": 42, "svg.hashsalt": "gtr", "svg.fonttype": "none", "lines.linewidth": 1.6, "axes.linewidth": 0.8}
+"""Journals want TrueType, and text that stays text; equal runs give equal files."""
 
 
 @dataclass(frozen=True)
@@ -41,15 +41,17 @@ class Panel:
     """None named: success on the panel."""
     title: str
     short: str
+    unit: str
+    """What its share is of."""
 
 
 PANELS = (
-    Panel("", "success on the fixed panel", "success"),
-    Panel("thought/perception", "thought says truly what the picture shows", "perception"),
-    Panel("thought/start_plan", "first thought's plan works", "first plan works"),
-    Panel("action/follows", "action is the one the thought announces", "action follows thought"),
-    Panel("action/max_share", "share of the most frequent action", "most frequent action"),
-    Panel("thought/self_bleu2", "self-BLEU-2 of thoughts", "self-BLEU-2"),
+    Panel("", "success on the fixed panel", "success", "starts"),
+    Panel("thought/perception", "thought says truly what the picture shows", "perception", "thoughts"),
+    Panel("thought/start_plan", "first thought's plan works", "first plan works", "starts"),
+    Panel("action/follows", "action is the one the thought announces", "action follows thought", "actions"),
+    Panel("action/max_share", "share of the most frequent action", "most frequent action", "turns"),
+    Panel("thought/self_bleu2", "self-BLEU-2 of thoughts", "self-BLEU-2", ""),
 )
 
 
@@ -103,13 +105,6 @@ def saved(make: "Callable[[], Figure]", font: float, dpi: int, kind: str) -> byt
     return data.getvalue()
 
 
-def inlined(results: Sequence[RunResult], title: str, layout: Layout = PAGE) -> str:
-    """An SVG element for a page, its ink in the colour of the text around it, light or dark."""
-    text = rendered(results, title, layout, "svg", "none").decode()
-    text = text[text.index("<svg") :].replace(INK, "currentColor")
-    return text.replace("<svg ", '<svg role="img" aria-label="curves over training" ', 1)
-
-
 def figure(results: Sequence[RunResult], title: str, layout: Layout, paper: str = "white") -> "Figure":
     """One line per method, its mean over seeds, the band from worst to best seed."""
     from matplotlib.figure import Figure
@@ -132,6 +127,7 @@ def figure(results: Sequence[RunResult], title: str, layout: Layout, paper: str 
 
 def _draw_panel(axis: Any, panel: Panel, results: Sequence[RunResult], layout: Layout) -> None:
     axis.set_title(panel.title if layout.titled else panel.short, fontsize=layout.font + 1)
+    axis.set_ylabel(f"share of {panel.unit}" if panel.unit else "BLEU", fontsize=layout.font - 1)
     axis.tick_params(labelsize=layout.font - 1)
     axis.xaxis.set_major_locator(_few_ticks())
     axis.set_ylim(-0.02, 1.02)
@@ -157,7 +153,8 @@ def _few_ticks() -> Any:
 def look_of(index: int, font: float) -> dict[str, Any]:
     """How the line of the method of this number is drawn."""
     style, marker = STYLES[index % len(STYLES)], MARKERS[index % len(MARKERS)]
-    return {"color": COLOURS[index % len(COLOURS)], "linestyle": style, "marker": marker, "markersize": font * 0.45}
+    colour = COLOURS[index % len(COLOURS)]
+    return {"color": colour, "linestyle": style, "marker": marker, "markersize": font * 0.45, "clip_on": False}
 
 
 def _draw_method(axis: Any, runs: Sequence[RunResult], metric: str, index: int, layout: Layout) -> None:

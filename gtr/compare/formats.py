@@ -7,7 +7,7 @@ import re
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 
-from gtr.compare.table import COSTS, HEALTH, OUTCOME_ONLY, Row
+from gtr.compare.table import COSTS, HEALTH, OUTCOME_ONLY, STARTS, Row
 from gtr.report.text import visible
 
 COLUMNS = (
@@ -15,19 +15,28 @@ COLUMNS = (
     *("x start", f"x {OUTCOME_ONLY}", f"beats {OUTCOME_ONLY}", "95 % speaks for", "collapse alarm"),
 )
 """Titles of the table's columns."""
-LONG = ("success by seed", "95 % speaks for", *COSTS)
-"""Columns that a table in a paper has no room for."""
-FOOTNOTE = (
+PAPER = ("agent", "success", "95 %", "perception", "start plan", "follows", f"beats {OUTCOME_ONLY}", "collapse alarm")
+"""Columns that a table in a paper has room for."""
+SURE = (
     "Success: greedy play of one untruncated panel, alike for all rows. 95 %: where a method's success lies for other "
     "seeds and starts of the same kind (two-way layout), an agent's for other starts; runs of earlier versions kept no "
     "outcomes by start, and theirs speaks for other seeds on these starts alone; runs of several starting agents speak "
-    "for other such agents too, and count as many as these are. x: how many times the success of the "
-    "start and of outcome-only PPO (rl4vlm); * where the two intervals lie apart. Beats: how likely a run has more "
-    "success than one of rl4vlm, a tie counting half (probability of improvement, arXiv 2108.13264). ↓: over runs, the "
-    "95 % t interval of the mean lies below the start's value. Turns, tokens (sampled), gradient tokens (reply tokens "
-    "that gradients went through, all passes) and minutes are means over runs. †: the settings of the presets were "
-    "chosen on one of these starting agents, on one of these seeds or on this panel."
+    "for other such agents too, and count as many as these are."
 )
+TIMES = (
+    "x: how many times the success of the start and of outcome-only PPO (rl4vlm), or that it was 0; * where the two "
+    "intervals lie apart."
+)
+BEATS = (
+    "Beats: how likely a run has more success than one of rl4vlm, a tie counting half (probability of improvement, "
+    "arXiv 2108.13264). ↓: over runs, the 95 % t interval of the mean lies below the start's value."
+)
+TAKEN = (
+    "Turns, tokens (sampled), gradient tokens (reply tokens that gradients went through, all passes) and minutes are "
+    "means over runs."
+)
+CHOSEN = "†: settings of the presets were chosen on one of these starting agents, one of these seeds or this panel."
+ONE_RUN = "‡: one run, whose interval speaks for other starts of this very agent, not for other seeds."
 LATEX = {
     **{sign: "\\" + sign for sign in "&%$#_{}"},
     **{"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}"},
@@ -44,8 +53,8 @@ def cells(row: Row) -> list[str]:
         f"{row.interval.low:.2f}-{row.interval.high:.2f}" if row.seeds else "-",
         *(number(value) + ("↓" if column in row.worse else "") for column, value in row.health.items()),
         *(_count(row.costs.get(name, math.nan), name) for name in COSTS),
-        number(row.times_start) + ("*" if row.apart_from_start else ""),
-        number(row.times_plain) + ("*" if row.apart_from_plain else ""),
+        _times(row.times_start) + ("*" if row.apart_from_start else ""),
+        _times(row.times_plain) + ("*" if row.apart_from_plain else ""),
         number(row.better_than_plain),
         row.speaks_for or "-",
         row.collapse or "-",
@@ -66,7 +75,23 @@ def _missing(row: Row) -> list[str]:
 
 def number(value: float) -> str:
     """Two decimals; a dash for what was not measured."""
-    return "-" if math.isnan(value) else ("inf" if math.isinf(value) else f"{value:.2f}")
+    return f"{value:.2f}" if math.isfinite(value) else "-"
+
+
+def _times(ratio: float) -> str:
+    """How many times another's success; nothing is so many times none."""
+    return "from 0" if math.isinf(ratio) else number(ratio)
+
+
+def panels(rows: Sequence[Row]) -> str:
+    """The panels that rows were measured on, with their size: ``Panel: points24-same-100-3f9a1c, 100 starts.``"""
+    known = dict.fromkeys(f"{row.panel}, {row.starts} starts" for row in rows if row.panel)
+    return f"{'Panel' if len(known) == 1 else 'Panels'}: {'; '.join(known)}." if known else ""
+
+
+def footnote(rows: Sequence[Row]) -> str:
+    """What a reader of the table must know."""
+    return " ".join(filter(None, (panels(rows), SURE, TIMES, BEATS, TAKEN, CHOSEN)))
 
 
 def markdown(
@@ -82,7 +107,7 @@ def markdown(
         head, *body = by_panel(panels)
         lines += ["", "Success on other panels:", "", _line(head), "|" + " --- |" * len(head), *map(_line, body)]
     warning = ["**Not alike:**", "", *(f"- {visible(doubt)}" for doubt in doubts), ""] if doubts else []
-    return "\n".join([*lines, "", *warning, FOOTNOTE, ""])
+    return "\n".join([*lines, "", *warning, footnote(rows), ""])
 
 
 def _line(texts: Sequence[str]) -> str:
@@ -120,20 +145,21 @@ def comma_separated(rows: Sequence[Row]) -> str:
 
 
 def _compared(row: Row) -> list[float]:
-    return [row.times_start, row.times_plain, row.better_than_plain, row.iqm]
+    ratios = [one if math.isfinite(one) else math.nan for one in (row.times_start, row.times_plain)]
+    return [*ratios, row.better_than_plain, row.iqm]
 
 
 def latex(rows: Sequence[Row], title: str, label: str) -> str:
     """The table for a paper that loads ``booktabs``: a whole ``table*``; of the alarm only in how many runs it rang."""
-    columns = [name for name in COLUMNS if name not in LONG]
+    notes = filter(None, (panels(rows), SURE, BEATS, CHOSEN, ONE_RUN if any(map(_single, rows)) else ""))
     lines = [
         r"\begin{table*}",
         r"  \centering\small",
-        rf"  \caption{{{escaped(visible(title))}. {_typeset(FOOTNOTE)}}}",
+        rf"  \caption{{{escaped(visible(title))}. {_typeset(' '.join(notes))}}}",
         rf"  \label{{tab:{re.sub(r'[^A-Za-z0-9:.-]+', '-', label)}}}",
-        rf"  \begin{{tabular}}{{l{'r' * (len(columns) - 1)}}}",
+        rf"  \begin{{tabular}}{{l{'r' * (len(PAPER) - 1)}}}",
         r"    \toprule",
-        f"    {_latex_line(columns)}",
+        f"    {_latex_line(PAPER)}",
         r"    \midrule",
         *(f"    {_latex_line(_short(row))}" for row in rows),
         r"    \bottomrule",
@@ -145,8 +171,14 @@ def latex(rows: Sequence[Row], title: str, label: str) -> str:
 
 def _short(row: Row) -> list[str]:
     texts = dict(zip(COLUMNS, cells(row), strict=True))
-    texts = {name: text for name, text in texts.items() if name not in LONG}
-    return list({**texts, "collapse alarm": row.collapse.partition(" ")[0] or "-"}.values())
+    texts["95 %"] += "‡" if _single(row) else ""
+    texts["collapse alarm"] = row.collapse.partition(" ")[0] or "-"
+    return [texts[name] for name in PAPER]
+
+
+def _single(row: Row) -> bool:
+    """Whether it is a method of one run."""
+    return row.speaks_for == STARTS and row.runs == 1 and not row.agent.startswith("start")
 
 
 def _latex_line(texts: Sequence[str]) -> str:
@@ -154,13 +186,12 @@ def _latex_line(texts: Sequence[str]) -> str:
 
 
 def _typeset(text: str) -> str:
-    """Signs as a paper prints them: ``--`` in ranges and for nothing, a real times and infinity."""
+    """Signs as a paper prints them: ``--`` in ranges and for nothing."""
     if text == "-":
         return "--"
-    text = re.sub(r"^x ", "\x00 ", re.sub(r"(?<=\d)-(?=\d)", "\x01", visible(text)))
-    text = escaped(re.sub(r"^inf(?=\*?$)", "\x02", text))
-    text = text.replace("\x00", r"$\times$").replace("\x01", "--").replace("\x02", r"$\infty$")
-    return text.replace("↓", r"$\downarrow$").replace("†", r"$\dagger$")
+    # Names of panels and runs hold ranges of their own: only decimals are one here.
+    text = escaped(re.sub(r"(?<=\.\d\d)-(?=\d\.)", "\x01", visible(text))).replace("\x01", "--")
+    return text.replace("↓", r"$\downarrow$").replace("†", r"$\dagger$").replace("‡", r"$\ddagger$")
 
 
 def escaped(text: str) -> str:

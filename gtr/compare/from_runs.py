@@ -1,45 +1,34 @@
 """A comparison of runs that were trained before: which methods they are, and how far each run came."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from gtr.compare.results import RunResult, read_run
 from gtr.compare.runner import State
 from gtr.errors import RunError
 from gtr.report.found import find_runs
+from gtr.report.methods import distinct, methods_of
 from gtr.report.owner import is_being_written
 from gtr.report.run import Run
 
-NOT_THE_METHOD = ("seed", "sft.seed", "runs", "name", "report.", "train.threads", "train.eval_every")
-"""Settings in which two runs of one method may differ."""
-
-Settings = Mapping[str, Any]
-"""Values by dotted key."""
-
 
 def read_existing(folders: Sequence[Path]) -> list[RunResult]:
-    """The results of run folders, or of all runs in a comparison's folder, by method, starting agent and seed.
+    """The results of run folders, or of all runs in a folder, by game, method, starting agent and seed.
 
     Raises:
-        RunError: no run there, one without settings, runs of several tasks, or two runs of one method, starting agent
-            and seed.
+        RunError: no run there, or one without settings.
     """
     runs = find_runs(folders)
     for run in runs:
         if not run.config:
             raise RunError(f"{run.path} is not a run folder that can be compared: {'; '.join(run.problems)}")
-    tasks = sorted({run.text("task.name") for run in runs})
-    if len(tasks) > 1:
-        raise RunError(f"the runs are of several tasks ({', '.join(tasks)}): compare those of one task")
-    methods = _methods(runs)
+    games = dict.fromkeys(run.text("task.name") for run in runs)
+    return [one for game in games for one in _results([run for run in runs if run.text("task.name") == game])]
+
+
+def _results(runs: Sequence[Run]) -> list[RunResult]:
+    methods = distinct(runs, methods_of(runs))
     results = [read_run(run, methods[i], run.whole("seed"), state_of(run)) for i, run in enumerate(runs)]
-    seen: dict[tuple[str, int, int], str] = {}
-    for one in results:
-        other = seen.setdefault((one.method, one.agent, one.seed), one.folder)
-        if other != one.folder:
-            raise RunError(f"{other} and {one.folder} are both {one.method}, seed {one.seed}: leave one of them out")
     return sorted(results, key=lambda one: (methods.index(one.method), one.agent, one.seed))
 
 
@@ -51,38 +40,3 @@ def state_of(run: Run) -> State:
     last: Mapping[str, float] = lines[-1] if lines else {"update": 0}
     by_alarm = run.setting("report.stop_on_alarm") is True and last.get("alarm/ringing") == 1
     return State.FINISHED if by_alarm or last["update"] >= run.whole("train.updates") else State.WAITING
-
-
-@dataclass
-class _Group:
-    """Runs that differ in nothing but their seeds."""
-
-    preset: str
-    settings: Settings
-    members: list[int] = field(default_factory=list)
-
-
-def _methods(runs: Sequence[Run]) -> list[str]:
-    """Each run's method: its preset, and where one preset was run with several settings, those that differ."""
-    groups: list[_Group] = []
-    for index, run in enumerate(runs):
-        alike = (one for one in groups if run.method == one.preset and not _differ(run.settings, one.settings))
-        if (group := next(alike, None)) is None:
-            groups.append(group := _Group(run.method, run.settings))
-        group.members.append(index)
-    names: dict[int, str] = {}
-    for group in groups:
-        namesakes = [one.settings for one in groups if one.preset == group.preset]
-        names |= dict.fromkeys(group.members, _name(group, namesakes))
-    return [names[index] for index in range(len(runs))]
-
-
-def _differ(one: Settings, other: Settings) -> list[str]:
-    keys = [key for key in {**one, **other} if not key.startswith(NOT_THE_METHOD)]
-    return [key for key in keys if one.get(key) != other.get(key)]
-
-
-def _name(group: _Group, namesakes: Sequence[Settings]) -> str:
-    keys = {key for other in namesakes for key in _differ(group.settings, other)}
-    shown = ", ".join(f"{key} {value}" for key, value in group.settings.items() if key in keys)
-    return f"{group.preset} ({shown})" if shown else group.preset

@@ -17,6 +17,7 @@ from gtr.config.io import CODE, config_to_dict, settings_of
 from gtr.config.section import is_path
 from gtr.errors import RunError
 from gtr.report.files import encode, write_whole
+from gtr.report.inside import Missing, Unreadable, parsed, read_named
 from gtr.sft import agent_name
 
 FIRST_MODEL = Path("checkpoints", "update_00000", "model")
@@ -179,16 +180,28 @@ def claim(comparison: Comparison) -> None:
     if comparison.file:
         wanted |= {"file": json.loads(encode(comparison.file))}
     file = out / "comparison.json"
-    if file.exists():
-        held = json.loads(file.read_bytes())
-        if held != wanted:
-            raise RunError(
-                f"{out} holds another comparison ({_said(held)}, not {_said(wanted)}): choose another folder with --out"
-            )
+    held = _held(file)
+    if held is not None and held != wanted:
+        raise RunError(
+            f"{out} holds another comparison ({_said(held)}, not {_said(wanted)}): choose another folder with --out"
+        )
     write_whole(file, encode(wanted, indent=1))
 
 
+def _held(file: Path) -> dict[str, Any] | None:
+    """What a folder's ``comparison.json`` says; None where there is none."""
+    try:
+        held = parsed(read_named(file), exact=True)
+    except Missing:
+        return None
+    except Unreadable as error:
+        raise RunError(f"{file} {error}: choose another folder with --out, or remove the file") from error
+    if not isinstance(held, dict):
+        raise RunError(f"{file} is not a record: choose another folder with --out, or remove the file")
+    return held
+
+
 def _said(record: Mapping[str, object]) -> str:
-    settings = record["settings"]
-    assert isinstance(settings, list)
-    return " ".join([f"--task {record['task']} --scale {record['scale']}", *map(str, settings)])
+    settings = record.get("settings")
+    words = settings if isinstance(settings, list) else []
+    return " ".join([f"--task {record.get('task')} --scale {record.get('scale')}", *map(str, words)])

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from gtr.compare.comparability import doubts
-from gtr.compare.formats import COLUMNS, FOOTNOTE, cells, number
-from gtr.compare.from_runs import NOT_THE_METHOD
+from gtr.compare.formats import COLUMNS, cells, footnote, number
 from gtr.compare.results import RunResult, on_panel
 from gtr.compare.samples import StartState, start_states
 from gtr.compare.table import OUTCOME_ONLY, Row, rows_of
+from gtr.report.methods import NOT_THE_METHOD
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,7 @@ def shown(study: Study) -> dict[str, Any]:
         "doubts": list(study.doubts),
         "columns": list(COLUMNS),
         "rows": [cells(row) for row in study.rows],
-        "footnote": FOOTNOTE,
+        "footnote": footnote(study.rows),
         "methods": list(methods),
         "differ": differing(methods),
         "runs": [[run_name(one), reached(one), one.folder, made_by(one)] for one in study.results],

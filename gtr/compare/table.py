@@ -73,6 +73,8 @@ class Row:
     times_start: float = math.nan
     times_plain: float = math.nan
     """Success divided by that of the starting agent, and of outcome-only PPO; infinite where that is 0."""
+    starts: int = 0
+    """Start states of that panel."""
     speaks_for: str = STARTS
     iqm: float = math.nan
     """Interquartile mean of success over runs."""
@@ -125,7 +127,14 @@ def _start_row(label: str, records: Sequence[Mapping[str, Any]]) -> Row:
     known = [one["success"] for one in records if one["success"] is not None]
     panel = records[0]["panel"]
     return Row(
-        label, tuple(known), interval.estimate, interval, _health(records), panel=panel, speaks_for=speaks_for or STARTS
+        label,
+        tuple(known),
+        interval.estimate,
+        interval,
+        _health(records),
+        panel=panel,
+        starts=records[0]["episodes"],
+        speaks_for=speaks_for or STARTS,
     )
 
 
@@ -150,6 +159,7 @@ def _method_row(method: str, results: Sequence[RunResult]) -> Row:
         unfinished=len(results) - failed - finished,
         runs=len(results),
         panel=ends[0]["panel"] if ends else "",
+        starts=ends[0]["episodes"] if ends else 0,
         speaks_for=speaks_for,
         iqm=iqm(_column(shares)) if shares else math.nan,
         profile=performance_profile(_column(shares), THRESHOLDS) if shares else (),

@@ -6,6 +6,7 @@ What a setting may be by itself stands at its field; `gtr.config.reading` holds 
 import re
 from collections.abc import Iterator
 from dataclasses import asdict, fields
+from urllib.parse import urlsplit
 
 from gtr.config import Config, CorrectorConfig
 from gtr.config.io import changed_keys, settings_of
@@ -90,11 +91,21 @@ def _corrector(corrector: CorrectorConfig) -> Iterator[str]:
             "corrector.key_env must be the *name* of an environment variable, for example OPENAI_API_KEY; what you "
             "gave is not shown here in case it is the key itself"
         )
-    if corrector.base_url is not None and not re.fullmatch(r"https?://[^\s/@?]+(/[^\s@?]*)?", corrector.base_url):
+    if corrector.base_url is not None and not _is_address(corrector.base_url):
         yield (
             "corrector.base_url must read like http://localhost:8000/v1, without a name, password or key in it "
             "(keys come from the environment variable that corrector.key_env names)"
         )
+
+
+def _is_address(text: str) -> bool:
+    """Whether a server can be asked at an address."""
+    try:
+        found = urlsplit(text)
+        host = re.fullmatch(r"[\w.-]+|[0-9a-f:.]+", found.hostname or "", re.ASCII)
+        return host is not None and found.port != 0 and bool(re.fullmatch(r"https?://[^@?#\s]+", text, re.ASCII))
+    except ValueError:
+        return False
 
 
 def _together(config: Config) -> Iterator[str]:

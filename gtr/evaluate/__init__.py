@@ -8,25 +8,23 @@ import numpy as np
 import torch
 
 from gtr import tasks
-from gtr.agents import Agent
+from gtr.agents import API_AGENTS, Agent
 from gtr.config import Config
 from gtr.config.io import check_code, settings_of
 from gtr.engine import Engine, LocalEngine
 from gtr.envs import EnvState, VecEnv
-from gtr.errors import ConfigError
+from gtr.errors import ConfigError, RunError
 from gtr.evaluate.agents import ExpertAgent, PolicyAgent, RandomAgent, load_agent
 from gtr.evaluate.panels import PANEL_SEED, Panel, Split, make_panel
 from gtr.evaluate.results import Evaluation, result_of, write_json
 from gtr.evaluate.table import print_table
+from gtr.guidance import api_ready
 from gtr.policy.policy import Policy
 from gtr.policy.seeded import seeded
 from gtr.report.folder import read_config
 from gtr.tasks.reply import parse
 from gtr.tasks.task import Task
 from gtr.types import Ending, Reply, Turn
-
-API_AGENTS = ("openai:", "openai+tool:")
-"""How agents begin that are asked over a network: openai:MODEL, and openai+tool:MODEL with the task's tools."""
 
 
 def evaluate_policy(
@@ -55,37 +53,36 @@ def evaluate(
     ``config=gtr.preset(file="RUN/config.json", task="file.py:Class")``.
 
     Raises:
-        GtrError: the agent cannot be loaded, or the task has no expert.
+        GtrError: the agent cannot be loaded, an API does not answer, the task has no expert, or no episode ended.
     """
     if config is None:
         config = read_config(Path(agent))
         check_code(settings_of(config), (), agent)
-    if agent in ("random", "expert"):
-        panel = make_panel(config.task, split, episodes, seed)
-        task = tasks.load(panel.task)
-        player: Agent = RandomAgent(task, seed) if agent == "random" else ExpertAgent(task)
-        if agent == "expert" and not task.has_expert():
-            raise ConfigError(f"task '{task.name}' has no expert: it does not define Task.expert")
-        return result_of(player, panel, task, play(player, task, panel, config))
-    if agent.startswith(API_AGENTS):
-        return _evaluate_api(agent, config, split, episodes, seed, greedy)
-    torch.set_num_threads(config.train.threads)
-    policy = load_agent(agent, config.policy)
-    return evaluate_policy(policy, agent, config, split, episodes, seed, greedy)[0]
-
-
-def _evaluate_api(agent: str, config: Config, split: Split, episodes: int, seed: int, greedy: bool) -> Evaluation:
-    """A model behind an OpenAI-compatible API, set by ``config.corrector``."""
-    from gtr.guidance import needs_chat
-
-    with needs_chat(f"agent {agent}"):
-        from gtr.agents.chat import ChatAgent
     panel = make_panel(config.task, split, episodes, seed)
     task = tasks.load(panel.task)
-    with closing(ChatAgent(agent, task, config.corrector, greedy)) as player:
-        found = result_of(player, panel, task, play(player, task, panel, config))
-    costs = player.ledger.metrics()
-    return replace(found, health={**found.health, **costs})
+    with closing(_player(agent, config, task, seed, greedy)) as player, seeded(seed):
+        played = play(player, task, panel, config)
+    found = result_of(player, panel, task, played)
+    if not found.episodes:
+        raise RunError(f"{agent}: none of {episodes} episodes was played to its end, so that nothing can be said of it")
+    return replace(found, health={**found.health, **player.metrics()})
+
+
+def _player(agent: str, config: Config, task: Task, seed: int, greedy: bool) -> Agent:
+    if agent == "random":
+        return RandomAgent(task, seed)
+    if agent == "expert":
+        if not task.has_expert():
+            raise ConfigError(f"task '{task.name}' has no expert: it does not define Task.expert")
+        return ExpertAgent(task)
+    if agent.startswith(API_AGENTS):
+        asked = replace(config.corrector, model=agent.partition(":")[2])
+        api_ready(replace(asked, temperature=0.0) if greedy else asked, f"agent {agent}")
+        from gtr.agents.chat import ChatAgent
+
+        return ChatAgent(agent, task, config.corrector, greedy)
+    torch.set_num_threads(config.train.threads)
+    return PolicyAgent(LocalEngine(load_agent(agent, config.policy)), agent, greedy)
 
 
 def play(agent: Agent, task: Task, panel: Panel, config: Config) -> list[list[Turn]]:

@@ -8,6 +8,7 @@ from typing import Any, Literal
 from gtr.agents import Agent
 from gtr.evaluate.panels import Panel, Split
 from gtr.metrics import health
+from gtr.metrics.turns import says_success
 from gtr.report.files import encode
 from gtr.stats import mean_interval, wilson
 from gtr.tasks.task import Task
@@ -61,7 +62,7 @@ def result_of(agent: Agent, panel: Panel, task: Task, episodes: Sequence[Sequenc
     # An episode that broke says nothing about the agent.
     whole = [e for e in episodes if e[-1].ending is not Ending.ABORTED]
     wins = sum(bool(e[-1].success) for e in whole)
-    known = all(e[-1].success is not None for e in whole)
+    known = says_success([e[-1] for e in whole])
     interval = wilson(wins, len(whole)) if known else wilson(0, 0)
     return Evaluation(
         agent.name,
@@ -77,7 +78,7 @@ def result_of(agent: Agent, panel: Panel, task: Task, episodes: Sequence[Sequenc
         health(Rollout([Trajectory(episode) for episode in episodes]), task, 0),
         _groups(whole, task),
         _conditions(whole),
-        tuple(None if e[-1].ending is Ending.ABORTED else e[-1].success for e in episodes),
+        tuple(None if e[-1].ending is Ending.ABORTED or not known else bool(e[-1].success) for e in episodes),
     )
 
 

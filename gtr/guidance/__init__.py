@@ -4,21 +4,22 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from gtr.config import Config
+from gtr.config import Config, CorrectorConfig
 from gtr.config.section import is_path
-from gtr.errors import CorrectorError, GtrError
+from gtr.errors import CorrectorError, GtrError, to_install
 from gtr.guidance.corrector import Corrector
 from gtr.guidance.judge import OracleJudge
 from gtr.guidance.noise import Noise
 from gtr.guidance.oracle import OracleCorrector
 from gtr.guidance.sharing import SharedCorrector
 from gtr.imports import load_class
+from gtr.policy.models import check_model
 from gtr.tasks.task import Task
 
 ORACLES = ("oracle", "noisy")
 """Correctors that are the task's own expert."""
 EXTRA = ("openai", "pydantic", "tenacity")
-"""What `gtr[chat]` brings."""
+"""What `guided-thought[chat]` brings."""
 
 
 @contextmanager
@@ -29,12 +30,32 @@ def needs_chat(what: str) -> Iterator[None]:
     except ModuleNotFoundError as error:
         if error.name not in EXTRA:
             raise
-        raise CorrectorError(f"{what} needs {error.name}, which is not installed: pip install 'gtr[chat]'") from None
+        raise CorrectorError(f"{what} needs {error.name}, which is not installed: {to_install('chat')}") from None
 
 
 def corrector_class(path: str) -> type[Corrector]:
     """A user's own corrector by its import path; its code is run. CorrectorError where there is no such class."""
     return load_class(path, Corrector, "corrector", CorrectorError)  # type: ignore[type-abstract]
+
+
+def ready(config: Config) -> None:
+    """Finds out before anything rests on it whether the model that the settings name as corrector can answer.
+
+    Raises:
+        CorrectorError: an API that does not answer, and is not to be waited for or done without; no such model.
+    """
+    asked = config.corrector
+    if config.guidance.corrector == "local":
+        check_model(asked.model, "corrector.model", CorrectorError)
+    elif config.guidance.corrector == "chat" and asked.replay is None and asked.when_down == "stop":
+        api_ready(asked)
+
+
+def api_ready(config: CorrectorConfig, what: str = "guidance.corrector chat") -> None:
+    """Asks an API one short question; raises `CorrectorError` where no answer comes, or its library is missing."""
+    with needs_chat(what):
+        from gtr.guidance.chat.ready import ready as ask
+    ask(config)
 
 
 def make_corrector(

@@ -16,6 +16,8 @@ METRICS = (
     *AGENT,
     Metric("count/tokens", "tokens of all replies of the rollout", "What sampling took.", "-"),
     Metric("count/gradient_tokens", "reply tokens that gradients went through, all passes", "What learning took.", "-"),
+    Metric("count/teacher_tokens", "tokens that the teacher scored or wrote to teach", "What teaching took.", "-"),
+    Metric(TAUGHT, "solvable states in which the teacher's thought was judged", "Teachers' shares rest on it.", "-"),
     # -- guidance -------------------------------------------------------------------------------------------------
     Metric("guidance/correction", "wrong verdicts / usable verdicts", "Correction rate.", "down", GTR),
     Metric("guidance/unsolvable", "UNSOLVABLE verdicts / usable verdicts", "States that nothing can save.", "down"),
@@ -107,8 +109,6 @@ METRICS = (
     ),
     Metric("teacher/distance_base", "the same from the agent of the start", "How far the teacher has come.", "up"),
     Metric("teacher/merged", "past selves merged into the teacher", "0: it is the agent of the start.", "-"),
-    Metric("count/teacher_tokens", "tokens that the teacher scored or wrote to teach", "What teaching took.", "-"),
-    Metric(TAUGHT, "solvable states in which the teacher's thought was judged", "What these shares rest on.", "-"),
     # -- do thoughts depend on what is seen -----------------------------------------------------------------------
     Metric(
         "relevance/retrieval",

@@ -5,12 +5,12 @@ from contextlib import closing
 from pathlib import Path
 
 from gtr.config import Config
-from gtr.errors import ConfigError
+from gtr.errors import ConfigError, to_install
 from gtr.play import terminal
 from gtr.play.game import Game
 
 EXTRA = ("starlette", "uvicorn")
-"""What `gtr[show]` brings."""
+"""What `guided-thought[show]` brings."""
 
 
 def play(config: Config, episodes: int = 10, pictures: Path | None = None, port: int | None = None) -> None:
@@ -35,5 +35,5 @@ def _in_browser(game: Game, episodes: int, port: int) -> None:
     except ModuleNotFoundError as error:
         if error.name not in EXTRA:
             raise
-        raise ConfigError(f"--browser needs {error.name}, which is not installed: pip install 'gtr[show]'") from None
+        raise ConfigError(f"--browser needs {error.name}, which is not installed: {to_install('show')}") from None
     browser.play(game, episodes, port)

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from accelerate import PartialState
 from accelerate.utils import parse_flag_from_env
+from huggingface_hub import snapshot_download
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 from transformers import (
@@ -19,6 +20,7 @@ from transformers import (
     AutoTokenizer,
     GenerationConfig,
 )
+from transformers.utils import cached_file
 from transformers.utils import logging as transformers_logging
 
 from gtr.config import PolicyConfig
@@ -41,6 +43,12 @@ transformers_logging.disable_progress_bar()
 BESIDE_LANGUAGE = r"(?!.*\blanguage_model\.).*"
 """Names of all modules but the language model's."""
 log = logging.getLogger(__name__)
+QUIET = {
+    "_raise_exceptions_for_gated_repo": False,
+    "_raise_exceptions_for_missing_entries": False,
+    "_raise_exceptions_for_connection_errors": False,
+}
+"""How a file that is not on the hub, or cannot be had, is None: the model's own loading says what is wrong."""
 
 
 def load_policy(
@@ -58,7 +66,7 @@ def load_policy(
     Raises:
         PolicyError: nothing is there, it is no image-text model, or its processor cannot be loaded.
     """
-    folder = Path(path)
+    folder = _brought(str(path))
     # As an Accelerator would start it, which takes over what it finds: without the flag, one process of several.
     device = device or PartialState(cpu=parse_flag_from_env("ACCELERATE_USE_CPU")).device
     base, adapter = _base_of(folder, str(path))
@@ -70,8 +78,9 @@ def load_policy(
         model = _prepare(model, config, adapter)
         width = model.get_output_embeddings().in_features
         head = ValueHead(width, config.value_hidden)
-    if critic and (folder / VALUE_HEAD).exists():
-        _load_head(head, folder / VALUE_HEAD)
+    saved = folder / VALUE_HEAD if (folder / VALUE_HEAD).exists() else _from_hub(str(path), VALUE_HEAD)
+    if critic and saved is not None:
+        _load_head(head, saved)
     tokenizer = processor.tokenizer
     end_ids = _end_ids(model, tokenizer)
     vocabulary = model.get_output_embeddings().out_features
@@ -84,6 +93,22 @@ def load_policy(
         mixed,
     )
     return Policy(network.to(device), processor, config, end_ids)
+
+
+def _brought(path: str) -> Path:
+    """A folder as it is; of a hub id that is an adapter's, which is small, the folder it is brought to."""
+    if _from_hub(path, "adapter_config.json") is None:
+        return Path(path)
+    return Path(snapshot_download(path, ignore_patterns=["*.bin", "*.pt", "*.pth"]))
+
+
+def _from_hub(path: str, name: str) -> Path | None:
+    """A file of the repository that a hub id names; None where it has none, or cannot be asked."""
+    if Path(path).is_dir() or path in BUILT_IN_MODELS:
+        return None
+    check_model(path)
+    found = cached_file(path, name, **QUIET)
+    return None if found is None else Path(found)
 
 
 def _base_of(folder: Path, path: str) -> tuple[str, Path | None]:

@@ -124,6 +124,11 @@ class Network(nn.Module):
         """Keeps the hidden states that enter the output layer: the value head reads them without a second pass."""
         self._hidden = inputs[0]
 
+    def can_say(self, tokens: Sequence[int]) -> bool:
+        """Whether a reply may hold these tokens: known ones, neither special nor of pictures."""
+        known = self.model.get_output_embeddings().out_features  # type: ignore[operator]
+        return all(0 <= one < known for one in tokens) and set(tokens).isdisjoint(self._forbidden.tolist())  # type: ignore[operator]
+
     def learning(self) -> None:
         """Ready for gradients, but without dropout, under which the scored distribution is not the sampled one."""
         self.eval()

@@ -14,6 +14,7 @@ import numpy as np
 
 import gtr
 from gtr.config import Config
+from gtr.errors import DISTRIBUTION
 from gtr.tasks.task import Task
 
 PACKAGES = ("torch", "transformers", "peft", "accelerate", "tokenizers", "gymnasium", "numpy", "pillow", "safetensors")
@@ -33,7 +34,7 @@ def fingerprint(
     """
     return {
         "command": sys.argv,
-        "gtr": _version("gtr"),
+        "gtr": _version(DISTRIBUTION),
         "python": platform.python_version(),
         "packages": {name: _version(name) for name in PACKAGES},
         "code": code_version(),

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from gtr.config import Config
 from gtr.config.io import config_to_dict
-from gtr.errors import ConfigError, RunError
+from gtr.errors import ConfigError, RunError, to_install
 from gtr.report.files import encode, write_whole
 from gtr.report.inside import Missing, Unreadable, parsed, read_inside
 from gtr.report.records import whole
@@ -137,11 +137,14 @@ class Sent:
 
     def __init__(self, file: Path) -> None:
         self._file = file
+        self._record: dict[str, Any] = {"id": uuid.uuid4().hex[:8]}
         try:
-            self._record: dict[str, Any] = {"id": uuid.uuid4().hex[:8], **parsed(read_inside(file.parent, file.name))}
+            self._record = {**self._record, **parsed(read_inside(file.parent, file.name))}
+            if not re.fullmatch("[0-9a-f]{8}", self.id):
+                raise ValueError(f"its id is {self.id[:80]!r}")
         except Missing:
-            self._record = {"id": uuid.uuid4().hex[:8]}
-        except (Unreadable, TypeError) as error:
+            return
+        except (Unreadable, TypeError, ValueError) as error:
             raise RunError(
                 f"{file} is damaged ({error}): remove it, and the run begins anew at this tracker"
             ) from error
@@ -212,5 +215,5 @@ def require(names: Iterable[str]) -> None:
         if found is None or found.origin is None:
             raise ConfigError(
                 f"report.trackers {name} needs the package {name}, which is not installed: "
-                f"pip install 'gtr[{name}]', or leave {name} out of --report.trackers"
+                f"{to_install(name)}, or leave {name} out of --report.trackers"
             )

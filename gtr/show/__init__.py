@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from gtr.errors import RunError
+from gtr.errors import RunError, to_install
 
 TURNS = 1000
 """Training turns that an exported file holds at most, where nobody says otherwise."""
@@ -38,5 +38,5 @@ def show(
     try:
         from gtr.show.server import serve
     except ImportError as error:
-        raise RunError(f"the viewer's packages are not installed ({error.name}): pip install 'gtr[show]'") from error
+        raise RunError(f"the viewer's packages are not installed ({error.name}): {to_install('show')}") from error
     serve(runs, study, host, port, browser)

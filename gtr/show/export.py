@@ -116,5 +116,4 @@ def _named(answer: Any) -> Iterable[str]:
         if answer.get("image"):
             yield str(answer["image"])
         yield from (str(name) for name in answer.get("images", ()) if name)
-        if answer.get("pair"):
-            yield from _named(answer["pair"])
+        yield from (name for group in answer.get("groups", ()) for name in _named(group["pair"] or {}))

@@ -1,7 +1,7 @@
 """Everything the page's first view needs, as JSON values: the story, the curves and what they mean."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -9,9 +9,12 @@ from gtr.metrics.alarm import WATCHED
 from gtr.metrics.table import METRICS, describe
 from gtr.report import Run
 from gtr.report.history import History, read_history
+from gtr.report.methods import comparable, distinct, methods_of
 from gtr.show.pair import questions, thought_pair
 from gtr.show.story import story
 
+SAMPLED = ("episode/", "reply/", "thought/", "distinct/", "action/", "reflection/", "relevance/")
+"""Metrics of the turns that were trained on, unlike those of the panel."""
 DIGITS = 5
 """Significant digits of a curve's values that the page gets."""
 
@@ -19,18 +22,36 @@ DIGITS = 5
 def overview(runs: Sequence[Run], study: bool = False) -> dict[str, Any]:
     """The story, the runs with their curves, and the meaning of every metric; `study`: whether there is a table."""
     histories = [read_history(run) for run in runs]
+    groups = comparable(runs)
+    methods = _methods(runs, groups.values())
     played = {"panel/success"} if any(one.panel for one in histories) else set()
     names = sorted(played | {name for one in histories for name in one.series}, key=_place)
     return {
         "title": title(runs),
-        "story": story(histories),
-        "pair": thought_pair(histories),
-        "runs": [_run(index, one) for index, one in enumerate(histories)],
+        "groups": [_group(name, members, histories, methods) for name, members in groups.items()],
+        "runs": [_run(index, one, methods[index]) for index, one in enumerate(histories)],
         "metrics": {name: _metric(name) for name in names},
         "watched": [watch.metric for watch in WATCHED],
         "questions": questions(runs[0]),
         "study": study,
     }
+
+
+def _methods(runs: Sequence[Run], groups: Iterable[Sequence[int]]) -> dict[int, str]:
+    """Each run's method, as told from the others of its group."""
+    found: dict[int, str] = {}
+    for members in groups:
+        own = [runs[i] for i in members]
+        found |= zip(members, distinct(own, methods_of(own)), strict=True)
+    return found
+
+
+def _group(
+    name: str, members: Sequence[int], histories: Sequence[History], methods: Mapping[int, str]
+) -> dict[str, Any]:
+    """Runs that can be laid beside one another: what became of them, and a thought of theirs."""
+    own, names = [histories[i] for i in members], [methods[i] for i in members]
+    return {"name": name, "runs": members, "story": story(own, names), "pair": thought_pair(own, names, members)}
 
 
 def title(runs: Sequence[Run]) -> str:
@@ -44,12 +65,12 @@ def version(runs: Sequence[Run]) -> str:
     return " ".join(run.version() for run in runs)
 
 
-def _run(index: int, history: History) -> dict[str, Any]:
+def _run(index: int, history: History, method: str) -> dict[str, Any]:
     run, done = history.run, max([0, *history.updates])
     return {
         "id": index,
         "name": _name(run.path),
-        "method": run.method,
+        "method": method,
         "seed": run.whole("seed"),
         "guided": run.guided,
         "task": run.text("task.name"),
@@ -101,4 +122,5 @@ def _metric(name: str) -> dict[str, str] | None:
     """Formula, meaning, health and source of a metric, from the one table that defines it."""
     own = _own(name)
     row = describe(own)
-    return None if row is None else {**vars(row), "on": "the fixed panel" if own != name else ""}
+    where = "sampled turns of training" if name.startswith(SAMPLED) else ""
+    return None if row is None else {**vars(row), "on": "greedy play of the fixed panel" if own != name else where}

@@ -11,7 +11,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from gtr.errors import RunError
+from gtr.errors import RunError, to_install
 from gtr.report.files import encode
 
 STYLE, SCRIPT = "style.css", "main.js"
@@ -47,7 +47,7 @@ def chart_library() -> str:
     """
     spec = find_spec("plotly")
     if spec is None or spec.origin is None:
-        raise RunError("the viewer's packages are not installed: pip install 'gtr[show]'")
+        raise RunError(f"the viewer's packages are not installed: {to_install('show')}")
     return (Path(spec.origin).parent / "package_data" / "plotly.min.js").read_text(encoding="utf-8")
 
 

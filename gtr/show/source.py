@@ -7,7 +7,7 @@ from typing import Any
 
 from gtr.metrics.thought import written
 from gtr.report import Run
-from gtr.show.detail import shown
+from gtr.show.detail import checks, shown
 from gtr.show.episodes import common_thoughts, parts
 from gtr.show.overview import overview, version
 
@@ -121,6 +121,7 @@ class Source:
             "scores": record.get("scores", []),
             "images": [turn.get("image", "") for turn in probed],
             "thoughts": [_thought(turn) for turn in probed],
+            "checks": [checks(turn, folder) for turn in probed],
         }
 
 

@@ -1,51 +1,39 @@
-"""What happened, in plain sentences computed from the runs: did thoughts collapse, and did guidance prevent it?"""
+"""What happened, in plain sentences computed from the runs: did thoughts collapse, and did guidance prevent it?
 
-import math
+A sentence is written only where its facts hold: what fell or rose did so beyond its 95 % interval, and what is said of
+most thoughts or few holds over the whole interval.
+"""
+
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from statistics import fmean
 from typing import Any, Literal
 
-from gtr.metrics.alarm import BASELINE
+from gtr.metrics.alarm import BASELINE, DEFAULT
 from gtr.report.history import History
+from gtr.show.share import MOST, Change, change_of
 
-Fate = Literal["collapsed", "decayed", "healthy", "unknown"]
+Fate = Literal[
+    "collapsed", "partly", "rang", "decayed", "sound", "became sound", "improved", "poor", "unclear", "early", "unknown"
+]
 
 WHAT = (
     "Thought collapse is what happens when an agent is rewarded for outcomes alone: it goes on writing thoughts, but "
-    "they stop saying what the picture shows, and its plans stop working."
+    "they stop saying what the picture shows, and its plans stop working. Thoughts are sound here where most can be "
+    "read, see truly and begin with a plan that works, over the whole 95 % interval."
 )
-DECAY = 0.1
-"""Fall of a share, from the start to the end, that counts as decay where the alarm did not ring: its own margin."""
-STEADY = 0.015
-"""Change that is not worth a word."""
-LAST = 2
-"""Measurements of training itself, each of one small rollout, whose mean is the share at the end."""
+ENOUGH = BASELINE + DEFAULT.patience
+"""Updates before which the alarm cannot ring, so that its silence says nothing."""
 MAIN = "gtr"
-SEEING, PLANNING = "thought/perception", "thought/start_plan"
-
-
-@dataclass(frozen=True)
-class Change:
-    """A share at the start and at the end, mean over runs; NaN where it was not measured."""
-
-    start: float
-    end: float
-
-    @property
-    def known(self) -> bool:
-        return not math.isnan(self.start + self.end)
-
-    @property
-    def fell(self) -> bool:
-        return self.known and self.start - self.end >= DECAY
-
-    def words(self) -> str:
-        """``fell from 97% to 44%``."""
-        start, end = percent(self.start), percent(self.end)
-        if abs(self.start - self.end) < STEADY:
-            return f"stayed at {end}"
-        return f"{'fell' if self.start > self.end else 'rose'} from {start} to {end}"
+READING, SEEING, PLANNING = "reply/complete", "thought/perception", "thought/start_plan"
+NOTIONS = {
+    READING: ("replies that can be read", "most replies cannot be read"),
+    SEEING: ("thoughts that say truly what the picture shows", "most thoughts misread the picture"),
+    PLANNING: ("first plans that work", "most first plans fail"),
+}
+"""The shares that thoughts are judged by: what they are of, and what is so where they are low."""
+FEW = 3
+"""Methods that the headline names; more it counts."""
 
 
 @dataclass(frozen=True)
@@ -54,71 +42,92 @@ class Method:
 
     name: str
     guided: bool
-    runs: int
+    seeds: int
+    updates: int
+    """Of the run that came least far."""
+    goes_on: bool
+    """Whether one of its runs is still training."""
     rang: Sequence[int]
     """Update after which the alarm first rang, of each run in which it did."""
-    seeing: Change
-    planning: Change
+    health: dict[str, Change]
+    """Of the metrics in `NOTIONS`."""
     success: Change
     panel: bool
     """Whether the shares are of the fixed panel; else of training itself."""
 
     @property
-    def fate(self) -> Fate:
-        if self.rang:
-            return "collapsed"
-        if self.seeing.fell or self.planning.fell:
-            return "decayed"
-        return "healthy" if self.seeing.known or self.planning.known else "unknown"
+    def known(self) -> list[Change]:
+        return [one for one in self.health.values() if one.known]
 
     @property
-    def label(self) -> str:
-        seeds = f", {self.runs} seeds" if self.runs > 1 else ""
-        return f"{self.name}{seeds}"
+    def low(self) -> list[str]:
+        """What is wrong with most thoughts at the end."""
+        return [NOTIONS[name][1] for name, one in self.health.items() if one.known and one.end.high < MOST]
+
+    @property
+    def fate(self) -> Fate:
+        thoughts = [one for name, one in self.health.items() if one.known and name != READING]
+        fell = any(one.fell for one in self.known)
+        sound = bool(thoughts) and not fell and all(one.end.low > MOST for one in self.known)
+        if self.rang:
+            return "rang" if sound else "collapsed" if len(self.rang) == self.seeds else "partly"
+        if not self.known or (not thoughts and not fell and not self.low):
+            return "unknown"
+        if self.updates < ENOUGH:
+            return "early"
+        if fell:
+            return "decayed"
+        if sound:
+            return "sound" if all(one.start.low > MOST for one in self.known) else "became sound"
+        if self.low:
+            return "improved" if any(one.rose for one in thoughts) else "poor"
+        return "unclear"
+
+    def became(self) -> str:
+        """What its thoughts did: ``stayed sound``."""
+        low = " and ".join(self.low)
+        return {
+            "collapsed": "collapsed" if self.seeds == 1 else f"collapsed in all {self.seeds} runs",
+            "partly": f"collapsed in {len(self.rang)} of {self.seeds} runs",
+            "rang": f"set off the collapse alarm in {len(self.rang)} of {self.seeds} runs, but are sound at the end",
+            "decayed": "decayed, short of the collapse alarm",
+            "sound": "stayed sound",
+            "became sound": "became sound",
+            "improved": f"improved, but {low}",
+            "poor": f"changed too little to tell, but {low}",
+            "unclear": "changed too little to tell, and are not clearly sound",
+            "early": f"have had {self.updates} of the {ENOUGH} updates before which nothing can be said",
+            "unknown": "were not measured",
+        }[self.fate]
 
 
-def methods_of(histories: Sequence[History]) -> list[Method]:
-    """The methods of some runs: those without guidance, then the one that this is about, then its variants."""
-    names = list(dict.fromkeys(one.run.method for one in histories))
-    methods = [_method(name, [one for one in histories if one.run.method == name]) for name in names]
+def methods_of(histories: Sequence[History], names: Sequence[str]) -> list[Method]:
+    """The methods of some runs, each run's by name: those without guidance, then the one that this is about, then its
+    variants."""
+    of = {name: [h for h, own in zip(histories, names, strict=True) if own == name] for name in dict.fromkeys(names)}
+    methods = [_method(name, own) for name, own in of.items()]
     return sorted(methods, key=lambda method: (method.guided, method.name != MAIN))
 
 
 def _method(name: str, histories: Sequence[History]) -> Method:
     panel = all(len(one.panel) > 1 for one in histories)
+    done = [max([0, *one.updates]) for one in histories]
     return Method(
         name,
         histories[0].run.guided,
         len(histories),
+        min(done),
+        any(one.run.goes_on(updates) for one, updates in zip(histories, done, strict=True)),
         [one.collapse.update for one in histories if one.collapse is not None],
-        _change(histories, SEEING, panel),
-        _change(histories, PLANNING, panel),
-        _change(histories, "episode/success", panel),
+        {metric: change_of(histories, metric, panel) for metric in NOTIONS},
+        change_of(histories, "episode/success", panel),
         panel,
     )
 
 
-def _change(histories: Sequence[History], metric: str, panel: bool) -> Change:
-    ends = [_ends(history, metric, panel) for history in histories]
-    known = [(start, end) for start, end in ends if not math.isnan(start + end)]
-    if not known:
-        return Change(math.nan, math.nan)
-    return Change(fmean(start for start, _ in known), fmean(end for _, end in known))
-
-
-def _ends(history: History, metric: str, panel: bool) -> tuple[float, float]:
-    if panel:
-        first, last = history.panel[0], history.panel[-1]
-        return first["health"].get(metric, math.nan), last["health"].get(metric, math.nan)
-    values = [value for value in history.series.get(metric, []) if not math.isnan(value)]
-    if len(values) < BASELINE + LAST:
-        return math.nan, math.nan
-    return fmean(values[:BASELINE]), fmean(values[-LAST:])
-
-
-def story(histories: Sequence[History]) -> dict[str, Any]:
+def story(histories: Sequence[History], names: Sequence[str]) -> dict[str, Any]:
     """``headline``, ``what`` (the definition) and ``sentences``, one per method, for the head of the page."""
-    methods = methods_of(histories)
+    methods = methods_of(histories, names)
     return {
         "headline": headline(methods),
         "what": WHAT,
@@ -128,55 +137,53 @@ def story(histories: Sequence[History]) -> dict[str, Any]:
 
 def headline(methods: Sequence[Method]) -> str:
     """The answer in one sentence."""
-    known = [method for method in methods if method.fate != "unknown"]
+    known = [method for method in methods if method.fate not in ("unknown", "early")]
     if not known:
-        return "Too early to tell: no health of thoughts has been measured yet, or this game cannot judge them."
-    plain = [method for method in known if not method.guided]
-    guided = [method for method in known if method.guided]
-    if plain and guided:
-        return _contrast(plain, {method.fate for method in guided})
-    return f"Thoughts {_became(known)}."
+        return _too_early(methods)
+    plain, guided = (_clause([one for one in methods if one.guided is side]) for side in (False, True))
+    so_far = " so far" if any(one.goes_on for one in known) else ""
+    if not plain or not guided:
+        return f"{'Guided' if guided else 'Without guidance'}, thoughts {guided or plain}{so_far}."
+    if plain == guided:
+        return f"With guidance and without, thoughts {plain}{so_far}."
+    return f"Without guidance, thoughts {plain}{so_far}; guided, they {guided}{so_far}."
 
 
-def _contrast(plain: Sequence[Method], guided: set[Fate]) -> str:
-    """Without guidance against with it."""
-    became = _became(plain)
-    if {method.fate for method in plain} == {"healthy"}:
-        return "No thought collapse: thoughts stayed healthy with guidance and without."
-    if guided == {"healthy"}:
-        return f"Without guidance thoughts {became}; guided, they stayed healthy."
-    return f"Without guidance thoughts {became}, and guidance did not prevent it."
+def _too_early(methods: Sequence[Method]) -> str:
+    if any(method.fate == "early" for method in methods):
+        return f"Too early to tell: the collapse alarm needs {ENOUGH} updates before it can ring."
+    return "Too early to tell: no health of thoughts has been measured yet, or this game cannot judge them."
 
 
-def _became(methods: Sequence[Method]) -> str:
-    """What became of the thoughts of some methods together; a collapse of some runs only is told as such."""
-    rang, runs = sum(len(method.rang) for method in methods), sum(method.runs for method in methods)
-    if rang:
-        return "collapsed" if rang == runs else f"collapsed in {rang} of {runs} runs"
-    return "decayed, short of collapse" if "decayed" in {method.fate for method in methods} else "stayed healthy"
+def _clause(methods: Sequence[Method]) -> str:
+    """What became of the thoughts of some methods, by name or number where it is not the same of all; empty where
+    nothing is known."""
+    known = [method for method in methods if method.fate not in ("unknown", "early")]
+    counts = Counter(method.became() for method in known)
+    if len(counts) == 1 and len(known) == len(methods):
+        return next(iter(counts))
+    parts = []
+    for became, count in counts.items():
+        names = ", ".join(method.name for method in known if method.became() == became)
+        parts.append(f"{became} ({names if count <= FEW else f'{count} methods'})")
+    return " or ".join(parts)
 
 
 def _sentence(method: Method) -> str:
     how = "Guided" if method.guided else "Trained on outcomes alone"
-    parts = []
-    if method.seeing.known:
-        parts.append(f"thoughts that say truly what the picture shows {method.seeing.words()}")
-    if method.planning.known:
-        parts.append(f"first plans that work {method.planning.words()}")
-    text = f"{how} ({method.label}), " + (" and ".join(parts) if parts else "the health of thoughts was not measured")
-    if method.success.known:
-        games = "games won on the fixed panel" if method.panel else "training games won"
-        text += f"; {games} {method.success.words()}"
-    return f"{text}. {_alarm(method)}"
+    seeds = f", {method.seeds} seeds" if method.seeds > 1 else ""
+    where = "on the fixed panel, played greedily" if method.panel else "in training, sampled"
+    told = {NOTIONS[name][0]: one for name, one in method.health.items() if name != READING or one.end.low <= MOST}
+    told["games won"] = method.success
+    parts = [f"{notion} {change.words()}" for notion, change in told.items() if change.known]
+    text = "; ".join(parts) if parts else "nothing was measured at both ends"
+    return f"{how} ({method.name}{seeds}), {where}: {text}. {_alarm(method)}"
 
 
 def _alarm(method: Method) -> str:
     if not method.rang:
-        return "The collapse alarm did not ring."
+        silent = f" ({method.updates} of the {ENOUGH} updates it needs)" if method.updates < ENOUGH else ""
+        return f"The collapse alarm did not ring{silent}."
     when = ", ".join(map(str, sorted(method.rang)))
-    which = "" if method.runs == 1 else f" in {len(method.rang)} of {method.runs} runs"
+    which = "" if method.seeds == 1 else f" in {len(method.rang)} of {method.seeds} runs"
     return f"The collapse alarm rang{which} (update {when})."
-
-
-def percent(share: float) -> str:
-    return f"{100 * share:.0f}%"

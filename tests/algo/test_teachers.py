@@ -225,6 +225,7 @@ def test_the_teachers_thought_is_cloned_around_the_agents_own_action(
     algorithm._teacher = Fixed([say("-", "first"), broken, say("-", "third"), broken, broken])
     algorithm.samples(cut([[turn] for turn in turns]), 0)
     assert algorithm._teacher.asked == 5, "three tries for what is not whole, none where the corrector answered"
+    assert algorithm.metrics()["count/teacher_tokens"] == 5
     lessons = algorithm.cloning.latest
     assert [policy.decode(one.tokens) for one in lessons] == [
         say("+", "first"),

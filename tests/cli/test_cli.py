@@ -161,6 +161,11 @@ def test_compare_hands_every_other_key_to_all_runs() -> None:
         ("sft gtr --policy.model tiny-lava", "did you mean 'tiny-llava'"),
         ("compare gtr --policy.model nowhere", "policy.model: 'nowhere' is no folder here"),
         ("sft", "write the preset first: gtr sft"),
+        ("eval nothing", "gtr eval: 'nothing' is no folder here and no hub id"),
+        ("eval tests/tpyo", "gtr eval: there is no folder 'tests/tpyo'"),
+        ("eval random tests/clj --split same", "did you mean 'tests/cli'"),
+        ("train gtr --policy.model tests/tpyo", "policy.model: there is no folder 'tests/tpyo'"),
+        ("corrector-eval --who local --corrector.model tests/tpyo", "corrector.model: there is no folder 'tests/tpyo'"),
         ("eval", "write the agents first"),
         ("eval random --greedy --sample", "exclude each other"),
         ("eval random --episodes 0", "--episodes 0"),
@@ -285,6 +290,55 @@ def test_places_that_output_cannot_go_to_are_told_before_the_work(
         assert text.startswith(f"Error: {words[-1]} "), (place, text)
         assert len(text) < 400
     assert sorted(tmp_path.rglob("*")) == before
+
+
+READ = (
+    *(["eval"], ["show"], ["train", "--resume"], ["train", "gtr", "--config"], ["train", "gtr", "--policy.model"]),
+    *(["train", "gtr", "--task"], ["train", "gtr", "--algo"], ["train", "gtr", "--guidance.corrector"]),
+    *(["compare", "--from"], ["sft", "gtr", "--policy.model"], ["play"], ["show", ".", "--task"]),
+)
+
+
+@pytest.mark.parametrize("words", READ, ids=" ".join)
+def test_places_that_nothing_can_be_read_from_are_told(
+    words: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "loop").symlink_to("loop")
+    os.mkfifo(tmp_path / "fifo")
+    places = ("x" * 5000, "y/" * 3000, "/proc/self/mem", "/dev/zero", "loop", "loop/x", "fifo", "fifo/x", "/proc/x")
+    for place in places:
+        endings = ("", ".py:Game", ".toml", ".json") if words[-1] in ("--task", "--algo", "--config") else ("",)
+        for ending in endings:
+            assert run([*words, place + ending]) == 2, place + ending
+            assert "Error: " in capsys.readouterr().err, place + ending
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        *(
+            "http://",
+            "http:///v1",
+            "http://x:port/v1",
+            "http://x:99999/v1",
+            "http://x:-1",
+            "http://[::bad/v1",
+            "ftp://x",
+        ),
+        *(
+            "http://a b/v1",
+            "http://l\U0008d06cocal/v1",
+            "http://x/\n",
+            "http://x/?a",
+            "http://me:you@x/v1",
+            "http://x:0",
+        ),
+    ],
+)
+def test_addresses_that_nobody_answers_at_are_told(address: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["train", "gtr", "--corrector.base_url", address]) == 2
+    assert "Error: corrector.base_url must read like http://localhost:8000/v1" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("name", ["/dev/null", "../x", "a/b", "..", "x" * 300])
@@ -544,6 +598,16 @@ def test_tasks_lists_the_games(capsys: pytest.CaptureFixture[str]) -> None:
     assert all(name in text for name in ("numberline", "ezpoints", "points24", "blackjack", "file.py:Class"))
 
 
+def test_the_help_of_sft_is_its_own(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        run(["sft", "--help"])
+    text = " ".join(capsys.readouterr().out.split())
+    assert text.startswith("usage: gtr sft")
+    assert "Make the agent that" in text
+    assert "Train an agent" not in text
+    assert "--resume" not in text
+
+
 def test_doctor_finds_this_machine_fit_and_names_what_is_missing(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -560,14 +624,17 @@ def test_doctor_finds_this_machine_fit_and_names_what_is_missing(
     assert lost.line() == f"!!  no-such-package is missing\n      -> {mend}"
     assert not old.fine
     assert "but >=999 is needed" in old.text
-    assert "ok  gtr[chat]: openai " in text
-    monkeypatch.setattr(doctor.metadata, "requires", lambda name: ["no-such-package>=1; extra == 'wandb'"])
+    assert "ok  guided-thought[chat]: openai " in text
+    wanted = Requirement("no-such-package>=1; extra == 'wandb'")
+    monkeypatch.setattr(doctor, "declared", lambda: [wanted])
     assert doctor.extra("wandb").line() == (
-        "ok  no gtr[wandb] (Weights & Biases as tracker); pip install 'gtr[wandb]' brings it"
+        "ok  no guided-thought[wandb] (Weights & Biases as tracker); pip install 'guided-thought[wandb]' brings it"
     )
     monkeypatch.setattr(doctor.shutil, "which", lambda name: None)
     assert "gtr serve-engine MODEL --python ENV/bin/python" in doctor.engine().line()
     monkeypatch.setattr(doctor.shutil, "which", lambda name: "/usr/bin/vllm")
     assert "vllm is here" in doctor.engine().line()
+    monkeypatch.setattr(doctor, "declared", list)
+    assert not next(iter(doctor.packages())).fine
     monkeypatch.setattr(os, "access", lambda path, mode: False)
     assert "--runs" in doctor.writable(Path()).remedy

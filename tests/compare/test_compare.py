@@ -23,7 +23,7 @@ from gtr.cli.compare import parse_compare
 from gtr.cli.train import parse_train
 from gtr.compare import study_of, write
 from gtr.compare.figures import curve
-from gtr.compare.formats import COLUMNS, cells, comma_separated, markdown, number
+from gtr.compare.formats import COLUMNS, cells, comma_separated, latex, markdown, number
 from gtr.compare.plan import Comparison, Job, claim, plan
 from gtr.compare.progress import Progress
 from gtr.compare.results import RunResult, read_result
@@ -99,6 +99,13 @@ def test_a_folder_holds_one_comparison_that_may_grow(tmp_path: Path) -> None:
     for other in (replace(first, task="points24"), replace(first, file={"seed": 3})):
         with pytest.raises(RunError, match="choose another folder with --out"):
             claim(other)
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", "3", "[" * 100_000, "{}", '{"settings": 3}', '{"settings": [{}]}'])
+def test_a_damaged_note_of_what_is_compared_is_named(tmp_path: Path, text: str) -> None:
+    (tmp_path / "comparison.json").write_text(text)
+    with pytest.raises(RunError, match=r"(comparison\.json|another comparison).* --out"):
+        claim(Comparison({"gtr": build("gtr")}, (1,), tmp_path, "ezpoints", "tiny"))
 
 
 # -- running ------------------------------------------------------------------------------------------------------
@@ -349,7 +356,10 @@ def test_infinite_ratios_and_methods_that_never_finished() -> None:
     assert rows["gtr"].times_plain == math.inf
     assert math.isnan(rows["sft_only"].success)
     assert cells(rows["sft_only"])[1:4] == ["(1 of 1 failed)", "-", "-"]
-    assert [number(value) for value in (math.nan, math.inf, 0.5)] == ["-", "inf", "0.50"]
+    assert [number(value) for value in (math.nan, math.inf, 0.5)] == ["-", "-", "0.50"]
+    told = "\n".join([*cells(rows["gtr"]), comma_separated(list(rows.values())), latex(list(rows.values()), "t", "l")])
+    assert "inf" not in told
+    assert "from 0" in cells(rows["gtr"])
 
 
 def test_a_method_with_another_start_has_its_own_start_row() -> None:

@@ -4,6 +4,8 @@ import base64
 import gzip
 import json
 import re
+import shutil
+import subprocess
 from collections.abc import Sequence
 from dataclasses import replace
 from html.parser import HTMLParser
@@ -17,7 +19,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 
 from gtr import tasks
 from gtr.cli import run
-from gtr.compare import study_of, write
+from gtr.compare import report, study_of, write
 from gtr.compare.comparability import doubts
 from gtr.compare.figures import LAYOUTS, MARKERS, STYLES, figure, rendered
 from gtr.compare.formats import cells, latex, markdown
@@ -25,14 +27,16 @@ from gtr.compare.from_runs import read_existing
 from gtr.compare.results import RunResult
 from gtr.compare.runner import State
 from gtr.compare.study import shown
-from gtr.compare.table import rows_of
+from gtr.compare.table import HEALTH, Row, rows_of
 from gtr.config import ReportConfig
+from gtr.config.presets import METHODS as PRESETS
 from gtr.config.presets import build
 from gtr.errors import RunError
 from gtr.report import RunFolder
 from gtr.report.history import Collapse
 from gtr.report.text import visible
 from gtr.show.study import read_study
+from gtr.stats import Interval
 from gtr.tasks.reply import parse
 from gtr.types import Ending, Prompt, Reply, Turn
 
@@ -123,12 +127,17 @@ def test_a_comparisons_folder_stands_for_its_runs_and_each_counts_once(tmp_path:
     assert len(read_existing([tmp_path, paths[0]])) == 4
 
 
-def test_runs_that_cannot_be_one_comparison(tmp_path: Path) -> None:
-    first = new_run(tmp_path, "gtr", 1)
-    with pytest.raises(RunError, match=r"gtr-ezpoints-1-2 are both gtr, seed 1: leave one of them out"):
-        read_existing([first, new_run(tmp_path, "gtr", 1)])
-    with pytest.raises(RunError, match=r"several tasks \(ezpoints, points24\)"):
-        read_existing([first, new_run(tmp_path, "gtr", 2, task={"name": "points24"})])
+def test_the_same_seed_twice_and_other_games_are_not_pooled(tmp_path: Path) -> None:
+    """Whatever folder `gtr show` takes is reported: repeated seeds apart, each game by itself."""
+    first, again = new_run(tmp_path / "runs", "gtr", 1), new_run(tmp_path / "runs", "gtr", 1)
+    other = new_run(tmp_path / "runs", "gtr", 1, task={"name": "points24"})
+    found = read_existing([tmp_path / "runs"])
+    names = {Path(one.folder).name: one.method for one in found}
+    assert names == {first.name: f"gtr ({first.name})", again.name: f"gtr ({again.name})", other.name: "gtr"}
+    out = tmp_path / "out"
+    assert report([tmp_path / "runs"], out) == out
+    assert sorted(path.parent.name for path in out.glob("*/table.md")) == ["ezpoints", "points24"]
+    assert "points24" not in (out / "ezpoints" / "table.md").read_text()
     with pytest.raises(RunError, match="not a run folder"):
         read_existing([tmp_path / "nothing"])
 
@@ -343,7 +352,36 @@ def test_the_latex_table_is_whole(tmp_path: Path) -> None:
     assert r"\label{tab:gtr-x-y}" in text
     assert r"a\_b" in text
     assert "0.12--0.33" in text or re.search(r"0\.\d\d--0\.\d\d", text)
-    assert r"$\times$ start" in text
+
+
+@pytest.mark.skipif(shutil.which("pdflatex") is None, reason="no LaTeX: apt-get install texlive-latex-base")
+def test_the_latex_table_fits_its_page(tmp_path: Path) -> None:
+    """Compiled by a real LaTeX in a paper of two columns, with every preset's name: nothing sticks out, all is read."""
+    names = [*PRESETS, "reinforce_pp+gtr"]
+    measured = dict.fromkeys((name for name, _ in HEALTH), 0.98)
+    about = {"collapse": "3/3 from turn 2304: thought/perception", "runs": 3, "starts": 100}
+    rows = [
+        Row(
+            name,
+            (0.5, 0.6, 0.7),
+            0.6,
+            Interval(0.6, 0.41, 0.77),
+            {**dict.fromkeys((name for name, _ in HEALTH), 0.5), **measured},
+            **about,
+        )
+        for name in names
+    ]
+    rows.append(replace(rows[0], agent="one", runs=1, worse=frozenset(measured), developed=True))
+    preamble = r"\documentclass[twocolumn]{article}\usepackage{booktabs}\begin{document}"
+    table = latex(rows, "points24: rl4vlm, gtr; seeds 1, 2, 3", "t")
+    (tmp_path / "paper.tex").write_text(f"{preamble}\n{table}\n\\end{{document}}\n")
+    command = ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", "paper.tex"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout[-2000:]
+    assert "Overfull" not in done.stdout
+    assert "Missing character" not in (tmp_path / "paper.log").read_text()
+    assert "0.41--0.77$\\ddagger$" in table
+    assert "one run, whose interval speaks for other starts" in table
 
 
 # -- pictures -------------------------------------------------------------------------------------------------------

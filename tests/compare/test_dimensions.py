@@ -145,6 +145,8 @@ def test_a_grid_is_found_again_and_drawn(tmp_path: Path) -> None:
     assert {name: (one.method, one.key, one.value) for name, one in points.items()} == {
         f"gtr noise.wrong={value}": ("gtr", "noise.wrong", value) for value in (0.0, 0.4)
     }
+    reported = [replace(one, method=one.method.replace(" noise.wrong=", " (noise.wrong ") + ")") for one in results[1:]]
+    assert list(points_of(reported).values()) == list(points.values())
     write(study_of(results, "ezpoints", ["gtr"]), tmp_path)
     svg = {name: (tmp_path / f"{name}.svg").read_text() for name in ("profile", "grid")}
     assert all(text.lstrip().startswith("<?xml") for text in svg.values())
@@ -212,9 +214,7 @@ def test_panels_are_played_by_the_runs_own_settings(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_a_comparison_over_starts_values_and_panels_is_run_and_gone_on_with(tmp_path: Path) -> None:
-    words = (
-        "compare gtr --task numberline --guidance.corrector noisy --grid noise.wrong 0 .5 --starts 21 --seeds 101"
-    )
+    words = "compare gtr --task numberline --guidance.corrector noisy --grid noise.wrong 0 .5 --starts 21 --seeds 101"
     small = "--train.updates 1 --train.envs 4 --train.turns 2 --train.minibatch 8 --train.eval_episodes 4"
     words += f" --splits same new-look {small} --sft.check_episodes 4 --sft.target 0 --out {tmp_path}"
     assert run(words.split()) == 0

@@ -226,3 +226,13 @@ def test_a_turn_limit_is_no_failure_there_either() -> None:
     assert evaluate("random", config, episodes=6).outcomes == (None,) * 6
     known = changed(build("gtr", "numberline"), **{"task.max_turns": 1})
     assert evaluate("random", known, episodes=6).outcomes.count(None) == 0
+
+
+def test_an_agent_that_never_plays_has_not_won() -> None:
+    """Dots puts success into its step alone; who writes nonsense never gets there."""
+    config = build("gtr", str(Path(__file__).parents[2] / "examples" / "dots.py") + ":DotsTask")
+    panel = make_panel(config.task, "same", 6, 0)
+    task = tasks.load(panel.task)
+    agent = Garbage()
+    found = result_of(agent, panel, task, play(agent, task, panel, config))
+    assert (found.successes, found.success, found.outcomes) == (0, 0.0, (False,) * 6)

@@ -89,9 +89,9 @@ def test_a_missing_tracker_is_told_before_anything_is_made(
     for words in ("train gtr", "compare gtr --out", "sft gtr"):
         rest = [str(tmp_path / "out")] if words.endswith("--out") else ["--runs", str(tmp_path / "out")]
         assert run([*words.split(), *rest, "--report.trackers", "wandb"]) == 2
-        assert "report.trackers wandb needs the package wandb, which is not installed: pip install 'gtr[wandb]'" in (
-            capsys.readouterr().err
-        )
+        said = capsys.readouterr().err
+        assert "report.trackers wandb needs the package wandb, which is not installed" in said
+        assert "pip install 'guided-thought[wandb]'" in said
     assert not (tmp_path / "out").exists()
 
 
@@ -128,7 +128,7 @@ def test_nothing_is_told_twice_whatever_process_tells_it(tmp_path: Path) -> None
     assert [second.once("scalars", 2), second.once("examples", 2), second.once("scalars", 3)] == [False, True, True]
 
 
-@pytest.mark.parametrize("data", [b"", b"{", b"[]", b"3", b"\xff", b"[" * 100_000])
+@pytest.mark.parametrize("data", [b"", b"{", b"[]", b"3", b"\xff", b"[" * 100_000, b'{"id": "../x"}', b'{"id": 3}'])
 def test_a_damaged_memory_of_what_was_told_is_named(tmp_path: Path, data: bytes) -> None:
     (tmp_path / "wandb.json").write_bytes(data)
     with pytest.raises(RunError, match=r"wandb\.json is damaged .* remove it"):
@@ -196,7 +196,7 @@ def history(file: Path) -> dict[int, dict[str, Any]]:
 
 
 def test_wandb_offline_gets_curves_pictures_and_thoughts_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    pytest.importorskip("wandb", reason="pip install 'gtr[wandb]'")
+    pytest.importorskip("wandb", reason="pip install 'guided-thought[wandb]'")
     monkeypatch.setenv("WANDB_MODE", "offline")
     monkeypatch.setenv("WANDB_SILENT", "true")
     monkeypatch.setenv("WANDB_DATA_DIR", str(tmp_path / "staged"))
@@ -228,7 +228,7 @@ def test_wandb_offline_gets_curves_pictures_and_thoughts_once(tmp_path: Path, mo
 
 
 def test_wandb_without_a_key_says_what_to_do(tmp_path: Path) -> None:
-    pytest.importorskip("wandb", reason="pip install 'gtr[wandb]'")
+    pytest.importorskip("wandb", reason="pip install 'guided-thought[wandb]'")
     code = (
         "import os, sys; from dataclasses import replace; from gtr.config import ReportConfig\n"
         "from gtr.config.presets import build; from gtr.report import RunFolder; from gtr.errors import RunError\n"
@@ -256,7 +256,7 @@ print(json.dumps([name, SQLiteStorage.get_logs("gtr", name)], default=str))
 
 
 def test_trackio_gets_curves_pictures_and_traces_once(tmp_path: Path) -> None:
-    pytest.importorskip("trackio", reason="pip install 'gtr[trackio]' (it wants an older pillow than the pins)")
+    pytest.importorskip("trackio", reason="pip install 'guided-thought[trackio]' (it wants an older pillow)")
     here = str(Path(__file__).parent)
     program = "import sys; sys.path.insert(0, sys.argv[1]); from pathlib import Path\n"
     program += "from test_trackers import interrupted; print(interrupted(Path(sys.argv[2]), 'trackio'))"

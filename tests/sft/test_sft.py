@@ -178,6 +178,25 @@ def test_a_run_keeps_how_able_its_start_was(settings: Settings, tmp_path: Path) 
     assert sft.competence_of(changed(config, **{"sft.seed": 5})) == {}
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("", "{", "[]", "3", "[" * 100_000, "{}", '{"competence": 3}', '{"competence": {}}'),
+        *(json.dumps({"competence": {"target": 1, "sampled": one, "greedy": [1, 2]}}) for one in ([3, 2], [1], "ab")),
+        '{"competence": {"target": "x", "sampled": [1, 2], "greedy": [1, 2]}}',
+    ],
+)
+def test_a_damaged_note_of_how_able_the_start_was_is_as_none(text: str, settings: Settings, tmp_path: Path) -> None:
+    config = settings(**{"sft.enabled": True, "runs": str(tmp_path)})
+    folder = tmp_path / "agents" / sft.agent_name(config)
+    folder.mkdir(parents=True)
+    whole = {"target": 0.1, "sampled": [1, 2], "greedy": [2, 2]}
+    (folder / "competence.json").write_text(json.dumps({"competence": whole}))
+    assert sft.competence_of(config) == whole
+    (folder / "competence.json").write_text(text)
+    assert sft.competence_of(config) == {}
+
+
 # -- the stages ---------------------------------------------------------------------------------------------------
 def test_the_split_into_forward_passes_changes_nothing(
     make_policy: MakePolicy, settings: Settings, prompts: list[Prompt]

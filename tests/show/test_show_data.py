@@ -3,7 +3,6 @@
 import asyncio
 import gzip
 import json
-import math
 import re
 import shutil
 import socket
@@ -12,7 +11,6 @@ import sys
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -23,8 +21,6 @@ import show_cases
 from show_cases import gtr, served, write_run
 
 from gtr.cli.show import parse_show
-from gtr.config import ReportConfig
-from gtr.config.presets import build
 from gtr.errors import ConfigError, RunError
 from gtr.metrics.table import describe
 from gtr.report import RunFolder
@@ -32,11 +28,10 @@ from gtr.report.found import find_runs
 from gtr.report.history import read_history
 from gtr.report.records import TURN, fitted
 from gtr.show.episodes import COLUMNS, parts
+from gtr.show.overview import overview
 from gtr.show.page import bundle, names, own
-from gtr.show.pair import thought_pair
 from gtr.show.server import make_app
 from gtr.show.source import Source
-from gtr.show.story import Change, Method, headline, story
 
 
 @pytest.fixture(scope="module")
@@ -99,7 +94,7 @@ def test_without_its_packages_the_remedy_is_named(run: Path, tmp_path: Path) -> 
         (tmp_path / f"{name}.py").write_text(f"raise ImportError('no {name}', name={name!r})")
     code = f"import sys; sys.path.insert(0, {str(tmp_path)!r}); from gtr.cli import run; sys.exit(run(sys.argv[1:]))"
     done = subprocess.run([sys.executable, "-c", code, "show", str(run)], capture_output=True, text=True)
-    assert (done.returncode, "pip install 'gtr[show]'" in done.stderr) == (2, True), done.stderr
+    assert (done.returncode, "pip install 'guided-thought[show]'" in done.stderr) == (2, True), done.stderr
 
 
 def test_the_viewer_starts_without_torch() -> None:
@@ -241,7 +236,7 @@ def test_whatever_is_missing_the_rest_is_shown(run: Path) -> None:
         assert source.turns(0, 1, 0, 0)[0]["reply"]
         assert "config.json: is missing; the run is read without its settings" in found["problems"]
     assert found["updates"] == []
-    assert source.overview()["story"]["headline"].startswith("Too early to tell")
+    assert source.overview()["groups"][0]["story"]["headline"].startswith("Too early to tell")
     assert source.probe(0, 1)["scores"] == []
 
 
@@ -275,76 +270,17 @@ def test_an_old_run_without_tokens_opens(run: Path) -> None:
     assert "checks" in Source(find_runs([run])).turns(0, 1, 0, 0)[0]
 
 
-# -- the story ----------------------------------------------------------------------------------------------------
-def test_the_story_is_what_the_folders_say(comparison: Path) -> None:
-    histories = [read_history(run) for run in find_runs([comparison])]
-    told = story(histories)
-    assert told["headline"] == "Without guidance thoughts decayed, short of collapse; guided, they stayed healthy."
-    assert told["sentences"][0]["text"] == (
-        "Trained on outcomes alone (rl4vlm), thoughts that say truly what the picture shows fell from 95% to 30% and "
-        "first plans that work fell from 90% to 10%; games won on the fixed panel rose from 0% to 25%. "
-        "The collapse alarm did not ring."
-    )
-    assert "rose from 95% to 100%" in told["sentences"][1]["text"]
-
-
-@pytest.mark.parametrize(
-    ("perception", "words"),
-    [
-        ([0.9, 0.5, 0.3, 0.1], "what the picture shows fell from 90% to 20%."),
-        ([0.9, 0.3, 0.1], "what the picture shows fell from 90% to 20%."),
-        ([0.9, 0.1], "the health of thoughts was not measured."),
-    ],
-)
-def test_without_a_panel_the_story_goes_from_the_first_rollout_to_the_last_two(
-    perception: list[float], words: str, tmp_path: Path
-) -> None:
-    """The first rollout is the starting agent's own; each is small, so that the end is the mean of two."""
-    with RunFolder.create(replace(build("rl4vlm"), runs=str(tmp_path), report=ReportConfig(trackers=()))) as run:
-        for update, value in enumerate(perception, start=1):
-            run.write_metrics(update, {"thought/perception": value})
-    told = story([read_history(find_runs([run.path])[0])])
-    assert words in told["sentences"][0]["text"]
-
-
-NONE = Change(math.nan, math.nan)
-
-
-@pytest.mark.parametrize(
-    ("rang", "seeing", "fate"),
-    [
-        ([7], Change(0.9, 0.9), "collapsed"),
-        ([], Change(0.9, 0.75), "decayed"),
-        ([], Change(0.9, 0.85), "healthy"),
-        ([], Change(0.5, 0.9), "healthy"),
-        ([], NONE, "unknown"),
-    ],
-)
-def test_fates(rang: list[int], seeing: Change, fate: str) -> None:
-    method = Method("m", False, 1, rang, seeing, NONE, NONE, True)
-    assert method.fate == fate
-
-
-def test_a_collapse_of_some_runs_is_told_as_such() -> None:
-    level = Change(0.9, 0.9)
-    plain = Method("rl4vlm", False, 3, [15], level, NONE, NONE, True)
-    guided = Method("gtr", True, 3, [], level, NONE, NONE, True)
-    assert (
-        headline([plain, guided]) == "Without guidance thoughts collapsed in 1 of 3 runs; guided, they stayed healthy."
-    )
-    assert headline([guided]) == "Thoughts stayed healthy."
-    both = [replace(plain, rang=[3, 4, 5]), replace(guided, rang=[9])]
-    assert headline(both) == "Without guidance thoughts collapsed, and guidance did not prevent it."
-
-
+# -- one start state, before and after ---------------------------------------------------------------------------
 def test_the_pair_shows_the_same_state_before_and_after(comparison: Path) -> None:
-    pair: Any = thought_pair([read_history(run) for run in find_runs([comparison])])
+    pair: Any = overview(find_runs([comparison]))["groups"][0]["pair"]
     assert [(cell["method"], cell["when"]) for cell in pair["cells"]] == [
         (None, "before training"),
         ("rl4vlm", "after 3 updates"),
         ("gtr", "after 3 updates"),
     ]
-    assert (pair["of"], pair["alike"], pair["number"]) == (4, 4, 0)
+    assert (pair["of"], pair["number"]) == (4, 0)
+    assert [(cell["won"], cell["wins"]) for cell in pair["cells"]] == [(False, 0), (False, 0), (True, 4)]
+    assert pair["chosen"] == "The trained agents end differently on 4 of 4, and on 4 of them as here."
 
 
 # -- the server ---------------------------------------------------------------------------------------------------

@@ -18,7 +18,7 @@ from gtr.config import Config
 from gtr.report import Run, RunFolder
 from gtr.train import train
 
-playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed: pip install 'gtr[dev]'")
+playwright = pytest.importorskip("playwright.sync_api", reason="pip install 'guided-thought[dev]'")
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 pytestmark = [
     pytest.mark.slow,
@@ -117,7 +117,9 @@ def test_a_real_run_is_opened_walked_and_exported(
 # -- the overview -------------------------------------------------------------------------------------------------
 def test_the_overview_tells_the_story_and_draws_the_curves(page: Page, address: str) -> None:
     visit(page, address)
-    assert page.locator("#headline").inner_text() == "Without guidance thoughts collapsed; guided, they stayed healthy."
+    assert page.locator("#headline").inner_text() == (
+        "Without guidance, thoughts collapsed; guided, they changed too little to tell, and are not clearly sound."
+    )
     assert "alarm rang (update 4)" in page.locator(".fates").inner_text()
     page.locator(".telling .js-plotly-plot").nth(2).wait_for()
     charts = "[...document.querySelectorAll('.telling .js-plotly-plot')]"

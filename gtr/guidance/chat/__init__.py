@@ -4,6 +4,6 @@
     correctors questions         dispatch, cache    capabilities, answers      client or local
                                                     limits, prices, ledger, response _/
 
-Needs the extra ``gtr[chat]``; nothing outside this package imports it unless `guidance.corrector` is ``chat`` or
-``local``, or an API model is evaluated.
+Needs the extra ``guided-thought[chat]``; nothing outside this package imports it unless `guidance.corrector` is
+``chat`` or ``local``, or an API model is evaluated.
 """

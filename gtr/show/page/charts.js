@@ -75,6 +75,7 @@ function tracesOf(metric, methods) {
       name: chartText(method.name),
       line: { color: line, width: 2.5, dash: DASHES[method.slot % DASHES.length] },
       marker: { symbol: SYMBOLS[method.slot % SYMBOLS.length], size: 7 },
+      cliponaxis: false,
       text: x.map((_, i) => (seeds ? ` (${short(low[i])} to ${short(high[i])}, ${method.runs.length} seeds)` : "")),
       hovertemplate: `%{y:.3~g}%{text}<extra>${chartText(method.name)}</extra>`,
     });
@@ -117,7 +118,7 @@ function faded(hex) {
 /** Whether a metric is a share, so that its axis is best kept from 0 to 1. */
 function isShare(traces) {
   const values = traces.flatMap((trace) => trace.y);
-  return values.every((value) => value >= 0 && value <= 1) && values.some((value) => value > 0.2);
+  return values.every((value) => value >= 0 && value <= 1) && (values.some((value) => value > 0.2) || values.every((value) => value === 0));
 }
 
 /** Layout shared by all charts. */
@@ -199,7 +200,7 @@ export function curveCard(metric, title, methods, meaning, unit, height) {
     const xs = traces.flatMap((trace) => trace.x);
     draw(place, traces, { height, xaxis: updateAxis(xs, unit), yaxis });
   });
-  return h("figure", { class: "card" }, h("figcaption", {}, title), place, explained(metric, meaning));
+  return h("figure", { class: "card" }, h("figcaption", {}, title, meaning?.on ? h("small", {}, meaning.on) : null), place, explained(metric, meaning));
 }
 
 /** The chart in words, for those who do not see it. */
@@ -211,19 +212,22 @@ function spoken(metric, title, methods) {
   return plain(`${typeof title === "string" ? title : metric}: ${parts.join("; ")}`);
 }
 
+const opened = new Set(); // The metrics whose meaning is open: the page is drawn anew while a run trains.
+
 /** What a metric is: formula, meaning, what is healthy, source. */
 export function explained(metric, meaning) {
-  if (!meaning) return h("details", { class: "meaning" }, h("summary", {}, "What is this?"), h("p", {}, `${metric}: a metric of this run's own version.`));
+  const toggle = (event) => opened[event.target.open ? "add" : "delete"](metric);
+  if (!meaning) return h("details", { class: "meaning", open: opened.has(metric), toggle }, h("summary", {}, "What is this?"), h("p", {}, `${metric}: a metric of this run's own version.`));
   return h(
     "details",
-    { class: "meaning" },
+    { class: "meaning", open: opened.has(metric), toggle },
     h("summary", {}, "What is this?"),
     h("p", {}, meaning.meaning),
     h(
       "dl",
       {},
       h("div", {}, h("dt", {}, "metric"), h("dd", {}, h("code", {}, plain(metric)))),
-      h("div", {}, h("dt", {}, "formula"), h("dd", {}, meaning.formula, meaning.on ? ` (on ${meaning.on})` : "")),
+      h("div", {}, h("dt", {}, "formula"), h("dd", {}, meaning.formula)),
       h("div", {}, h("dt", {}, "healthy"), h("dd", {}, meaning.healthy)),
       meaning.source ? h("div", {}, h("dt", {}, "source"), h("dd", {}, meaning.source)) : null,
     ),

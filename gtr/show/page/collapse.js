@@ -16,9 +16,21 @@ export async function collapseView(app) {
   return [
     h("h2", { class: "sr" }, "Collapse"),
     h("form", { class: "filters", "aria-label": "What to show", submit: (event) => event.preventDefault() }, picker, counts.length ? fieldPicker : null),
+    h("p", { class: run.alarm ? "note" : "quiet" }, rang(run)),
     h("section", {}, h("h3", {}, "The most frequent thoughts over training"), frequent(app, counts, state.field)),
     h("section", {}, h("h3", {}, "Thoughts against pictures"), ...(await matrix(app, run, state))),
   ];
+}
+
+function rang(run) {
+  if (!run.alarm) return `The collapse alarm did not ring in this run (${counted(run.done, "update")} so far).`;
+  return `The collapse alarm rang in this run after update ${run.alarm.update}: ${run.alarm.seen_by.map(plain).join(", ")} had fallen. Thoughts may be wrong and still differ from picture to picture, so that what follows can look orderly.`;
+}
+
+/** `3 of 16 pass perception`, for each of the task's checks. */
+function passed(checks) {
+  const names = [...new Set(checks.flatMap((one) => Object.keys(one)))];
+  return names.map((name) => `${checks.filter((one) => one[name]).length} of ${checks.length} pass ${plain(name)}`).join(", ");
 }
 
 // -- which thoughts grow -----------------------------------------------------------------------------------------
@@ -47,7 +59,7 @@ function frequent(app, counts, field) {
   const first = counts[0], last = counts.at(-1);
   const different = (one) => `${one.thoughts.different[field] ?? 0} different among ${one.thoughts.total.toLocaleString("en")}`;
   const rows = top.map(([text, series], i) => h("tr", {}, h("td", {}, h("span", { class: "swatch", style: `background:${methodColour(i)}` })), h("td", { class: "model" }, visible(text)), h("td", {}, share(series.get(first.update))), h("td", {}, share(most(series))), h("td", {}, share(series.get(last.update)))));
-  const head = ["", "thought", `update ${first.update}`, "at most", `update ${last.update}`].map((text) => h("th", { scope: "col" }, text));
+  const head = [h("td"), ...["thought", `update ${first.update}`, "at most", `update ${last.update}`].map((text) => h("th", { scope: "col" }, text))];
   return [
     h("p", {}, `In update ${first.update}: ${different(first)}; in update ${last.update}: ${different(last)}. When one thought grows until it serves every state, thoughts have collapsed into a template; a healthy run's shares stay small and level.`),
     h("figure", { class: "card" }, place, h("div", { class: "wide" }, h("table", { class: "shares" }, h("thead", {}, h("tr", {}, head)), h("tbody", {}, rows)))),
@@ -79,7 +91,7 @@ async function matrix(app, run, state) {
   };
   const rows = probe.scores.map((row, i) => h("tr", {}, h("th", { scope: "row", class: "model", title: plain(probe.thoughts?.[i] ?? "") }, h("span", {}, `${i + 1} `, visible(probe.thoughts?.[i] ?? ""))), row.map((value, j) => cell(value, i, j))));
   return [
-    h("p", {}, `Each row is a thought, each column a prompt with its picture; the darker, the likelier the thought is there. ● marks where a thought is likeliest, frames mark its own picture (or an equal state). Healthy: ● inside the frames. Here ${hits} of ${counted(n, "thought")} belong to their own picture; at chance it would be about ${short(n * chance(probe.states), 1)}.`),
+    h("p", {}, `Each row is a thought, each column a prompt with its picture; the darker, the likelier the thought is there. ● marks where a thought is likeliest, frames mark its own picture (or an equal state). ● inside the frames: thoughts depend on the picture, be they right or wrong. Here ${hits} of ${counted(n, "thought")} belong to their own picture; at chance it would be about ${short(n * chance(probe.states), 1)}. ${passed(probe.checks ?? []) ? `By the task's own checks, ${passed(probe.checks)}.` : "Whether they are right is not known here."}`),
     bar,
     h("div", { class: "wide" }, h("table", { class: "matrix" }, h("thead", {}, h("tr", {}, h("td", {}), probe.scores.map((_, j) => h("th", { scope: "col" }, picture(j))))), h("tbody", {}, rows))),
   ];

@@ -4,8 +4,8 @@ import { checkList, missingPicture } from "./overview.js";
 import { choice, counted, h, labelled, plain, short, visible, worded } from "./text.js";
 
 export async function compareView(app) {
-  const agents = app.overview.runs.flatMap((run) => run.panel.map((one) => ({ key: `${run.id}/${one.update}`, run, ...one })));
-  if (agents.length < 2) return [h("p", { class: "note" }, "Two evaluations are needed to lay side by side. A run plays its panel at the start, at the end, and every train.eval_every updates between.")];
+  const agents = app.runs().flatMap((run) => run.panel.map((one) => ({ key: `${run.id}/${one.update}`, run, ...one })));
+  if (agents.length < 2) return [app.groupPicker(), h("p", { class: "note" }, "Two evaluations are needed to lay side by side. A run plays its panel at the start, at the end, and every train.eval_every updates between.")];
   const state = (app.sides ??= firstSides(app, agents));
   const [left, right] = state.keys.map((key) => agents.find((one) => one.key === key) ?? agents[0]);
   const [a, b] = await Promise.all([left, right].map((one) => app.data.get("panel", one.run.id, one.update)));
@@ -16,7 +16,7 @@ export async function compareView(app) {
   const listed = starts.filter((one) => DIFFERENCES[state.only][1](one));
   const warning = left.name !== right.name ? h("p", { class: "note" }, "These evaluations are of different panels: their start states are not the same.") : null;
   if (!listed.some((one) => one.episode === state.episode)) state.episode = listed[0]?.episode ?? null;
-  const head = [h("h2", { class: "sr" }, "Compare"), h("form", { class: "filters", "aria-label": "What to compare", submit: (event) => event.preventDefault() }, pick(0), pick(1), labelled("start states", only)), warning];
+  const head = [h("h2", { class: "sr" }, "Compare"), h("form", { class: "filters", "aria-label": "What to compare", submit: (event) => event.preventDefault() }, app.groupPicker(), pick(0), pick(1), labelled("start states", only)), warning];
   if (!a?.length || !b?.length) return [...head, h("p", { class: "note" }, "The turns of one of these evaluations were not kept, cannot be read, or are not in this file.")];
   const sides = state.episode === null ? null : await sideBySide(app, left, right, state.episode);
   return [...head, h("p", { class: "count", role: "status" }, `${listed.length} of ${counted(starts.length, "start state")}`), strip(app, listed, state), sides ?? h("p", { class: "note" }, "No start state is of this kind.")];
@@ -32,11 +32,11 @@ const DIFFERENCES = {
 
 /** Without guidance against guided where there are both, else before against after; at the start state of the overview. */
 function firstSides(app, agents) {
-  const last = app.overview.runs.filter((run) => run.panel.length).map((run) => ({ run, key: `${run.id}/${run.panel.at(-1).update}` }));
+  const last = app.runs().filter((run) => run.panel.length).map((run) => ({ run, key: `${run.id}/${run.panel.at(-1).update}` }));
   const without = last.find((one) => !one.run.guided);
   const guided = last.find((one) => one.run.guided);
   const keys = without && guided ? [without.key, guided.key] : [agents[0].key, last[0].key];
-  return { keys, only: "all", episode: app.overview.pair?.number ?? null };
+  return { keys, only: "all", episode: app.group().pair?.number ?? null };
 }
 
 function paired(a, b) {
@@ -57,7 +57,7 @@ async function sideBySide(app, left, right, episode) {
   const heads = [left, right].map((one, side) => {
     const last = plays[side]?.at(-1);
     const outcome = !last ? "not in this file" : last.success ? OUTCOMES.won : last.ending === "terminated" ? OUTCOMES.lost : (OUTCOMES[last.ending] ?? last.ending);
-    return h("h3", {}, h("span", { class: "swatch", style: `background:${app.colourOf(one.run.method)}` }), `${plain(one.run.name)}, ${one.update === 0 ? "before training" : `update ${one.update}`}: ${outcome}`);
+    return h("h3", {}, h("span", { class: "swatch", style: `background:${app.runColour(one.run)}` }), `${plain(one.run.name)}, ${one.update === 0 ? "before training" : `update ${one.update}`}: ${outcome}`);
   });
   const cells = [];
   for (let i = 0; i < rows; i++) plays.forEach((turns, side) => cells.push(turns?.[i] ? played(app, side ? right : left, turns[i], i) : h("div", { class: "played over" }, "")));

@@ -37,7 +37,7 @@ function columns(app) {
 }
 
 function runName(app, id) {
-  return h("span", { class: "run" }, h("span", { class: "swatch", style: `background:${app.colourOf(app.overview.runs[id].method)}` }), plain(app.overview.runs[id].name));
+  return h("span", { class: "run" }, h("span", { class: "swatch", style: `background:${app.runColour(app.overview.runs[id])}` }), plain(app.overview.runs[id].name));
 }
 
 // -- filters -----------------------------------------------------------------------------------------------------

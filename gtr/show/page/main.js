@@ -1,4 +1,5 @@
 // The page itself: which view is shown, what the keys do, and how a run that still trains is followed.
+import { addressOf, choose, chosen, readAddress } from "./address.js";
 import { methodColour, methodsOf } from "./charts.js";
 import { collapseView } from "./collapse.js";
 import { compareView } from "./compare.js";
@@ -7,7 +8,7 @@ import { Episodes, NO_FILTERS } from "./episodes-data.js";
 import { episodesView } from "./episodes.js";
 import { overviewView } from "./overview.js";
 import { tableView } from "./table.js";
-import { counted, h, plain } from "./text.js";
+import { choice, counted, h, labelled, plain } from "./text.js";
 import { SHADES, turnView } from "./turn.js";
 
 const VIEWS = { overview: overviewView, episodes: episodesView, turn: turnView, compare: compareView, collapse: collapseView, table: tableView };
@@ -23,9 +24,20 @@ const app = {
   shade: "logprob",
   loading: true,
 
-  colourOf(method) {
-    const found = methodsOf(app.overview.runs).find((one) => one.name === method);
-    return found ? methodColour(found.slot) : "transparent";
+  /** The runs laid beside one another; those that are not comparable with them stand in other groups. */
+  group: () => app.overview.groups.find((one) => one.name === chosen("group")) ?? app.overview.groups[0],
+  runs: (group = app.group()) => group.runs.map((id) => app.overview.runs[id]),
+
+  /** The colour of a run's method among those of its group. */
+  runColour(run) {
+    const group = app.overview.groups.find((one) => one.runs.includes(run.id));
+    return methodColour(methodsOf(app.runs(group)).find((one) => one.name === run.method).slot);
+  },
+
+  groupPicker() {
+    const names = app.overview.groups.map((one) => [one.name, `${one.name} (${counted(one.runs.length, "run")})`]);
+    if (names.length < 2) return null;
+    return labelled("runs that can be compared", choice(names, app.group().name, (name) => { choose("group", name, names[0][0]); app.sides = null; app.show(); }));
   },
 
   toggle(method) {
@@ -35,7 +47,7 @@ const app = {
 
   // -- going about ----------------------------------------------------------------------------------------------
   go(view, ...place) {
-    const hash = ["#", view, ...place].join("/");
+    const hash = addressOf(["#", view, ...place].join("/"));
     if (location.hash === hash) app.show();
     else location.hash = hash;
   },
@@ -45,7 +57,7 @@ const app = {
   },
 
   goTurn(turn) {
-    history.replaceState(null, "", `#/turn/${app.at.run}/${app.at.env}/${app.at.episode}/${turn}`);
+    history.replaceState(null, "", addressOf(`#/turn/${app.at.run}/${app.at.env}/${app.at.episode}/${turn}`));
     app.at.turn = turn;
     app.show("keep");
   },
@@ -79,13 +91,14 @@ const app = {
 
   // -- drawing --------------------------------------------------------------------------------------------------
   async show(keep) {
-    const [, view = "overview", ...place] = location.hash.split("/");
+    const { view, place, path } = readAddress();
     const name = VIEWS[view] ? view : "overview";
     if (name === "turn" && place.length >= 3) {
       const [run, env, episode, turn = 0] = place.map(Number);
       app.at = { run, env, episode, turn };
     }
     for (const link of document.querySelectorAll("nav a[data-view]")) {
+      link.href = addressOf(`#/${link.dataset.view}`);
       if (link.dataset.view === name) link.setAttribute("aria-current", "page");
       else link.removeAttribute("aria-current");
     }
@@ -106,7 +119,7 @@ const app = {
     scrollTo(0, keep ? top : 0);
     if (keep && focus) place_.querySelector(`[aria-label="${CSS.escape(focus)}"]`)?.focus({ preventScroll: true });
     app.view = name;
-    place_.dataset.drawn = location.hash;
+    place_.dataset.drawn = path;
   },
 
   head() {

@@ -18,9 +18,11 @@ const GROUPS = [
 ];
 
 export function overviewView(app) {
-  const { story, runs, pair } = app.overview;
+  const { story, pair } = app.group();
+  const runs = app.runs();
   const methods = methodsOf(runs).filter((method) => !app.hidden.has(method.name));
   return [
+    app.groupPicker(),
     h("section", { class: "story", "aria-labelledby": "headline" }, h("h2", { id: "headline" }, story.headline), h("p", { class: "what" }, story.what), h("ul", { class: "fates" }, story.sentences.map((one) => fate(app, one)))),
     legend(app),
     h("section", { "aria-label": "The telling curves", class: "cards telling" }, telling(app, methods)),
@@ -30,7 +32,7 @@ export function overviewView(app) {
 }
 
 function fate(app, sentence) {
-  return h("li", { class: sentence.fate }, h("span", { class: "swatch", style: `background:${app.colourOf(sentence.method)}` }), h("span", {}, plain(sentence.text)));
+  return h("li", { class: sentence.fate }, h("span", { class: "swatch", style: `background:${app.runColour(app.runs().find((run) => run.method === sentence.method))}` }), h("span", {}, plain(sentence.text)));
 }
 
 // -- one start state, before and after ---------------------------------------------------------------------------
@@ -38,17 +40,17 @@ function fate(app, sentence) {
 function pairFigure(app, pair) {
   const image = h("img", { class: "pixels", src: app.data.image(pair.run, pair.image), alt: "The picture that the agent sees", width: 192, height: 192 });
   image.addEventListener("error", () => image.replaceWith(missingPicture()));
-  const cells = pair.cells.map((cell) => pairCell(app, cell, pair.questions));
+  const cells = pair.cells.map((cell) => pairCell(app, cell, pair.questions, counted(pair.of, "start")));
   return h(
     "figure",
     { class: "pair" },
-    h("figcaption", {}, h("h3", {}, "The same picture, before and after training"), h("p", { class: "quiet" }, `Start state ${pair.number + 1} of the ${pair.of} on the fixed panel, played greedily. ${pair.alike === 1 ? "None shows the difference more clearly" : `It is one of the ${pair.alike} that show the difference most clearly`}; the Compare view has the others too.`)),
+    h("figcaption", {}, h("h3", {}, "The same picture, before and after training"), h("p", { class: "quiet" }, `Start state ${pair.number + 1} of the ${pair.of} on the fixed panel, played greedily. ${pair.chosen} The Compare view has the others too.`)),
     h("div", { class: "pair-body" }, h("div", { class: "pair-image" }, image), h("div", { class: "pair-cells" }, cells)),
   );
 }
 
-function pairCell(app, cell, questions) {
-  const name = cell.method ? [h("span", { class: "swatch", style: `background:${app.colourOf(cell.method)}` }), `${cell.method} `] : [];
+function pairCell(app, cell, questions, of) {
+  const name = cell.method ? [h("span", { class: "swatch", style: `background:${app.runColour(app.runs().find((run) => run.method === cell.method))}` }), `${cell.method} `] : [];
   const kind = cell.method === null ? "" : cell.guided ? "guided" : "outcome only";
   return h(
     "article",
@@ -56,6 +58,7 @@ function pairCell(app, cell, questions) {
     h("h4", {}, name, h("small", {}, [kind, cell.when].filter(Boolean).join(", "))),
     thoughtLines(cell),
     checkList(cell.checks, questions),
+    h("p", { class: cell.won ? "right" : "wrong" }, `${cell.won ? "✓ wins" : "✗ does not win"} from here, and wins ${cell.wins} of ${of}`),
   );
 }
 
@@ -89,24 +92,24 @@ function noPair(runs) {
 // -- curves ------------------------------------------------------------------------------------------------------
 
 function legend(app) {
-  const chips = methodsOf(app.overview.runs).map((method) => {
+  const chips = methodsOf(app.runs()).map((method) => {
     const seeds = method.runs.map((run) => run.seed).join(", ");
     const box = h("input", { type: "checkbox", checked: !app.hidden.has(method.name), change: () => app.toggle(method.name) });
     const alarm = method.runs.filter((run) => run.alarm).length;
     return h("label", { class: "chip" }, box, h("span", { class: "swatch", style: `background:${methodColour(method.slot)}` }), h("strong", {}, plain(method.name)), h("small", {}, ` seed ${seeds}`), alarm ? h("small", { class: "rang" }, ` ✕ alarm rang in ${alarm} of ${method.runs.length}`) : null);
   });
-  const many = app.overview.runs.length > methodsOf(app.overview.runs).length;
+  const many = app.runs().length > methodsOf(app.runs()).length;
   const words = `${many ? "Lines: mean over seeds; bands: worst to best seed. " : ""}✕ marks where the collapse alarm rang. Hover for values.`;
   return h("fieldset", { class: "legend" }, h("legend", {}, "Runs"), chips, h("p", { class: "quiet" }, words));
 }
 
 function telling(app, methods) {
-  const success = app.overview.runs.some((run) => run.panel.length > 1) ? ["panel/success", "Games won on the fixed panel"] : ["episode/success", "Games won in training"];
+  const success = app.runs().some((run) => run.panel.length > 1) ? ["panel/success", "Games won on the fixed panel"] : ["episode/success", "Games won in training"];
   return [...TELLING, success].filter(([metric]) => metric === "panel/success" || app.overview.metrics[metric]).map(([metric, title]) => card(app, metric, title, methods, 175));
 }
 
 function card(app, metric, title, methods, height = 220) {
-  const turns = [...new Set(app.overview.runs.map((run) => run.turns_per_update))];
+  const turns = [...new Set(app.runs().map((run) => run.turns_per_update))];
   const unit = turns.length === 1 ? `update (${counted(turns[0], "turn")} each)` : "update";
   return curveCard(metric, title, methods, app.overview.metrics[metric] ?? null, unit, height);
 }

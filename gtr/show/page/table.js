@@ -1,12 +1,16 @@
 // A comparison's own table: every agent's success and thought health, in what the runs were not alike, the figure.
 import { h, plain } from "./text.js";
 
+// Columns of the second table: two that fit a screen are read more easily than one that does not.
+const MEASURED = new Set(["return", "length", "perception", "start plan", "right", "follows", "self-BLEU-2", "turns", "tokens", "gradient tokens", "minutes"]);
+const TITLES = ["success of agents", "thoughts of agents, and what runs took"];
+
 export async function tableView(app) {
   const study = app.overview.study ? await app.data.get("study") : null;
   if (!study) return [h("p", { class: "note" }, "These runs come without a table: gtr compare makes one, of runs that exist too (--from).")];
   return [
     h("section", {}, h("h2", {}, plain(study.title)), h("ul", { class: "told" }, study.answers.map((answer) => h("li", {}, plain(answer)))), doubts(study)),
-    wide("table of agents", rows(study.columns, study.rows)),
+    ...[(name) => !MEASURED.has(name), (name) => MEASURED.has(name) || name === study.columns[0]].map((belongs, i) => wide(TITLES[i], columns(study, belongs))),
     h("p", { class: "quiet" }, plain(study.footnote)),
     study.figure ? h("figure", { class: "card drawn" }, h("img", { src: study.figure, alt: "Curves over training, one line per method" }), h("figcaption", { class: "quiet" }, "Lines are means over seeds, bands reach from the worst to the best seed. Success is measured on the fixed panel, the rest over the turns of training. table.tex, table.csv and the figures as PDF lie beside this page.")) : null,
     h("h3", {}, "Settings and runs"),
@@ -24,6 +28,12 @@ function doubts(study) {
 
 function wide(label, table) {
   return h("div", { class: "wide", tabindex: 0, role: "region", "aria-label": label }, table);
+}
+
+/** The study's rows with some of its columns. */
+function columns(study, belongs) {
+  const own = (line) => line.filter((_, i) => belongs(study.columns[i]));
+  return rows(own(study.columns), study.rows.map(own));
 }
 
 /** Rows under titles, the first cell of each its name. */

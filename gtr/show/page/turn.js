@@ -29,7 +29,7 @@ function heading(app, row, turns) {
   return h(
     "div",
     { class: "turn-head" },
-    h("h2", {}, h("span", { class: "swatch", style: `background:${app.colourOf(run.method)}` }), `${plain(run.name)}, update ${row.parts.join(" and ")}, environment ${row.env}, episode ${row.episode}: `, h("span", { class: `outcome-${row.outcome}` }, OUTCOMES[row.outcome] ?? plain(row.outcome))),
+    h("h2", {}, h("span", { class: "swatch", style: `background:${app.runColour(run)}` }), `${plain(run.name)}, update ${row.parts.join(" and ")}, environment ${row.env}, episode ${row.episode}: `, h("span", { class: `outcome-${row.outcome}` }, OUTCOMES[row.outcome] ?? plain(row.outcome))),
     h("p", { class: "quiet" }, `return ${short(row.reward, 2)}, ${counted(row.turns, "turn")}, surprise ${short(row.surprise)} nats a token${row.kind ? `, ${plain(row.kind)}` : ""}.${missing}`),
   );
 }

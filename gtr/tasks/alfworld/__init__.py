@@ -1,4 +1,4 @@
-"""ALFWorld: six kinds of household task in rooms seen as pictures. Needs ``pip install 'gtr[alfworld]'``.
+"""ALFWorld: six kinds of household task in rooms seen as pictures. Needs ``pip install 'guided-thought[alfworld]'``.
 
     package -> draft -> pddl -> generate -> game_set -> env -> task
                pddl_env, facts -> engine (or workers) -> env

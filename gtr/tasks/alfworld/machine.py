@@ -4,11 +4,9 @@ import os
 import shutil
 import sys
 from collections.abc import Iterator
-from importlib import metadata
-
-from packaging.requirements import Requirement
 
 from gtr.errors import TaskError
+from gtr.imports import declared
 from gtr.tasks.alfworld import package
 from gtr.tasks.alfworld.engine import Engine
 from gtr.tasks.alfworld.games import FOLDERS, GAME_FILE, data_folder
@@ -49,10 +47,9 @@ def games() -> Finding:
 
 def install() -> str:
     """The command that installs the engine, from wherever gtr itself came."""
-    wanted = [Requirement(line) for line in metadata.requires("gtr") or []]
     missing = [
         f"'{one.name}{one.specifier}'"
-        for one in wanted
+        for one in declared()
         if one.marker and not one.marker.evaluate({"extra": ""}) and one.marker.evaluate({"extra": "alfworld"})
     ]
     return f"{sys.executable} -m pip install {' '.join(missing)}"

@@ -16,9 +16,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gtr.errors import TaskError
+from gtr.errors import TaskError, to_install
 
-INSTALL = "pip install 'gtr[alfworld]'"
+INSTALL = to_install("alfworld")
 ENGINE = ("textworld", "fast_downward", "tatsu")
 """Modules that the engine is made of."""
 VERSIONS = ("alfworld", "textworld", "fast-downward-textworld", "tatsu")
