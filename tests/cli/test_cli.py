@@ -630,6 +630,10 @@ def test_doctor_finds_this_machine_fit_and_names_what_is_missing(
     assert doctor.extra("wandb").line() == (
         "ok  no guided-thought[wandb] (Weights & Biases as tracker); pip install 'guided-thought[wandb]' brings it"
     )
+    monkeypatch.setattr(doctor.shutil, "which", lambda name: None)
+    assert "gtr serve-engine MODEL --python ENV/bin/python" in doctor.engine().line()
+    monkeypatch.setattr(doctor.shutil, "which", lambda name: "/usr/bin/vllm")
+    assert "vllm is here" in doctor.engine().line()
     monkeypatch.setattr(doctor, "declared", list)
     assert not next(iter(doctor.packages())).fine
     monkeypatch.setattr(os, "access", lambda path, mode: False)
