@@ -51,6 +51,7 @@ ORDER = (
     "metrics",
     "relevance",
     "processes",
+    "plan",
     "report",
     "checkpoint",
     "evaluate",
