@@ -120,7 +120,7 @@ def picture_tokens(settings: Any, size: int) -> int:
     vision = settings.vision_config
     if settings.model_type.startswith("qwen"):
         step = vision.patch_size * vision.spatial_merge_size
-        return max(2, round(size / step)) ** 2
+        return int(max(2, round(size / step)) ** 2)
     side = vision.image_size // vision.patch_size
     if settings.model_type != "llava_next":
         return int(getattr(settings, "image_seq_length", None) or side**2)
