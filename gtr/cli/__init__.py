@@ -16,6 +16,7 @@ from rich.console import Console
 import gtr
 from gtr.cli import check, compare, corrector_eval, doctor, export, new, play, push, serve_engine, show, train
 from gtr.cli import eval as evaluation
+from gtr.cli import plan as planning
 from gtr.cli import tasks as games
 from gtr.cli.argv import refuse_empty
 from gtr.errors import ConfigError, GtrError, nearest
@@ -23,6 +24,7 @@ from gtr.errors import ConfigError, GtrError, nearest
 COMMANDS: Mapping[str, Callable[[Sequence[str]], None]] = {
     "train": train.train,
     "sft": train.sft,
+    "plan": planning.plan,
     "eval": evaluation.evaluate,
     "compare": compare.compare,
     "play": play.play,
