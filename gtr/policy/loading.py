@@ -2,6 +2,8 @@
 
 import json
 import logging
+import re
+import stat
 import warnings
 from pathlib import Path
 from typing import Any
@@ -38,10 +40,12 @@ from gtr.policy.models import BUILT_IN_MODELS, check_model
 from gtr.policy.network import Network, ValueHead
 from gtr.policy.policy import VALUE_HEAD, Policy, pad_id
 from gtr.policy.seeded import seeded
+from gtr.report.inside import LARGEST
 
 transformers_logging.disable_progress_bar()
 BESIDE_LANGUAGE = r"(?!.*\blanguage_model\.).*"
 """Names of all modules but the language model's."""
+WEIGHTS = re.compile(r"\.(safetensors|bin|pt|pth|ckpt|gguf|h5|msgpack|onnx)$")
 log = logging.getLogger(__name__)
 QUIET = {
     "_raise_exceptions_for_gated_repo": False,
@@ -69,6 +73,7 @@ def load_policy(
     folder = _brought(str(path))
     # As an Accelerator would start it, which takes over what it finds: without the flag, one process of several.
     device = device or PartialState(cpu=parse_flag_from_env("ACCELERATE_USE_CPU")).device
+    check_files(folder)
     base, adapter = _base_of(folder, str(path))
     weights, mixed = _precision(config, device)
     model = _load_model(base, weights, config.tiles == "one")
@@ -109,6 +114,20 @@ def _from_hub(path: str, name: str) -> Path | None:
     check_model(path)
     found = cached_file(path, name, **QUIET)
     return None if found is None else Path(found)
+
+
+def check_files(folder: Path) -> None:
+    """PolicyError where a model's folder holds what a library would read without end: a pipe, a device, gigabytes of
+    settings. Weights may be large."""
+    for file in folder.iterdir() if folder.is_dir() else ():
+        try:
+            found = file.stat()
+        except OSError:
+            continue  # A link to nowhere is as good as no file.
+        if not (stat.S_ISREG(found.st_mode) or stat.S_ISDIR(found.st_mode)):
+            raise PolicyError(f"{file} is not a regular file: remove it")
+        if found.st_size > LARGEST and not WEIGHTS.search(file.name):
+            raise PolicyError(f"{file} has {found.st_size / 1e6:,.0f} MB, more than any but weights have: remove it")
 
 
 def _base_of(folder: Path, path: str) -> tuple[str, Path | None]:
