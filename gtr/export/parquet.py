@@ -29,7 +29,7 @@ def write_parquet(path: Path, parts: Iterable[list[dict[str, Any]]]) -> int:
         import pyarrow as arrow
         from pyarrow import parquet
     except ModuleNotFoundError:
-        raise ConfigError("Parquet needs pyarrow, which is not installed: pip install pyarrow, or the extra hub") from None
+        raise ConfigError("Parquet needs pyarrow, which is not installed: pip install pyarrow") from None
     writer, count, beside = None, 0, path.with_name(f".{path.name}.part")
     try:
         for rows in parts:
