@@ -13,7 +13,7 @@ STUDY := runs/study
 .PHONY: demo test bench study algorithms doctor clean
 
 demo: .venv/installed ## 10-15 minutes on 2 cores: thought collapse and its prevention, as a table, a picture and a page
-	$(GTR) compare rl4vlm gtr --task points24 --seeds 1 --out $(DEMO)
+	$(GTR) compare rl4vlm gtr --task points24 --seeds 1 --out $(DEMO) --serve 8024
 	$(GTR) show $(DEMO) --export $(DEMO)/report.html
 
 study: .venv/installed ## about an hour and a half on 2 cores: both point games, three and six seeds, the ablations

@@ -21,7 +21,7 @@ from gtr.errors import ConfigError, nearest
 if TYPE_CHECKING:
     from gtr.compare.plan import Comparison
 
-FLAGS = ("--task", "--scale", "--seeds", "--out", "--from", "--jobs", "-h", "--help")
+FLAGS = ("--task", "--scale", "--seeds", "--out", "--from", "--jobs", "--serve", "-h", "--help")
 """Flags of `gtr compare` itself; all others are settings of its runs."""
 
 
@@ -50,6 +50,8 @@ class CompareOptions:
     method each is."""
     jobs: Annotated[int, Ge(1), Le(4096)] | None = None
     """Runs at a time; by default one per CPU core. Each uses one thread."""
+    serve: Annotated[int, Ge(0), Le(65_535)] | None = None
+    """Serve the page of `gtr show` at this port while runs go on, from the first minute; 0 takes any that is free."""
 
 
 def compare(arguments: Sequence[str]) -> None:
@@ -90,8 +92,8 @@ def parse_compare(arguments: Sequence[str]) -> "Comparison":
     configs = {config.preset: config for config in made}
     from gtr.compare.plan import Comparison
 
-    seeds, out = options.seeds, options.out
-    return Comparison(configs, seeds, out, options.task, options.scale, tuple(settings), file, options.jobs)
+    common = (options.seeds, options.out, options.task, options.scale, tuple(settings), file)
+    return Comparison(configs, *common, options.jobs, options.serve)
 
 
 def _config(method: str, options: CompareOptions, settings: Sequence[str]) -> Config:
@@ -105,7 +107,7 @@ def _config(method: str, options: CompareOptions, settings: Sequence[str]) -> Co
 def parse_report(own: Sequence[str], settings: Sequence[str]) -> CompareOptions:
     """A comparison of runs that exist: nothing about training can be said any more."""
     options = parse(CompareOptions, own, CompareOptions(out=Path("runs/report")), "compare")
-    flags = [flag for flag in ("--scale", "--seeds", "--jobs") if flag_value(own, flag) is not None]
+    flags = [flag for flag in ("--scale", "--seeds", "--jobs", "--serve") if flag_value(own, flag) is not None]
     words = " ".join([*options.methods, *flags, *settings])
     if words:
         raise ConfigError(f"--from reports on runs as they are: leave out {words}, or leave out --from to train")

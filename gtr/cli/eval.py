@@ -1,17 +1,20 @@
 """``gtr eval``: agents on a fixed panel of start states, one row each."""
 
-import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Annotated
 
 import tyro
 from annotated_types import Ge, Le
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import Progress
 
 from gtr import tasks
 from gtr.agents import API_AGENTS
-from gtr.cli.argv import Scale, check_file, flag_value, leading, named_code, parse
+from gtr.cli.argv import Scale, check_file, check_folder, flag_value, leading, named_code, parse
 from gtr.config import Config, CorrectorConfig, PolicyConfig, TaskConfig
 from gtr.config.checks import validate
 from gtr.config.io import check_code
@@ -57,6 +60,8 @@ class EvalOptions:
     """Sample at the agent's temperature instead."""
     json: Path | None = None
     """Also write the results to this file."""
+    out: Path = Path("runs/evals")
+    """Folder in which what was played is kept, a folder for each agent, to look at with `gtr show`."""
     overrides: Annotated[Overrides, tyro.conf.arg(name=""), tyro.conf.FlagConversionOff] = field(
         default_factory=Overrides
     )
@@ -70,11 +75,24 @@ def evaluate(arguments: Sequence[str]) -> None:
 
     results = []
     for agent, config in zip(chosen.agents, configs, strict=True):
-        print(f"playing {chosen.episodes} episodes: {agent}", file=sys.stderr)
-        results.append(play(agent, config, chosen.split, chosen.episodes, chosen.seed, not chosen.sample))
+        with episodes_played(agent, chosen.episodes) as ended:
+            how = (chosen.split, chosen.episodes, chosen.seed, not chosen.sample, chosen.out, ended)
+            results.append(play(agent, config, *how))
     print_table(results)
+    print(f"look at what was played with: gtr show {chosen.out}")
     if chosen.json is not None:
         write_json(results, chosen.json)
+
+
+@contextmanager
+def episodes_played(agent: str, total: int) -> Iterator[Callable[[], object]]:
+    """Shows how many episodes an agent has played; what it gives is called after each."""
+    console = Console(stderr=True)
+    if not console.is_terminal:
+        console.print(f"playing {total} episodes: {agent}", markup=False, highlight=False, soft_wrap=True)
+    with Progress(*Progress.get_default_columns(), console=console, disable=not console.is_terminal) as bar:
+        row = bar.add_task(escape(agent), total=total)
+        yield lambda: bar.advance(row)
 
 
 def parse_eval(arguments: Sequence[str]) -> tuple[EvalOptions, list[Config]]:
@@ -97,6 +115,7 @@ def parse_eval(arguments: Sequence[str]) -> tuple[EvalOptions, list[Config]]:
         raise ConfigError(f"--task.name {changed.task.name}: choose the game by --task")
     tasks.load(changed.task).for_split(options.split)
     check_file("--json", options.json)
+    check_folder("--out", options.out)
     configs = [_with(own.get(name, base), changed, base) for name in options.agents]
     for config in configs:
         validate(config)

@@ -148,7 +148,13 @@ def _few_ticks() -> Any:
 def _draw_method(axis: Any, runs: Sequence[RunResult], metric: str, index: int, layout: Layout) -> None:
     colour, style = COLOURS[index % len(COLOURS)], STYLES[index % len(STYLES)]
     size = layout.font * 0.45
-    look = {"color": colour, "linestyle": style, "marker": MARKERS[index % len(MARKERS)], "markersize": size, "clip_on": False}
+    look = {
+        "color": colour,
+        "linestyle": style,
+        "marker": MARKERS[index % len(MARKERS)],
+        "markersize": size,
+        "clip_on": False,
+    }
     label = _literal(NAMES.get(runs[0].method, runs[0].method))
     turns, values = curve(runs, metric)
     if not len(turns):

@@ -30,6 +30,8 @@ class Comparison:
     """What the user's file of settings held."""
     jobs: int | None = None
     """Runs at a time; None is one per core."""
+    port: int | None = None
+    """Where the page is served while runs go on; None is nowhere."""
 
     @property
     def command(self) -> list[str]:

@@ -76,12 +76,20 @@ function tracesOf(metric, methods) {
       line: { color: line, width: 2.5, dash: DASHES[method.slot % DASHES.length] },
       marker: { symbol: SYMBOLS[method.slot % SYMBOLS.length], size: 7 },
       cliponaxis: false,
+      error_y: sureness(metric, method),
       text: x.map((_, i) => (seeds ? ` (${short(low[i])} to ${short(high[i])}, ${method.runs.length} seeds)` : "")),
       hovertemplate: `%{y:.3~g}%{text}<extra>${chartText(method.name)}</extra>`,
     });
     traces.push(...rings(metric, method, line));
   }
   return traces;
+}
+
+/** How sure the success of a single run is: the 95 % interval of this agent on other starts. */
+function sureness(metric, method) {
+  const points = method.runs[0].panel;
+  if (metric !== "panel/success" || method.runs.length > 1 || !points.every((one) => one.interval)) return undefined;
+  return { type: "data", symmetric: false, array: points.map((one) => one.interval[1] - one.success), arrayminus: points.map((one) => one.success - one.interval[0]), thickness: 1, width: 3 };
 }
 
 /** Crosses where the alarm first rang, on the curves of the metrics that had fallen then and on success. */
