@@ -135,6 +135,24 @@ def test_the_overview_tells_the_story_and_draws_the_curves(page: Page, address: 
     assert page.locator(".pair .cell").count() == 3
 
 
+@pytest.mark.parametrize(("chart", "update", "shown"), [(0, 3, "12 of 76 episodes"), (2, 5, "8 of 76 episodes")])
+def test_a_point_of_a_curve_leads_to_its_episodes(
+    page: Page, address: str, chart: int, update: int, shown: str
+) -> None:
+    """Of the training curves to the update's episodes, of the panel's to those of the evaluation."""
+    visit(page, address)
+    place = page.locator(".telling .js-plotly-plot").nth(chart)
+    place.locator(".nsewdrag").wait_for()
+    x = place.evaluate("(one, x) => one._fullLayout.xaxis.l2p(x) + one._fullLayout._size.l", update)
+    y = place.evaluate("one => one._fullLayout.yaxis.l2p(one.data[0].y.at(-1)) + one._fullLayout._size.t")
+    place.hover(position={"x": x, "y": y})
+    page.wait_for_timeout(200)
+    place.click(position={"x": x, "y": y})
+    page.wait_for_selector("main[data-view=episodes]")
+    assert f"from={update}&to={update}" in page.url
+    page.wait_for_selector(f".count:text-is('{shown}')")
+
+
 def test_a_method_can_be_hidden(page: Page, address: str) -> None:
     visit(page, address)
     page.locator(".chip", has_text="rl4vlm").click()

@@ -1,4 +1,5 @@
 // Curves over training: one line per method, its mean over seeds, with the band from the worst seed to the best.
+import { addressOf, choose } from "./address.js";
 import { unpacked } from "./data.js";
 import { chartText, h, plain, short } from "./text.js";
 
@@ -206,9 +207,16 @@ export function curveCard(metric, title, methods, meaning, unit, height) {
     const traces = tracesOf(metric, methods);
     const yaxis = isShare(traces) ? { range: [-0.03, 1.05] } : {};
     const xs = traces.flatMap((trace) => trace.x);
-    draw(place, traces, { height, xaxis: updateAxis(xs, unit), yaxis });
+    draw(place, traces, { height, xaxis: updateAxis(xs, unit), yaxis }).then(() => place.on("plotly_click", ({ points }) => toEpisodes(metric, points[0].x)));
   });
   return h("figure", { class: "card" }, h("figcaption", {}, title, meaning?.on ? h("small", {}, meaning.on) : null), place, explained(metric, meaning));
+}
+
+/** From a point of a curve to the episodes that it was measured on. */
+function toEpisodes(metric, update) {
+  for (const bound of ["from", "to"]) choose(bound, update);
+  choose("played", metric.startsWith("panel/") ? "evaluation" : "training", "training");
+  location.hash = addressOf("#/episodes");
 }
 
 /** The chart in words, for those who do not see it. */

@@ -143,7 +143,7 @@ function legend(app) {
     return h("label", { class: "chip" }, box, h("span", { class: "swatch", style: `background:${methodColour(method.slot)}` }), h("strong", {}, plain(method.name)), h("small", {}, ` seed ${seeds}`), alarm ? h("small", { class: "rang" }, ` ✕ alarm rang in ${alarm} of ${method.runs.length}`) : null);
   });
   const many = app.runs().length > methodsOf(app.runs()).length;
-  const words = `${many ? "Lines: mean over seeds; bands: worst to best seed. " : ""}✕ marks where the collapse alarm rang. Hover for values.`;
+  const words = `${many ? "Lines: mean over seeds; bands: worst to best seed. " : ""}✕ marks where the collapse alarm rang. Hover for values; click for the episodes.`;
   return h("fieldset", { class: "legend" }, h("legend", {}, "Runs"), chips, h("p", { class: "quiet" }, words));
 }
 
