@@ -1,54 +1,86 @@
 # Needs Python 3.11 or newer and make, nothing else. PYTHON names the interpreter; PIP_ARGS is handed to every install
-# (on Linux, name the CPU wheels of PyTorch there to spare a few gigabytes).
+# (on Linux, name the CPU wheels of PyTorch there to spare a few gigabytes). Everything but torch and the packages of its
+# accelerator is held to the hashes in constraints.txt; UV_ARGS is handed to `uv pip compile` by `make constraints`.
 PYTHON ?= python3
 PIP_ARGS ?=
 # What `make test` installs besides. ALFWorld's engine compiles some minutes and needs a C++ compiler:
-# make test EXTRAS=alfworld,chat,dev,show runs its tests too; without it they are skipped, and say so.
-EXTRAS ?= chat,dev,show
+# make test EXTRAS=alfworld,chat,dev,show,vllm runs its tests too; without it they are skipped, and say so.
+EXTRAS ?= chat,dev,show,vllm
+UV_ARGS ?=
+TORCH := torch==2.13.0
+CAMPAIGN ?=
 BIN := .venv/bin
+HASHED := $(BIN)/python -m pip install -q $(PIP_ARGS) --require-hashes --no-deps -r .venv/needs.txt
 GTR := OMP_NUM_THREADS=1 $(BIN)/gtr
 DEMO := runs/demo
-STUDY := runs/study
 
-.PHONY: demo test bench study algorithms doctor clean
+.PHONY: demo test test-engines bench study algorithms teachers doctor campaign constraints clean
 
 demo: .venv/installed ## 10-15 minutes on 2 cores: thought collapse and its prevention, as a table, a picture and a page
 	$(GTR) compare rl4vlm gtr --task points24 --seeds 1 --out $(DEMO) --serve 8024
 	$(GTR) show $(DEMO) --export $(DEMO)/report.html
 
-study: .venv/installed ## about an hour and a half on 2 cores: both point games, three and six seeds, the ablations
-	$(GTR) compare rl4vlm gtr sft_only no_dagger clone_actions annealed_cloning --task ezpoints --out $(STUDY)/ezpoints
-	$(GTR) compare rl4vlm gtr --task points24 --seeds 1 2 3 4 5 6 --out $(STUDY)/points24
+study: .venv/installed ## a night on 2 cores: every figure of README and docs/RESULTS.md (ONLY="NAME ...", QUICK=1)
+	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/study.py $(if $(ONLY),--only $(ONLY)) $(if $(QUICK),--quick)
 
-ALGORITHMS := rl4vlm ppo vl_dac turn_ppo bilevel_gae starpo_s grpo rloo gspo dapo gigpo hgpo reinforce_pp
-algorithms: .venv/installed ## about a day on 2 cores: every algorithm alone and beside guidance, both point games, three seeds
-	$(GTR) compare gtr $(ALGORITHMS) $(ALGORITHMS:=+gtr) --task ezpoints --out runs/algorithms/ezpoints
-	$(GTR) compare gtr $(ALGORITHMS) $(ALGORITHMS:=+gtr) --task points24 --out runs/algorithms/points24
+algorithms: .venv/installed ## half a day on 2 cores: every algorithm alone and beside guidance
+	$(MAKE) study ONLY=algorithms
+
+TEACHERS := rl4vlm gtr rejection_sft turbo_sft turbo_kl turbo_kl_unclipped turbo_kl_per_token turbo_kl_base turbo_hybrid opd
+teachers: .venv/installed ## some hours on 2 cores: teachers against a corrector and against nobody, three seeds
+	$(GTR) compare $(TEACHERS) --task ezpoints --out runs/teachers/ezpoints
 
 test: .venv/installed-$(EXTRAS)
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	OMP_NUM_THREADS=1 $(BIN)/pytest -q -n auto
 
+# A real vLLM for CPUs, 3.5 GB in an environment of its own.
+ENGINES := .venv-engines
+test-engines: .venv/installed-$(EXTRAS) $(ENGINES)/installed ## minutes: installs vLLM and samples from it
+	GTR_VLLM_PYTHON=$(abspath $(ENGINES)/bin/python) OMP_NUM_THREADS=1 $(BIN)/pytest -q -m engines tests/engine
+
+$(ENGINES)/installed: tests/engine/vllm_requirements.txt tests/engine/mend_torchvision.py
+	$(PYTHON) -m venv $(ENGINES)
+	$(ENGINES)/bin/python -m pip install -q $(PIP_ARGS) -r tests/engine/vllm_requirements.txt
+	$(ENGINES)/bin/python -m pip uninstall -q -y torchaudio torchcodec
+	$(ENGINES)/bin/python tests/engine/mend_torchvision.py
+	touch $@
+
 bench: .venv/installed
 	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/throughput.py
+
+campaign: .venv/installed-$(EXTRAS) ## about a day on 2 cores; it says beforehand. CAMPAIGN='--minutes 30 --seed 7' makes less
+	$(BIN)/python -m campaign $(CAMPAIGN)
+
+constraints: .venv/bin/python ## renews the versions and hashes in constraints.txt (torch's version stands above)
+	$(BIN)/python -m pip install -q $(PIP_ARGS) uv
+	echo "torch; python_version < '3'" > .venv/without.txt
+	grep '^#' constraints.txt > .venv/head.txt
+	$(BIN)/uv pip compile pyproject.toml constraints.in --upgrade --universal --python-version 3.11 --generate-hashes \
+	  --annotation-style line --no-header --override .venv/without.txt $(UV_ARGS) -o .venv/new.txt -q \
+	  --extra alfworld --extra chat --extra dev --extra hub --extra show --extra vllm --extra wandb
+	cat .venv/head.txt .venv/new.txt > constraints.txt
 
 doctor: .venv/installed
 	$(GTR) doctor
 
 clean:
-	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf .venv $(ENGINES) .mypy_cache .ruff_cache .pytest_cache .hypothesis
 
 .venv/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
 	  echo "Python 3.11 or newer is needed; name one with: make PYTHON=/path/to/python3.11" >&2; exit 2; }
 	$(PYTHON) -m venv .venv
 
-.venv/installed: pyproject.toml constraints.txt | .venv/bin/python
-	$(BIN)/python -m pip install -q $(PIP_ARGS) -c constraints.txt torch
-	$(BIN)/python -m pip install -q $(PIP_ARGS) -c constraints.txt -e '.[show]'
+.venv/installed: pyproject.toml constraints.txt constraints.in pins.py | .venv/bin/python
+	$(BIN)/python pins.py show > .venv/needs.txt
+	$(HASHED)
+	$(BIN)/python -m pip install -q $(PIP_ARGS) $(TORCH)
+	$(BIN)/python -m pip install -q --no-deps --no-build-isolation -e .
 	touch $@
 
 .venv/installed-$(EXTRAS): .venv/installed
-	$(BIN)/python -m pip install -q $(PIP_ARGS) -c constraints.txt -e '.[$(EXTRAS)]'
+	$(BIN)/python pins.py $(EXTRAS) > .venv/needs.txt
+	$(HASHED)
 	touch $@

@@ -36,6 +36,8 @@ class EnvState:
     truth: Truth = field(init=False)
     prompt: Prompt = field(init=False)
     progress: float | None = None
+    info: Mapping[str, Any] = field(default_factory=dict)
+    """What the environment said last."""
 
 
 class VecEnv:
@@ -68,7 +70,7 @@ class VecEnv:
     def _see(self, state: EnvState, image: Any, info: Mapping[str, Any]) -> None:
         state.observation = self.task.observe(np.asarray(image, dtype=np.uint8), info)
         state.truth = self.task.truth(info)
-        state.progress = self.task.progress(info)
+        state.progress, state.info = self.task.progress(info), info
         state.prompt = Prompt(state.observation.image, self.task.prompt(state.observation))
 
     def play(self, state: EnvState, reply: Reply, parsed: Parsed, rng: np.random.Generator) -> Turn:
@@ -82,7 +84,8 @@ class VecEnv:
         if action is not None:
             turn = self._step(state, turn, action)
         if turn.ending is Ending.RUNNING and state.turn >= self.max_turns:
-            turn = replace(turn, ending=Ending.TRUNCATED)
+            unsaid = bool(state.played) and self.task.success(turn.reward, state.info) is None
+            turn = replace(turn, ending=Ending.TRUNCATED, success=None if unsaid else False)
         return replace(turn, progress=state.progress)
 
     def unanswered(self, state: EnvState) -> Turn:
@@ -127,7 +130,7 @@ class VecEnv:
         guessed = self.config.task.illegal == "lenient" and not turn.legal and not truncated
         reward = float(reward) + (self.task.lenient_reward if guessed else 0.0)
         ending = Ending.TERMINATED if terminated else Ending.TRUNCATED if truncated else Ending.RUNNING
-        won = ending is not Ending.RUNNING and self.task.success(reward, info)
+        won = False if ending is Ending.RUNNING else self.task.success(reward, info)
         return replace(turn, reward=reward, ending=ending, success=won)
 
     def _abort(self, state: EnvState, turn: Turn, error: Exception) -> Turn:

@@ -44,6 +44,10 @@ class CorrectorError(GtrError):
     """A corrector cannot be reached or answers outside its contract."""
 
 
+class EngineError(GtrError):
+    """The engine that samples cannot be reached, fails for good, or does not hold the trainer's weights."""
+
+
 class DivergenceError(GtrError):
     """Training produced a value that is not finite; the message names the loss term."""
 

@@ -53,7 +53,11 @@ def load_class(path: str, base: type[T], what: str, error: type[GtrError]) -> ty
 
 def _from_file(path: Path) -> ModuleType:
     """The module in a file, imported once under a name made from its full path."""
-    if not path.is_file():
+    try:
+        there = path.is_file()
+    except OSError as error:
+        raise ImportError(f"file {str(path)[:80]!r} cannot be looked for: {error.strerror}") from error
+    if not there:
         raise ImportError(f"file {str(path)!r} does not exist (looked in {Path.cwd()})")
     name = "gtr_own_" + "".join(letter if letter.isalnum() else "_" for letter in str(path.resolve()))
     if name in sys.modules:

@@ -21,11 +21,13 @@ from torch import Tensor
 
 from gtr.algo.base import Algorithm, Term
 from gtr.config import TrainConfig
+from gtr.engine.correction import corrected
 from gtr.errors import DivergenceError
 from gtr.losses import LOSSES, Rows
 from gtr.losses.ppo import explained_variance
 from gtr.policy.network import Scores
 from gtr.policy.policy import Policy
+from gtr.policy.sharding import whole_number
 from gtr.types import Sample
 
 Order = NDArray[np.int64]
@@ -48,7 +50,9 @@ def learning_rate(train: TrainConfig, update: int) -> float:
 
 
 def make_optimizer(policy: Policy, train: TrainConfig) -> torch.optim.Optimizer:
-    """AdamW over all trainable weights (Adam when weight_decay is 0, as in the reference code)."""
+    """AdamW over all trainable weights, or shares of them (Adam when weight_decay is 0, as in the reference code)."""
+    # Gathered weights are copies that are thrown away: an optimiser over them would train nothing.
+    policy.scatter()
     value_scale = (train.value_lr or train.lr) / train.lr
     groups = [
         {"params": [p for p in module.parameters() if p.requires_grad], "scale": scale}
@@ -77,17 +81,21 @@ def learn(
     rate = learning_rate(train, algorithm.update)
     for group in optimizer.param_groups:
         group["lr"] = rate * group["scale"]
+    policy.scatter()
     policy.network.learning()
-    rows = _as_many_everywhere(samples)
+    weighted, mismatch = corrected(samples, algorithm.config.engine)
+    rows = _as_many_everywhere(weighted)
     learner = _Learner(rows, algorithm, policy, optimizer, train, accelerator)
     for _ in range(train.epochs):
         for chosen in _chunks(rng.permutation(len(rows)), train.minibatch * train.accumulation):
             learner.step(chosen, rng)
+    policy.gather()
     if not all(bool(torch.isfinite(p).all()) for p in policy.network.parameters() if p.requires_grad):
         raise DivergenceError("weights are no longer finite after this update; lower train.lr, or raise train.adam_eps")
     metrics = {
         **learner.means(),
         **_critic(samples),
+        **mismatch,
         "update/learning_rate": rate,
         "update/logprob_mismatch": learner.mismatch,
         "count/gradient_tokens": float(learner.tokens),
@@ -99,7 +107,7 @@ def learn(
 def _as_many_everywhere(samples: Sequence[Sample]) -> list[Sample]:
     """Samples filled up with rows of no weight to as many as the process with the most has: all step together."""
     most = max(gather_object([len(samples)]))
-    return [*samples, *[replace(samples[0], weights={}, old=(), target=None)] * (most - len(samples))]
+    return [*samples, *[replace(samples[0], weights={}, old=(), sampled=(), target=None)] * (most - len(samples))]
 
 
 def _critic(samples: Sequence[Sample]) -> dict[str, float]:
@@ -217,10 +225,10 @@ class _Learner:
         parts = [group["params"] for group in self.optimizer.param_groups]
         if self.train.clip_together:
             parts = [[parameter for part in parts for parameter in part]]
-        norms = [torch.as_tensor(self.accelerator.clip_grad_norm_(part, self.train.grad_norm)) for part in parts]
-        if not all(bool(torch.isfinite(norm)) for norm in norms):
+        norms = [whole_number(self.accelerator.clip_grad_norm_(part, self.train.grad_norm)) for part in parts]
+        if not all(map(math.isfinite, norms)):
             raise DivergenceError(
-                f"the gradient's norms became {[float(norm) for norm in norms]} (model, value head; or one of both) at "
+                f"the gradient's norms became {norms} (model, value head; or one of both) at "
                 f"optimiser step {self._steps} of this update though every loss was finite; lower train.lr, or set "
                 "policy.dtype to float32"
             )

@@ -66,8 +66,8 @@ class RelevanceMeter:
         if self.reference is None:
             return {}
         now = np.concatenate([np.asarray(turn.reply.logprobs) for turn in turns])
-        with self.reference.swapped(self._policy):
-            scores = self._policy.score([t.prompt for t in turns], [t.reply.tokens for t in turns])
+        with self.reference.swapped(self._policy) as then_policy:
+            scores = then_policy.score([t.prompt for t in turns], [t.reply.tokens for t in turns])
         then = scores.logprobs.cpu().numpy()
         reference = np.concatenate([then[i, : len(t.reply.tokens)] for i, t in enumerate(turns)])
         return kl_to_reference(now, reference)

@@ -1,4 +1,4 @@
-"""Collection: the only place where environments, policy and corrector meet.
+"""Collection: the only place where environments, policy and corrector meet, and the engine that samples.
 
     observation -> prompt -> reply -> parse -> step -> verdict -> turn
 
@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from gtr.config import Config
+from gtr.engine import Engine, LocalEngine
 from gtr.envs import EnvState, VecEnv, case_of, numbers
 from gtr.errors import ConfigError
 from gtr.guidance.corrector import Corrector
@@ -72,9 +73,10 @@ class Collector:
         config: Config,
         rank: int = 0,
         spec: RolloutSpec = EQUAL_PIECES,
+        engine: Engine | None = None,
     ) -> None:
         self.task, self.policy, self.corrector, self.config, self.spec = task, policy, corrector, config, spec
-        self._rank = rank
+        self._rank, self._engine = rank, engine or LocalEngine(policy)
         if config.train.envs % spec.group:
             raise ConfigError(
                 f"train.envs is {config.train.envs}, and the algorithm deals each start state to {spec.group} "
@@ -124,7 +126,7 @@ class Collector:
     def _play(self, states: Sequence[EnvState], draft: _Draft, last: bool = False) -> None:
         """Samples and plays one reply in each of these environments."""
         started = time.perf_counter()
-        replies = self.policy.generate([state.prompt for state in states])
+        replies = self._engine.generate([state.prompt for state in states])
         generated = time.perf_counter()
         parsed = [parse(reply.text, reply.finished, self.task.thought_keys) for reply in replies]
         verdicts = self._judge(states, replies, parsed)

@@ -1,7 +1,8 @@
 """Intervals around success shares and means, for tables that say how sure they are, and of what.
 
 Three populations an interval may speak for: this agent on new starts (`wilson`); the method, trained with new seeds, on
-these very starts (`pooled`); the method on new seeds and new starts (`crossed`).
+these very starts (`pooled`); the method on new seeds and new starts (`crossed`), also from new starting agents
+(`clustered`).
 """
 # ruff: noqa: F722
 
@@ -121,6 +122,19 @@ def crossed(outcomes: Float[NDArray[np.floating], "run start"], level: float = 0
         seen = t * max(0.0, of_runs - rest) + _student(level, starts - 1) ** 2 * of_starts
         spread = max(spread, seen / (table.size * rate * (1 - rate)))
     return _score_interval(rate, spread)
+
+
+def clustered(
+    outcomes: Float[NDArray[np.floating], "run start"], clusters: Sequence[int], level: float = 0.95
+) -> Interval:
+    """`crossed` where runs are not independent, because several began as the same agent: success of the method from new
+    starting agents, on new seeds and new starts.
+
+    `clusters` has each run's starting agent. Runs of one are averaged start by start, and the averages stand for runs:
+    so few as there are starting agents, so sure one can be, however many seeds each was trained with.
+    """
+    table, groups = np.asarray(outcomes, dtype=float), np.asarray(clusters)
+    return crossed(np.array([table[groups == one].mean(axis=0) for one in np.unique(groups)]), level)
 
 
 def apart(one: Interval, other: Interval) -> bool:

@@ -7,9 +7,9 @@
 """
 
 import logging
-import os
+import math
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,6 @@ import torch
 from accelerate import Accelerator
 from accelerate.utils import (
     DistributedDataParallelKwargs,
-    DistributedType,
     broadcast_object_list,
     gather_object,
     set_seed,
@@ -30,7 +29,8 @@ from gtr import algo, checkpoint, tasks
 from gtr.config import Config
 from gtr.config.checks import check_resume
 from gtr.config.io import own_code
-from gtr.errors import DivergenceError, RunError
+from gtr.engine import make_engine
+from gtr.errors import DivergenceError, EngineError
 from gtr.evaluate import Evaluation, evaluate_policy
 from gtr.guidance import ready
 from gtr.learner import Learnt, learn, make_optimizer
@@ -39,6 +39,8 @@ from gtr.metrics.alarm import Alarm
 from gtr.metrics.pool import pooled
 from gtr.policy.loading import load_policy
 from gtr.policy.reference import ReferencePolicy
+from gtr.policy.sharding import distributed
+from gtr.processes import check_launch, dealt, per_node, resized
 from gtr.relevance import RelevanceMeter
 from gtr.report import trace
 from gtr.report.folder import RunFolder, read_config
@@ -55,8 +57,6 @@ LEARNING, RELEVANCE = 1, 2
 """Random numbers of their own: what is learnt must not depend on what is reported."""
 DISTRIBUTED = DistributedDataParallelKwargs(find_unused_parameters=True)
 """Vision towers hold layers that no output depends on."""
-SHARDED = (DistributedType.FSDP, DistributedType.DEEPSPEED, DistributedType.MEGATRON_LM)
-"""Ways to run in which no process holds all weights."""
 log = logging.getLogger(__name__)
 
 
@@ -73,14 +73,19 @@ class Run:
         measured = few and config.report.probe_turns
         reference = ReferencePolicy(self.policy) if measured or self.algorithm.needs_reference else None
         self.algorithm.reference = reference
-        self.policy.scorer = accelerator.prepare(self.policy.network)
+        self.policy.scorer = distributed(self.policy.network, accelerator, config.train.shard, per_node())
         self.optimizer = make_optimizer(self.policy, config.train)
+        self.policy.gather()
         self.corrector = self.algorithm.corrector(folder.path, rank, ranks)
-        self.collector = Collector(self.task, self.policy, self.corrector, config, rank, self.algorithm.rollout)
+        self.engine = make_engine(config.engine, self.policy, folder.path / "engine")
+        spec = self.algorithm.rollout
+        self.collector = Collector(self.task, self.policy, self.corrector, config, rank, spec, self.engine)
         self.relevance = RelevanceMeter(self.policy, reference, self.task, config.report.probe_turns)
         self.alarm = Alarm()
         self.competence = competence_of(config)
         self.update = START
+        self.sized_for = ranks
+        """How many processes the settings of the run's folder are for."""
 
     def step(self) -> dict[str, float]:
         """One update: collect, assign credit, learn, report."""
@@ -94,6 +99,7 @@ class Run:
 
     def collect(self) -> Rollout:
         """A rollout, and what must be measured on it before the agent changes."""
+        self.engine.sync(self.update)
         rollout = self.collector.collect()
         started = time.perf_counter()
         self.relevance_metrics = self.relevance.measure(rollout, self.generator(self.update, RELEVANCE))
@@ -105,6 +111,7 @@ class Run:
         values = {**health(rollout, self.task, self.config.seed), **self.relevance_metrics, **learnt.metrics}
         values |= self.algorithm.metrics()
         values |= {f"seconds/{stage}": spent for stage, spent in rollout.seconds.items()}
+        values |= self.engine.metrics()
         values |= self.corrector.metrics() if self.corrector else {}
         values |= competence.metrics(self.competence) if self.update == START + 1 else {}
         values = pooled(gather_object([values]))
@@ -114,7 +121,8 @@ class Run:
             log.warning("update %d: %s", self.update, alert.sentence())
         cloning = self.algorithm.cloning
         taught, rank = cloning.latest, self.accelerator.process_index
-        checkpoint.save_lessons(self.folder.path, self.update, taught, cloning.turns, rank)
+        ranks = self.accelerator.num_processes
+        checkpoint.save_lessons(self.folder.path, self.update, taught, cloning.turns, rank, ranks)
         if self.folder.main and self.update % self.config.report.turns_every == 0:
             turns = rollout.flat()
             traces = trace.learnt(turns, samples, learnt.logprobs, taught, self.policy, self.task)
@@ -135,28 +143,23 @@ class Run:
     def save(self) -> None:
         """Writes a checkpoint of the state between two updates."""
         ranks = gather_object([self.collector.state()])
-        state = {"ranks": ranks, "algorithm": self.algorithm.state(), "alarm": self.alarm.state()}
-        if self.folder.main:
-            keep = self.config.report.keep_checkpoints
-            checkpoint.save(self.folder.checkpoints, self.update, self.policy, self.optimizer, state, keep)
+        state = {"ranks": ranks, "sized_for": self.sized_for, "algorithm": self.algorithm.state()}
+        state |= {"alarm": self.alarm.state()}
+        keep, main, held = self.config.report.keep_checkpoints, self.folder.main, self.algorithm.tensors()
+        checkpoint.save(self.folder.checkpoints, self.update, self.policy, self.optimizer, state, keep, held, main)
 
-    def restore(self, saved: Path) -> None:
-        """Goes back to a checkpoint whose model is loaded already."""
-        state = checkpoint.read_state(saved)
-        ranks = state["ranks"]
-        if len(ranks) != self.accelerator.num_processes:
-            raise RunError(
-                f"{saved} was written by {len(ranks)} processes, this is {self.accelerator.num_processes}: resume with "
-                f"as many as before"
-            )
-        self.update = int(state["update"])
+    def restore(self, saved: Path, state: Mapping[str, Any]) -> None:
+        """Goes back to a checkpoint whose model is loaded already, written by however many processes."""
+        rank, ranks, before = self.accelerator.process_index, self.accelerator.num_processes, len(state["ranks"])
+        self.update, self.sized_for = int(state["update"]), state.get("sized_for", before)
         checkpoint.restore_optimizer(saved, self.optimizer)
-        checkpoint.load_lessons(
-            self.folder.path, self.update, self.algorithm.cloning.buffer, self.accelerator.process_index
-        )
-        self.collector.restore(ranks[self.accelerator.process_index])
-        self.algorithm.restore(state.get("algorithm", {}))
-        self.alarm.restore(state["alarm"])
+        lessons, can_say = self.algorithm.cloning.buffer, self.policy.network.can_say
+        checkpoint.load_lessons(self.folder.path, self.update, lessons, rank, ranks, self.sized_for, can_say)
+        with checkpoint.used(saved):
+            self.collector.restore(dealt(state["ranks"], ranks)[rank])
+            self.algorithm.restore(state.get("algorithm", {}))
+            self.algorithm.restore_tensors(checkpoint.read_tensors(saved))
+            self.alarm.restore(state["alarm"])
         self.folder.truncate_to(self.update)
         if self.relevance.reference is not None:
             origin = checkpoint.found(self.folder.checkpoints)[0]
@@ -164,15 +167,17 @@ class Run:
             self.relevance.reference = self.algorithm.reference = ReferencePolicy(begun)
 
     def close(self) -> None:
-        """Drops what the corrector is still being asked."""
+        """Drops what the engine and the corrector are still being asked."""
+        self.engine.close()
         if self.corrector is not None:
             self.corrector.close()
 
     def evaluate(self) -> Evaluation:
         """Greedy success on the task's fixed panel, dealt from seeds of its own; kept with its turns."""
         name = f"{self.config.preset} update {self.update}"
-        episodes = self.config.train.eval_episodes
-        found, played = evaluate_policy(self.policy, name, self.config, "same", episodes, 0)
+        train = self.config.train
+        self.engine.sync(self.update)
+        found, played = evaluate_policy(self.engine, name, self.config, "same", train.eval_episodes, train.eval_seed)
         turns = [turn for one in played for turn in one]
         self.folder.write_evaluation(self.update, found.to_dict(), turns, trace.played(turns, self.policy, self.task))
         return found
@@ -188,7 +193,7 @@ def train(config: Config, resume: Path | None = None) -> Path:
     torch.set_num_threads(config.train.threads)
     # Precision is the network's own affair: sampling does not pass through what Accelerate would wrap.
     accelerator = Accelerator(mixed_precision="no", step_scheduler_with_optimizer=False, kwargs_handlers=[DISTRIBUTED])
-    check_launch(accelerator.distributed_type, accelerator.num_processes)
+    check_launch(config.train.shard, accelerator.distributed_type.value, accelerator.num_processes)
     if accelerator.is_main_process:
         ready(config)
     with _folder(config, resume, accelerator) as folder:
@@ -203,22 +208,6 @@ def train(config: Config, resume: Path | None = None) -> Path:
     return folder.path
 
 
-def check_launch(kind: DistributedType, processes: int) -> None:
-    """RunError where sampling would not work, or where processes do not know of one another."""
-    started = int(os.environ.get("WORLD_SIZE", "1"))
-    if started != processes:
-        raise RunError(
-            f"{started} processes were started, but each would train by itself; on CPUs, set ACCELERATE_USE_CPU=true "
-            "in the environment"
-        )
-    if kind in SHARDED:
-        raise RunError(
-            f"the launcher asks for {kind.value}; gtr runs on one device or by DDP, every process with all weights: "
-            "launch it with torchrun or `accelerate launch --multi_gpu`, and use --policy.finetune lora and "
-            "--policy.gradient-checkpointing True where memory is short"
-        )
-
-
 def _loop(run: Run, progress: Progress) -> None:
     config, turns = run.config, run.config.train.envs * run.config.train.turns
     if run.update == START:
@@ -227,13 +216,13 @@ def _loop(run: Run, progress: Progress) -> None:
     while run.update < config.train.updates:
         try:
             values = run.step()
-        except DivergenceError as error:
+        except (DivergenceError, EngineError) as error:
             error.add_note("the last good update is the last checkpoint")
             raise
         every = config.train.eval_every
         if run.update == config.train.updates or (every and run.update % every == 0):
             found = run.evaluate()
-            values["panel/success"] = found.success
+            values |= {} if math.isnan(found.success) else {"panel/success": found.success}
             values |= {f"panel/{k}": v for k, v in found.health.items() if k.startswith(("thought/", "episode/"))}
         run.folder.write_metrics(run.update, values)
         run.save()
@@ -263,8 +252,10 @@ def _open(config: Config, resume: Path | None, accelerator: Accelerator, folder:
     """A run ready for its next update: fresh, or from the folder's last checkpoint."""
     saved = checkpoint.to_resume(folder.path) if resume else None
     if saved is not None:
+        state = checkpoint.read_state(saved)
+        config = resized(config, state.get("sized_for", len(state["ranks"])), accelerator.num_processes)
         run = Run(config, folder, accelerator, saved / "model")
-        run.restore(saved)
+        run.restore(saved, state)
     else:
         with accelerator.main_process_first():
             model = starting_agent(config)

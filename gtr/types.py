@@ -115,6 +115,8 @@ class Reply:
     """Whether the end token was sampled before the token limit."""
     value: float = 0.0
     """The critic's estimate for the prompt (expected discounted return)."""
+    sampled: tuple[float, ...] = ()
+    """As `logprobs`, by the engine that sampled, where it is not the trainer: `logprobs` are then the trainer's own."""
 
 
 @dataclass(frozen=True)
@@ -182,8 +184,8 @@ class Turn:
     reward: float
     """The environment's reward, or the penalty of an illegal reply."""
     ending: Ending
-    success: bool = False
-    """True only on the last turn of an episode that reached its goal."""
+    success: bool | None = False
+    """True only on the last turn of an episode that reached its goal; None there where the task knows no success."""
     verdict: Verdict | None = None
     judge_reward: float = 0.0
     """What a judge's score adds to the reward (`guidance.judge_reward`); 0 with correctors."""
@@ -261,7 +263,9 @@ class Sample:
     weights: Mapping[str, tuple[float, ...]]
     """By loss (see `gtr.losses.LOSSES`), how much each token counts; a loss that is not named does not see the row."""
     old: tuple[float, ...] = ()
-    """Log-probability in nats of each token under the distribution that sampled it; empty where nothing was sampled."""
+    """Log-probability in nats of each token when it was sampled, by the trainer; empty where nothing was sampled."""
+    sampled: tuple[float, ...] = ()
+    """As `old`, by the engine that sampled, where it is not the trainer (`Reply.sampled`)."""
     advantage: float | tuple[float, ...] = 0.0
     """Of the whole row, or of each token."""
     value: float | tuple[float, ...] = 0.0

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 from accelerate import Accelerator
-from small import cut, plain_turn, spoken
+from small import changed, cut, plain_turn, spoken
 from torch import Tensor
 
 from gtr.algo.buffer import ThoughtBuffer
@@ -21,7 +21,7 @@ from gtr.errors import DivergenceError
 from gtr.learner import Learnt, learn, learning_rate, make_optimizer
 from gtr.policy.policy import Policy
 from gtr.tasks.reply import parse
-from gtr.types import Ending, Prompt, Sample
+from gtr.types import Ending, Prompt, Sample, Turn
 
 Settings = Callable[..., Config]
 MakePolicy = Callable[..., Policy]
@@ -262,7 +262,8 @@ def test_lessons_do_not_dilute_ppo(bench: Bench, settings: Settings) -> None:
 def test_the_masked_action_of_a_lesson_teaches_nothing(bench: Bench, settings: Settings) -> None:
     config = settings(**WHOLE, **{"algo.policy_weight": 0.0, "algo.value_weight": 0.0})
     zero = [replace(one, weights={"cloning": (0.0,) * len(one.tokens)}) for one in bench.buffer.samples]
-    bench.buffer.samples = zero
+    bench.buffer = ThoughtBuffer()
+    bench.buffer.add(zero)
     assert size(bench.gradient(config)) == 0.0
 
 
@@ -330,6 +331,36 @@ def test_an_honest_rollout_has_no_logprob_mismatch(
     assert logged["update/logprob_mismatch"] < 1e-4
 
 
+@pytest.mark.parametrize("ratio", ["token", "turn", "turn_mean"])
+def test_the_policy_loss_of_another_sampler_is_weighted(ratio: str, bench: Bench, settings: Settings) -> None:
+    config = settings(**WHOLE, **{"algo.ratio": ratio, "algo.policy_weight": 1.0})
+    plain, _ = bench.learn(config, descent)
+
+    def sampled(factor: float) -> list[Turn]:
+        """The turns, each token's probability less than the trainer's by a factor when it was sampled."""
+        shift = math.log(factor)
+        replies = [replace(t.reply, sampled=tuple(x - shift for x in t.reply.logprobs)) for t in bench.turns]
+        return [replace(t, reply=reply) for t, reply in zip(bench.turns, replies, strict=True)]
+
+    def logged(factor: float, **dotted: Any) -> dict[str, float]:
+        turns = sampled(factor)
+        bench.rollout = cut([turns[:6], turns[6:]])
+        return bench.learn(changed(config, **dotted), descent)[0]
+
+    weighted, cut_off = logged(1.5), logged(4.0)
+    assert weighted["loss/policy"] == pytest.approx(1.5 * plain["loss/policy"], rel=1e-5)
+    assert cut_off["loss/policy"] == pytest.approx(2.0 * plain["loss/policy"], rel=1e-5), "the cap"
+    assert logged(4.0, **{"engine.correction_mode": "mask"})["loss/policy"] == 0
+    assert logged(4.0, **{"engine.correction": "off"})["loss/policy"] == pytest.approx(plain["loss/policy"], rel=1e-6)
+    for name in ("loss/cloning", "loss/value"):
+        assert weighted[name] == pytest.approx(plain[name], rel=1e-6)
+    assert weighted["engine/weight"] == pytest.approx(1.5)
+    assert (weighted["engine/cut"], cut_off["engine/cut"]) == (0, 1)
+    assert weighted["engine/mismatch"] == pytest.approx(math.log(1.5))
+    assert weighted["engine/kl_k1"] == pytest.approx(-math.log(1.5))
+    assert not any(name.startswith("engine/") for name in plain), "the trainer's own samples are left alone"
+
+
 def test_the_learning_rate_reaches_both_groups(bench: Bench, settings: Settings) -> None:
     config = settings(**{**WHOLE, "train.lr": 1e-3, "train.lr_final": 1e-4, "train.value_lr": 1e-2, "train.updates": 3})
     optimizer = make_optimizer(bench.policy, config.train)
@@ -358,7 +389,8 @@ def test_a_value_loss_that_is_not_a_number_is_named(bench: Bench, settings: Sett
 def test_a_cloning_loss_that_is_not_a_number_is_named(bench: Bench, settings: Settings) -> None:
     """A lesson that asks for a token the policy can never write has probability 0."""
     one = bench.buffer.samples[0]
-    bench.buffer.samples = [replace(one, tokens=(bench.policy.tokenizer.bos_token_id, *one.tokens[1:]))]
+    bench.buffer = ThoughtBuffer()
+    bench.buffer.add([replace(one, tokens=(bench.policy.tokenizer.bos_token_id, *one.tokens[1:]))])
     with pytest.raises(DivergenceError, match="the cloning loss became inf"):
         bench.learn(settings(**WHOLE), descent)
 

@@ -323,7 +323,7 @@ def played(settings: Settings, method: str, cards: Sequence[int], plans: str, sy
 
     def answer(prompt: Prompt, call: int) -> str:
         done = "".join(symbols[:call])
-        plan = plans if plans.startswith(done) else f"{done}{plans[len(done):]}"
+        plan = plans if plans.startswith(done) else f"{done}{plans[len(done) :]}"
         thought = {"cards": list(cards), "formula": plan, "thoughts": f"next {plan[len(done)]}"}
         return write(thought, symbols[call])
 

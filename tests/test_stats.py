@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy import stats as scipy_stats
 
-from gtr.stats import Interval, apart, crossed, mean_interval, pooled, wilson
+from gtr.stats import Interval, apart, clustered, crossed, mean_interval, pooled, wilson
 
 
 @pytest.mark.parametrize("trials", [1, 7, 48, 100, 1000])
@@ -170,6 +170,28 @@ def test_crossed_covers_seeds_and_starts(runs: int, centre: float, skill: float)
     assert 0.93 <= both / trials <= 0.985
     if runs == 6 and skill == 0.0:
         assert seeds_only / trials < 0.9, "an interval over seeds on one panel takes its starts for all starts"
+
+
+def test_clustered_averages_the_runs_of_a_starting_agent() -> None:
+    outcomes = np.array([[1, 0, 1, 0], [1, 1, 0, 0], [0, 0, 1, 0], [0, 1, 1, math.nan]], dtype=float)
+    means = np.array([[1, 0.5, 0.5], [0, 0.5, 1]])
+    assert clustered(outcomes, [4, 4, 9, 9]) == crossed(means)
+    assert clustered(outcomes[:, :3], [1, 2, 3, 4]) == crossed(outcomes[:, :3])
+    assert clustered(outcomes[:2], [4, 4]) == Interval(0.5, 0.0, 1.0), "one starting agent says nothing of others"
+
+
+def test_clustered_covers_where_counting_runs_does_not() -> None:
+    """Three starting agents that differ (sd .7), of each three runs that differ less (sd .3), on 100 starts (sd 2)."""
+    rng = np.random.default_rng(11)
+    truth = float(logistic(rng.normal(size=200_000) * math.sqrt(0.7**2 + 0.3**2 + 2**2)).mean())
+    trials, found = 2000, {"agents": 0, "runs": 0}
+    for _ in range(trials):
+        agents = np.repeat(0.7 * rng.normal(size=3), 3)[:, None] + 0.3 * rng.normal(size=(9, 1))
+        outcomes = (rng.random((9, 100)) < logistic(agents + 2 * rng.normal(size=(1, 100)))).astype(float)
+        known = {"agents": clustered(outcomes, np.repeat([1, 2, 3], 3).tolist()), "runs": crossed(outcomes)}
+        found = {name: found[name] + (one.low <= truth <= one.high) for name, one in known.items()}
+    assert found["agents"] / trials >= 0.93
+    assert found["runs"] / trials < 0.9
 
 
 def test_apart() -> None:

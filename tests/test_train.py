@@ -7,13 +7,13 @@ import shutil
 from collections.abc import Callable
 from itertools import product
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import golden
 import numpy as np
 import pytest
 import torch
-from accelerate.utils import DistributedType
 from safetensors.torch import load_file
 from small import changed
 
@@ -29,6 +29,7 @@ from gtr.errors import ConfigError, DivergenceError, GtrError, PolicyError, RunE
 from gtr.policy import tiny
 from gtr.policy.loading import load_policy
 from gtr.report import Run, RunFolder
+from gtr.report.files import encode
 from gtr.train import train
 from gtr.types import Prompt, Sample
 
@@ -168,20 +169,6 @@ def test_the_papers_settings_run_on_a_tiny_model(build_model: Callable[..., Path
     assert before != after
     assert {"vision_tower", "language_model", "multi_modal_projector"} <= {n.split(".")[3] for n in adapters}
     assert not any("lm_head" in name for name in adapters)
-
-
-@pytest.mark.parametrize("kind", [DistributedType.FSDP, DistributedType.DEEPSPEED])
-def test_sharded_weights_are_refused(kind: DistributedType) -> None:
-    with pytest.raises(RunError, match=f"asks for {kind.value}.*torchrun"):
-        street.check_launch(kind, 1)
-    street.check_launch(DistributedType.MULTI_GPU, 1)
-
-
-def test_processes_that_do_not_know_of_one_another_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("WORLD_SIZE", "2")
-    street.check_launch(DistributedType.MULTI_CPU, 2)
-    with pytest.raises(RunError, match="ACCELERATE_USE_CPU=true"):
-        street.check_launch(DistributedType.NO, 1)
 
 
 @pytest.mark.slow
@@ -379,3 +366,77 @@ def test_damage_is_named_and_nothing_is_lost(small: Settings, tmp_path: Path) ->
             train(longer, resume=run)
         assert str(run) in str(caught.value), file
         assert (run / "metrics.jsonl").read_bytes() == (whole / "metrics.jsonl").read_bytes()
+
+
+def with_values(value: Any, place: int) -> Callable[[Any, list[int]], Any]:
+    """Puts a value in the place of the leaf or branch of that number, counted from the root."""
+
+    def changed(one: Any, seen: list[int]) -> Any:
+        seen[0] += 1
+        if seen[0] == place:
+            return value
+        if isinstance(one, dict):
+            return {key: changed(inner, seen) for key, inner in one.items()}
+        return [changed(inner, seen) for inner in one] if isinstance(one, list) else one
+
+    return changed
+
+
+def refusal(config: Config, run: Path) -> GtrError | None:
+    """The words in which a run is not gone on with, if it is not."""
+    try:
+        train(config, resume=run)
+    except GtrError as error:
+        return error
+    return None
+
+
+WRONG = (None, True, -1, 10**30, 1e308, "x", "\ud800", [], {}, [[1]], {"": None})
+
+
+@pytest.mark.slow
+def test_any_value_of_a_state_may_be_wrong(small: Settings) -> None:
+    """It is refused in words that name the file, or it does not matter; it never passes for another update."""
+    run = train(small(**{"train.updates": 1}))
+    file = run / "checkpoints" / "update_00001" / "state.json"
+    state, metrics = json.loads(file.read_text()), (run / "metrics.jsonl").read_bytes()
+    count = [0]
+    with_values(None, 0)(state, count)
+    random = Random(0)
+    refused = 0
+    for number in range(60):
+        place = 1 + number if number < 20 else random.randrange(1, count[0])
+        file.write_text(json.dumps(with_values(random.choice(WRONG), place)(state, [0])))
+        error = refusal(small(**{"train.updates": 1}), run)
+        refused += error is not None
+        assert error is None or str(run) in str(error) or "cannot begin an episode" in str(error)
+        assert (run / "metrics.jsonl").read_bytes() == metrics
+    assert refused > 20
+
+
+@pytest.mark.parametrize("key", ["image", "prompt", "tokens", "weights"])
+@pytest.mark.parametrize("value", [*WRONG, [1.5, 2], [-1, 2], [5, 6, 7], [5, 10**9], ["a", "b"]])
+def test_lessons_that_cannot_be_learnt_from_are_refused(key: str, value: Any, tmp_path: Path) -> None:
+    taught = [Sample(Prompt(np.zeros((4, 4, 3), np.uint8), "p"), (5, 6), {"cloning": (1.0, 0.5)})]
+    checkpoint.save_lessons(tmp_path, 1, taught, 3)
+    (file,) = (tmp_path / "lessons").iterdir()
+    head, line = (json.loads(one) for one in gzip.decompress(file.read_bytes()).splitlines())
+    if key == "prompt" and isinstance(value, str):
+        return  # Any text is a prompt.
+    file.write_bytes(gzip.compress(b"".join(encode(one) for one in (head, {**line, key: value}))))
+    with pytest.raises(RunError, match=r"lessons in .*update_00001"):
+        checkpoint.load_lessons(tmp_path, 1, ThoughtBuffer(True), can_say=lambda tokens: max(tokens) < 1000)
+    file.write_bytes(gzip.compress(b"".join(encode(one) for one in ({"turns": value}, line))))
+    with pytest.raises(RunError, match=r"lessons in .*update_00001"):
+        checkpoint.load_lessons(tmp_path, 1, ThoughtBuffer(True))
+
+
+@pytest.mark.parametrize("line", ["{}", '{"update": null}', '{"update": "3"}', '{"update": -1}', "[]", "null", "x"])
+def test_a_line_of_metrics_without_an_update_is_named(line: str, small: Settings) -> None:
+    run = train(small(**{"train.updates": 1}))
+    with (run / "metrics.jsonl").open("a") as file:
+        file.write(line + "\n")
+    kept = (run / "metrics.jsonl").read_bytes()
+    with pytest.raises(RunError, match=r"metrics\.jsonl, line 2 .*remove that line"):
+        train(small(**{"train.updates": 2}), resume=run)
+    assert (run / "metrics.jsonl").read_bytes() == kept

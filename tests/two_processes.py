@@ -2,6 +2,7 @@
 
     two_processes.py train OUT              two small updates
     two_processes.py episodes OUT           one update of GRPO on whole episodes
+    two_processes.py taught OUT METHOD      two updates of a method with a teacher; goes on with OUT/run if it is there
     two_processes.py gradient OUT MODEL     one step of plain descent on this process's share of a fixed rollout
 
 Every process writes its weights, and what it saw, to OUT.
@@ -88,16 +89,37 @@ def episodes(out: Path) -> None:
     write(out, runs[0].accelerator, runs[0].policy, seen)
 
 
+def taught(out: Path, method: Path) -> None:
+    config = changed(
+        presets.build(str(method), "numberline"),
+        **{
+            **{"runs": str(out / "runs"), "sft.enabled": False, "policy.max_new_tokens": 12, "task.illegal": "random"},
+            **{"train.updates": 2, "train.envs": 3, "train.turns": 4, "train.minibatch": 6, "train.eval_every": 0},
+            **{"train.eval_episodes": 2, "report.probe_turns": 4, "report.trackers": (), "policy.value_hidden": (16,)},
+        },
+    )
+    runs: list[Run] = []
+    build = street._open
+
+    def keep(*arguments: Any) -> Run:
+        runs.append(build(*arguments))
+        return runs[0]
+
+    street._open = keep
+    folder = street.train(config, out / "run" if (out / "run").exists() else None)
+    write(out, runs[0].accelerator, runs[0].policy, {"folder": str(folder)})
+
+
 class Fixed(ThoughtBuffer):
     """Draws the same lessons whatever is asked."""
 
     def __init__(self, lessons: list[Sample]) -> None:
         super().__init__()
-        self.samples = lessons
+        self.lessons = lessons
 
     def draw(self, count: int, rng: np.random.Generator) -> list[Sample]:
-        assert count == len(self.samples)
-        return self.samples
+        assert count == len(self.lessons)
+        return self.lessons
 
 
 def gradient(out: Path, model: Path) -> None:
@@ -124,4 +146,6 @@ def gradient(out: Path, model: Path) -> None:
 
 
 if __name__ == "__main__":
-    {"train": train, "episodes": episodes, "gradient": gradient}[sys.argv[1]](*(Path(word) for word in sys.argv[2:]))
+    {"train": train, "episodes": episodes, "taught": taught, "gradient": gradient}[sys.argv[1]](
+        *(Path(word) for word in sys.argv[2:])
+    )

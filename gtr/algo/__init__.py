@@ -30,6 +30,10 @@ ALGORITHMS: Mapping[str, str] = {
     "vl_dac": "gtr.algo.vl_dac:VLDAC",
     "bilevel_gae": "gtr.algo.bilevel_gae:BilevelGAE",
     "turn_ppo": "gtr.algo.turn_ppo:TurnPPO",
+    "turbo_kl": "gtr.algo.turbo_kl:TurboKL",
+    "turbo_sft": "gtr.algo.turbo_sft:TurboSFT",
+    "opd": "gtr.algo.opd:OPD",
+    "iterate": "gtr.algo.iterate:Iterate",
 }
 """By name, where the class lives."""
 

@@ -20,6 +20,8 @@ from gtr.tasks.task import Task
 from gtr.types import Rollout, RolloutSpec, Sample
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from gtr.policy.policy import Policy
     from gtr.policy.reference import ReferencePolicy
 
@@ -103,3 +105,10 @@ class Algorithm(ABC):
 
     def restore(self, state: Mapping[str, Any]) -> None:
         """Takes back what `state` gave."""
+
+    def tensors(self) -> "Mapping[str, Tensor]":
+        """What it must hold besides, as tensors by name."""
+        return {}
+
+    def restore_tensors(self, tensors: "Mapping[str, Tensor]") -> None:
+        """Takes back what `tensors` gave, after `restore`."""

@@ -91,13 +91,17 @@ class PolicyGradient(Algorithm):
 
     def samples(self, rollout: Rollout, update: int) -> list[Sample]:
         self.update = update
-        self.cloning.add(rollout.flat())
+        self.cloning.add(self.corrected(rollout.flat()))
         kept = self.chosen(rollout)
         made = self.made(kept) if kept.trajectories else []
         if not made:
             # Other processes may have something to learn from, and all must step together.
             return [replace(self.sample(rollout.flat()[0], 0.0), weights={}, old=())]
         return self._with_reference(made) if self.settings.kl_weight > 0 else made
+
+    def corrected(self, turns: Sequence[Turn]) -> Sequence[Turn]:
+        """A rollout's turns with the verdicts whose corrections are cloned; by default those that were given."""
+        return turns
 
     def made(self, rollout: Rollout) -> list[Sample]:
         """The samples of a rollout that is learnt from, one per turn but for those in which the environment broke."""
@@ -123,6 +127,7 @@ class PolicyGradient(Algorithm):
             turn.reply.tokens,
             losses,
             old=turn.reply.logprobs,
+            sampled=turn.reply.sampled,
             advantage=advantage,
             value=turn.reply.value,
             temperature=self.config.policy.temperature,
@@ -186,7 +191,7 @@ def token_weights(turn: Turn, policy: "Policy", settings: PolicySettings) -> lis
     action. A reply in which no action can be found is all thought.
     """
     spans = policy.offsets(turn.reply.tokens)
-    action = _action_span(turn, settings.action_tokens)
+    action = action_span(turn, settings.action_tokens)
     chosen = touching(spans, action)
     if settings.action_tokens == "field" and action is not None:
         chosen = [hit or start >= action[0] for hit, (start, _) in zip(chosen, spans, strict=True)]
@@ -197,7 +202,8 @@ def token_weights(turn: Turn, policy: "Policy", settings: PolicySettings) -> lis
     ]
 
 
-def _action_span(turn: Turn, what: str) -> Span | None:
+def action_span(turn: Turn, what: Literal["value", "field"]) -> Span | None:
+    """The characters of a reply's action: its value with the sign that closes it, or all from its key on."""
     span = turn.parsed.action_span
     if span is None:
         return None

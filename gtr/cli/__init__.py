@@ -14,7 +14,7 @@ from types import FrameType
 from rich.console import Console
 
 import gtr
-from gtr.cli import compare, corrector_eval, doctor, play, show, train
+from gtr.cli import check, compare, corrector_eval, doctor, export, new, play, push, serve_engine, show, train
 from gtr.cli import eval as evaluation
 from gtr.cli import tasks as games
 from gtr.cli.argv import refuse_empty
@@ -27,8 +27,13 @@ COMMANDS: Mapping[str, Callable[[Sequence[str]], None]] = {
     "compare": compare.compare,
     "play": play.play,
     "show": show.show,
+    "export": export.export,
+    "push": push.push,
     "corrector-eval": corrector_eval.corrector_eval,
+    "serve-engine": serve_engine.serve_engine,
     "tasks": games.tasks,
+    "new": new.new,
+    "check": check.check,
     "doctor": doctor.doctor,
 }
 """Each in a file of its own, its options beside it. Whatever is heavy is imported when it is needed."""
@@ -108,8 +113,9 @@ def disk_is_full(error: BaseException) -> bool:
 
 def is_forbidden(error: BaseException) -> bool:
     """Whether the system refused a place that the user chose."""
-    refused = isinstance(error, PermissionError | NotADirectoryError | FileExistsError)
-    return refused or (isinstance(error, OSError) and error.errno == errno.EROFS)
+    refused = isinstance(error, PermissionError | NotADirectoryError | FileExistsError | IsADirectoryError)
+    numbers = (errno.EROFS, errno.ENAMETOOLONG, errno.ELOOP)
+    return refused or (isinstance(error, OSError) and error.errno in numbers)
 
 
 @contextmanager

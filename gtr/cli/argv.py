@@ -45,6 +45,17 @@ def split_options(arguments: Sequence[str], own: Collection[str]) -> tuple[list[
     return mine, others
 
 
+def without(arguments: Sequence[str], sections: Sequence[str]) -> list[str]:
+    """The words but for the flags of some sections and their values.
+
+    >>> without(["--noise.wrong", ".2", "--train.updates", "3"], ["noise."])
+    ['--train.updates', '3']
+    """
+    dropped = tuple(f"--{section}" for section in sections)
+    flags = [word.partition("=")[0] for word in arguments if is_flag(word)]
+    return split_options(arguments, [flag for flag in flags if not flag.startswith(dropped)])[0]
+
+
 def is_flag(word: str) -> bool:
     """Whether a word names a setting; ``-1`` and ``-.5`` are values."""
     return word.startswith("-") and not word[1:2].isdigit() and word[1:2] != "."

@@ -1,7 +1,7 @@
 """``gtr compare``: methods x seeds side by side."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -9,7 +9,7 @@ import tyro
 from annotated_types import Ge, Le
 
 from gtr import tasks
-from gtr.cli.argv import Scale, check_folder, flag_value, named_code, parse, split_options
+from gtr.cli.argv import Scale, check_folder, flag_value, named_code, parse, split_options, without
 from gtr.cli.train import check_begin, parse_train
 from gtr.config import Config
 from gtr.config.files import read_file
@@ -21,7 +21,10 @@ from gtr.errors import ConfigError, nearest
 if TYPE_CHECKING:
     from gtr.compare.plan import Comparison
 
-FLAGS = ("--task", "--scale", "--seeds", "--out", "--from", "--jobs", "--serve", "-h", "--help")
+FLAGS = (
+    *("--task", "--scale", "--seeds", "--starts", "--grid", "--splits"),
+    *("--out", "--from", "--jobs", "--serve", "-h", "--help"),
+)
 """Flags of `gtr compare` itself; all others are settings of its runs."""
 
 
@@ -42,7 +45,15 @@ class CompareOptions:
     scale: Scale = "tiny"
     """A tiny agent on CPU cores, or the paper's settings on a large GPU."""
     seeds: tuple[Seed, ...] = (1, 2, 3)
-    """One run per method and seed."""
+    """One run per method, starting agent and seed."""
+    starts: tuple[Seed, ...] = ()
+    """Seeds of starting agents (sft.seed), each shared by all methods; by default the one of the settings."""
+    grid: Annotated[tuple[str, ...], tyro.conf.arg(metavar="KEY VALUE [VALUE ...]")] = ()
+    """A setting and its values: every method is run with each, such as noise.wrong 0 .2 .4. A method without guidance
+    takes no part in a grid over guidance: it is run once, and what is set of guidance, noise and corrector is left out.
+    """
+    splits: tuple[str, ...] = ()
+    """Panels of other splits (`gtr tasks` lists them) on which starting and trained agents are played at the end."""
     out: Path = Path("runs/compare")
     """Folder for the runs, the page, the table and the pictures; runs/report with --from."""
     folders: Annotated[tuple[Path, ...], tyro.conf.arg(name="from", metavar="RUN [RUN ...]")] = ()
@@ -79,21 +90,39 @@ def parse_compare(arguments: Sequence[str]) -> "Comparison":
     options = parse(CompareOptions, own, CompareOptions(task=str(game)), "compare")
     if not options.methods:
         raise ConfigError(f"write the methods first: gtr compare METHOD METHOD ... . {nearest('', METHODS)}")
-    for values, name in ((options.methods, "methods"), (options.seeds, "seeds")):
+    named = ("methods", "seeds", "starts", "splits")
+    for values, name in ((getattr(options, name), name) for name in named):
         if len(set(values)) != len(values):
             raise ConfigError(f"the {name} {', '.join(map(str, values))} repeat themselves: name each once")
     if not options.seeds:
         raise ConfigError("--seeds is empty: give one seed or more")
-    for flag in ("--seed", "--runs", "--name", "--preset", "--resume"):
+    starts = ("--sft.seed",) if options.starts else ()
+    for flag in ("--seed", "--runs", "--name", "--preset", "--resume", *starts):
         if flag_value(settings, flag) is not None:
             raise ConfigError(f"{flag} is set by the comparison itself: leave it out (seeds are given by --seeds)")
     check_folder("--out", options.out)
-    made = [_config(method, options, settings) for method in options.methods]
-    configs = {config.preset: config for config in made}
+    from gtr.compare.grid import GUIDING, along, read_grid
     from gtr.compare.plan import Comparison
 
-    common = (options.seeds, options.out, options.task, options.scale, tuple(settings), file)
-    return Comparison(configs, *common, options.jobs, options.serve)
+    def make(method: str, changes: Mapping[str, str], guided: bool) -> Config:
+        kept = settings if guided else without(settings, GUIDING)
+        return _config(method, options, [*kept, *(w for k, v in changes.items() for w in (f"--{k}", v))])
+
+    grid = read_grid(options.grid)
+    configs = along(options.methods, grid, make)
+    for config in configs.values():
+        _check_dimensions(config, options)
+    seeds, out, asked, jobs = options.seeds, options.out, tuple(settings), options.jobs
+    begun = Comparison(configs, seeds, out, options.task, options.scale, asked, file, jobs)
+    return replace(begun, starts=options.starts, grid=grid, splits=options.splits, port=options.serve)
+
+
+def _check_dimensions(config: Config, options: CompareOptions) -> None:
+    """Raises `ConfigError` for starting agents that are not made, and for panels that the game has not."""
+    if options.starts and not config.sft.enabled:
+        raise ConfigError(f"--starts: {config.preset} makes no starting agent (sft.enabled False): leave --starts out")
+    for split in options.splits:
+        tasks.load(config.task).for_split(split)
 
 
 def _config(method: str, options: CompareOptions, settings: Sequence[str]) -> Config:
@@ -107,7 +136,8 @@ def _config(method: str, options: CompareOptions, settings: Sequence[str]) -> Co
 def parse_report(own: Sequence[str], settings: Sequence[str]) -> CompareOptions:
     """A comparison of runs that exist: nothing about training can be said any more."""
     options = parse(CompareOptions, own, CompareOptions(out=Path("runs/report")), "compare")
-    flags = [flag for flag in ("--scale", "--seeds", "--jobs", "--serve") if flag_value(own, flag) is not None]
+    chosen = ("--scale", "--seeds", "--starts", "--grid", "--splits", "--jobs", "--serve")
+    flags = [flag for flag in chosen if flag_value(own, flag) is not None]
     words = " ".join([*options.methods, *flags, *settings])
     if words:
         raise ConfigError(f"--from reports on runs as they are: leave out {words}, or leave out --from to train")

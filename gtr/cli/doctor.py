@@ -17,9 +17,11 @@ from gtr.tasks.task import Finding
 
 EXTRAS = {
     "chat": "correctors and agents behind an API",
+    "hub": "turns as tables with pictures: gtr export, gtr push",
     "show": "the viewer, and playing in the browser",
     "wandb": "Weights & Biases as tracker",
     "trackio": "trackio as tracker",
+    "vllm": "sampling by vLLM servers",
 }
 """Optional parts and what they are for; games have checks of their own (`Task.findings`)."""
 SMALL_DISK_GB = 5
@@ -27,7 +29,7 @@ SMALL_DISK_GB = 5
 
 
 def doctor(arguments: Sequence[str]) -> None:
-    """                       is this machine ready? versions, devices, disk, and what mends it"""
+    """is this machine ready? versions, devices, disk, and what mends it"""
     parse_nothing(arguments, "doctor", "Checks this machine: versions, devices, disk space, threads.")
     sys.stdout.write(report())
 
@@ -46,6 +48,7 @@ def findings() -> Iterator[Finding]:
     yield python()
     yield from packages()
     yield from (extra(name) for name in EXTRAS)
+    yield engine()
     yield from guarded(device)
     yield from games()
     yield threads()
@@ -85,6 +88,17 @@ def extra(name: str) -> Finding:
     if found and all(one.fine for one in found):
         return Finding(True, f"{DISTRIBUTION}[{name}]: {', '.join(one.text for one in found)}")
     return Finding(True, f"no {DISTRIBUTION}[{name}] ({EXTRAS[name]}); {to_install(name)} brings it")
+
+
+def engine() -> Finding:
+    """Whether vLLM is at hand; doing without is fine."""
+    if shutil.which("vllm") is not None or util.find_spec("vllm") is not None:
+        return Finding(True, "vllm is here; `gtr serve-engine MODEL` says how to start a server")
+    return Finding(
+        True,
+        "no vllm here (sampling by servers): it wants an environment of its own, python -m venv ENV; ENV/bin/pip "
+        "install vllm; then gtr serve-engine MODEL --python ENV/bin/python",
+    )
 
 
 def package(wanted: Requirement) -> Finding:

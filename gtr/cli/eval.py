@@ -1,8 +1,10 @@
 """``gtr eval``: agents on a fixed panel of start states, one row each."""
 
+import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from itertools import product
 from pathlib import Path
 from typing import Annotated
 
@@ -48,8 +50,8 @@ class EvalOptions:
     code is run."""
     scale: Scale = "tiny"
     """Settings for agents that are not run folders."""
-    split: str = "same"
-    """The panel: as trained (same), or one of the game's other splits, such as new-look; `gtr tasks` lists them."""
+    split: tuple[str, ...] = ("same",)
+    """Panels, a table each: as trained (same), or the game's other splits, such as new-look; `gtr tasks` lists them."""
     episodes: Annotated[int, Ge(1), Le(1_000_000)] = 100
     """Start states in the panel."""
     seed: Seed = 0
@@ -74,9 +76,9 @@ def evaluate(arguments: Sequence[str]) -> None:
     from gtr.evaluate import print_table, write_json
 
     results = []
-    for agent, config in zip(chosen.agents, configs, strict=True):
-        with episodes_played(agent, chosen.episodes) as ended:
-            how = (chosen.split, chosen.episodes, chosen.seed, not chosen.sample, chosen.out, ended)
+    for split, (agent, config) in product(chosen.split, zip(chosen.agents, configs, strict=True)):
+        with episodes_played(f"{agent}, {split}", chosen.episodes) as ended:
+            how = (split, chosen.episodes, chosen.seed, not chosen.sample, chosen.out, ended)
             results.append(play(agent, config, *how))
     print_table(results)
     print(f"look at what was played with: gtr show {chosen.out}")
@@ -113,18 +115,24 @@ def parse_eval(arguments: Sequence[str]) -> tuple[EvalOptions, list[Config]]:
     changed = options.overrides
     if changed.task.name != base.task.name:
         raise ConfigError(f"--task.name {changed.task.name}: choose the game by --task")
-    tasks.load(changed.task).for_split(options.split)
+    if not options.split:
+        raise ConfigError("--split is empty: name one of the game's splits, or leave it out")
+    for split in options.split:
+        tasks.load(changed.task).for_split(split)
     check_file("--json", options.json)
     check_folder("--out", options.out)
     configs = [_with(own.get(name, base), changed, base) for name in options.agents]
     for config in configs:
         validate(config)
+    for name in options.agents:
+        if name not in own and name not in ("random", "expert") and not name.startswith("openai"):
+            check_model(name)
     return options, configs
 
 
 def _is_run(folder: Path) -> bool:
     """A model's folder has a config.json too; a run's has a checkpoints folder beside it."""
-    return (folder / "config.json").is_file() and (folder / "checkpoints").is_dir()
+    return os.path.isfile(folder / "config.json") and os.path.isdir(folder / "checkpoints")
 
 
 def _base(arguments: Sequence[str], own: Mapping[str, Config]) -> Config:

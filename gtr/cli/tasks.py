@@ -10,7 +10,7 @@ from gtr.tasks import TASKS, load, settings
 
 
 def tasks(arguments: Sequence[str]) -> None:
-    """                       the games that come with gtr"""
+    """the games that come with gtr"""
     parse_nothing(arguments, "tasks", "Lists the games that come with gtr.")
     table = Table("name", "the game", "thought", "turns", "splits")
     for name in TASKS:

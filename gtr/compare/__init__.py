@@ -5,7 +5,7 @@ import re
 import subprocess
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +13,11 @@ from rich.console import Console
 from rich.table import Column, Table
 from rich.text import Text
 
+from gtr.compare.across import draw_across
 from gtr.compare.figures import draw
-from gtr.compare.formats import COLUMNS, cells, comma_separated, footnote, latex, markdown
+from gtr.compare.formats import COLUMNS, by_panel, cells, comma_separated, footnote, latex, markdown
 from gtr.compare.from_runs import read_existing
-from gtr.compare.plan import Comparison, Plan, claim, plan
+from gtr.compare.plan import Comparison, Job, Plan, claim, plan, played
 from gtr.compare.progress import Progress
 from gtr.compare.results import RunResult, read_result
 from gtr.compare.runner import PROGRAM, State, last_lines, run_all
@@ -26,7 +27,7 @@ from gtr.config.files import read_file
 from gtr.config.presets import METHODS, preset
 from gtr.errors import ConfigError, RunError, nearest, to_install
 from gtr.guidance import ready
-from gtr.report.files import encode, write_whole
+from gtr.report.files import encode, make_folder, write_whole
 from gtr.report.found import find_runs, is_run
 from gtr.report.text import visible
 from gtr.show import TURNS
@@ -45,12 +46,15 @@ def compare(
     out: Path | str = "runs/compare",
     jobs: int | None = None,
     file: Path | str | None = None,
+    starts: Sequence[int] = (),
+    splits: Sequence[str] = (),
     **settings: Any,
 ) -> Path:
     """Trains methods x seeds and reports on them: ``compare("rl4vlm", "gtr", seeds=[1], **{"train.updates": 3})``.
 
     What is finished already is not done again. Arguments are as `gtr.config.presets.preset` takes them; `jobs` runs go
-    on at a time, by default one per core. Returns the folder `out` with the runs and the report.
+    on at a time, by default one per core. `starts` are seeds of starting agents, each shared by all methods; `splits`
+    further panels to play at the end. Returns the folder `out` with the runs and the report.
 
     Raises:
         ConfigError: a method or setting does not exist or cannot work.
@@ -64,7 +68,8 @@ def compare(
     if file is not None:
         words = ["--config", str(file), *words]
     held = {} if file is None else read_file(Path(file))
-    return run(Comparison(configs, tuple(seeds), Path(out), game, scale, tuple(words), held, jobs))
+    asked = Comparison(configs, tuple(seeds), Path(out), game, scale, tuple(words), held, jobs)
+    return run(replace(asked, starts=tuple(starts), splits=tuple(splits)))
 
 
 def run(comparison: Comparison) -> Path:
@@ -82,14 +87,16 @@ def run(comparison: Comparison) -> Path:
     except KeyboardInterrupt as stop:
         stop.add_note(f"{_finished(planned)} of {len(planned.runs)} runs are finished; give the same command to go on.")
         raise
+    panels = [played(job, comparison.splits) for job in planned.runs if states[job.name] is State.FINISHED]
+    states |= _play(panels, comparison) if comparison.splits else {}
     results = [read_result(job, states[job.name]) for job in planned.runs]
     study = study_of(results, comparison.title, comparison.command, comparison.task)
     write(study, comparison.out, comparison.task)
     show(study, comparison.out)
-    failed = [job for job in planned.runs if states[job.name] is State.FAILED]
+    failed = [job for job in (*planned.runs, *panels) if states.get(job.name) is State.FAILED]
     if failed:
         ends = "\n".join(f"{job.log} ends:\n  " + "\n  ".join(last_lines(job.log, LOG_LINES)) for job in failed)
-        raise RunError(f"{len(failed)} of {len(results)} runs failed; give the same command to retry.\n{ends}")
+        raise RunError(f"{len(failed)} of {len(states)} runs failed; give the same command to retry.\n{ends}")
     return comparison.out
 
 
@@ -145,12 +152,13 @@ def _words(value: object) -> list[str]:
 def write(study: Study, out: Path, own_task: str | None = None) -> None:
     """Writes comparison.html, table.md, .csv and .tex, results.json, the pictures, and samples.md with its images."""
     rows, results = study.rows, study.results
-    write_whole(out / "table.md", markdown(rows, study.title, study.doubts).encode())
+    write_whole(out / "table.md", markdown(rows, study.title, study.doubts, study.panels).encode())
     write_whole(out / "table.csv", comma_separated(rows).encode())
     write_whole(out / "table.tex", latex(rows, study.title, f"gtr-{study.task}").encode())
     runs = {"rows": [asdict(row) for row in rows], "runs": [asdict(one) for one in results]}
     write_whole(out / RESULTS, encode({"study": shown(study), **runs}))
     draw(results, study.title, out)
+    draw_across(rows, results, out)
     write_whole(out / "samples.md", samples_markdown(study.states).encode())
     for state in study.states:
         if state.image:
@@ -170,6 +178,12 @@ def show(study: Study, out: Path) -> None:
     if not console.is_terminal:
         console.width = max(console.width, 30 * (len(study.rows) + 1))
     console.print(table)
+    if study.panels:
+        head, *body = by_panel(study.panels)
+        other = Table(*(Column(_plain(name)) for name in head), title="success on other panels", title_justify="left")
+        for line in body:
+            other.add_row(*map(_plain, line))
+        console.print(other)
     for doubt in study.doubts:
         console.print(f"not alike: {visible(doubt)}", style="bold", markup=False, highlight=False)
     console.print(footnote(study.rows), style="dim")
@@ -193,6 +207,13 @@ def _run(planned: Plan, jobs: int | None) -> dict[str, State]:
             end = "\n  ".join(last_lines(failed[0].log, LOG_LINES))
             raise RunError(f"the starting agent could not be made; {failed[0].log} ends:\n  {end}")
         return run_all(planned.runs, limit, lambda states: progress.show({**starts, **states}))
+
+
+def _play(panels: Sequence[Job], comparison: Comparison) -> dict[str, State]:
+    """Plays what is trained on further panels."""
+    make_folder(comparison.out / "panels")
+    with Progress(panels) as progress:
+        return run_all(panels, comparison.jobs or cores(), progress.show)
 
 
 def cores() -> int:

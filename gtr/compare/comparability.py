@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator, Sequence
 from gtr.compare.results import RunResult
 from gtr.compare.runner import State
 
+STARTS_DIFFER = "The starting agents differ in how they do on the panel"
 METHOD_SETTINGS = ("task.thought",)
 """Settings of the game or the agent that are themselves what a method is about."""
 
@@ -15,7 +16,11 @@ def doubts(results: Sequence[RunResult]) -> list[str]:
         *_ends(results),
         *_settings(results),
         *_groups(results, _panel, "Measured on different panels, so that their success must not be compared"),
-        *_groups(results, _start, "The starting agents differ in how they do on the panel"),
+        *(
+            sentence
+            for agent in sorted({one.agent for one in results})
+            for sentence in _groups([one for one in results if one.agent == agent], _start, STARTS_DIFFER)
+        ),
         *_groups(results, _turns, "Trained for different numbers of turns"),
         *_seeds(results),
         *_groups(results, _code, "Made by different code or versions"),
@@ -83,5 +88,7 @@ def _code(one: RunResult) -> str:
 
 def _seeds(results: Sequence[RunResult]) -> Iterator[str]:
     methods = dict.fromkeys(one.method for one in results)
-    seeds = [(m, " ".join(str(one.seed) for one in results if one.method == m)) for m in methods]
-    yield from _sentence(seeds, "Run with different seeds")
+    for name, words in (("seed", "seeds"), ("agent", "starting agents (sft.seed)")):
+        known = [one for one in results if one.settings or name == "seed"]
+        used = [(m, sorted({getattr(one, name) for one in known if one.method == m})) for m in methods]
+        yield from _sentence([(m, " ".join(map(str, values))) for m, values in used], f"Run with different {words}")

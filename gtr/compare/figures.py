@@ -2,7 +2,7 @@
 
 import io
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -91,12 +91,17 @@ def draw(results: Sequence[RunResult], title: str, out: Path) -> list[Path]:
 
 def rendered(results: Sequence[RunResult], title: str, layout: Layout, kind: str, paper: str = "white") -> bytes:
     """One picture as png, svg or pdf on paper of a colour, or "none"; equal results give equal bytes."""
+    return saved(lambda: figure(results, title, layout, paper), layout.font, layout.dpi, kind)
+
+
+def saved(make: "Callable[[], Figure]", font: float, dpi: int, kind: str) -> bytes:
+    """A picture as png, svg or pdf, drawn with letters of so many points."""
     import matplotlib
 
     data = io.BytesIO()
     undated = {"svg": {"Date": None}, "pdf": {"CreationDate": None}, "png": {}}[kind]
-    with matplotlib.rc_context({**RC, "font.size": layout.font}):
-        figure(results, title, layout, paper).savefig(data, format=kind, dpi=layout.dpi, metadata=undated)
+    with matplotlib.rc_context({**RC, "font.size": font}):
+        make().savefig(data, format=kind, dpi=dpi, metadata=undated)
     return data.getvalue()
 
 
@@ -107,7 +112,7 @@ def figure(results: Sequence[RunResult], title: str, layout: Layout, paper: str 
     made = Figure(layout.inches, layout="constrained", facecolor=paper)
     axes = made.subplots(*layout.grid, sharex=True, squeeze=False, subplot_kw={"facecolor": paper})
     if layout.titled:
-        made.suptitle(_literal(title), fontsize=layout.font + 3)
+        made.suptitle(literal(title), fontsize=layout.font + 3)
     for axis, panel in zip(axes.flat, layout.panels, strict=True):
         _draw_panel(axis, panel, results, layout)
     for axis in axes[-1]:
@@ -133,7 +138,7 @@ def _draw_panel(axis: Any, panel: Panel, results: Sequence[RunResult], layout: L
         _draw_method(axis, runs, panel.metric, index, layout)
 
 
-def _literal(text: str) -> str:
+def literal(text: str) -> str:
     """Text that a run folder may have brought, as it stands: without formulas and what steers."""
     shown = visible(text).replace("$", r"\$")
     return shown if len(shown) <= LONGEST else shown[:LONGEST] + " ..."
@@ -145,17 +150,17 @@ def _few_ticks() -> Any:
     return MaxNLocator(4, integer=True)
 
 
+def look_of(index: int, font: float) -> dict[str, Any]:
+    """How the line of the method of this number is drawn."""
+    style, marker = STYLES[index % len(STYLES)], MARKERS[index % len(MARKERS)]
+    colour = COLOURS[index % len(COLOURS)]
+    return {"color": colour, "linestyle": style, "marker": marker, "markersize": font * 0.45, "clip_on": False}
+
+
 def _draw_method(axis: Any, runs: Sequence[RunResult], metric: str, index: int, layout: Layout) -> None:
-    colour, style = COLOURS[index % len(COLOURS)], STYLES[index % len(STYLES)]
-    size = layout.font * 0.45
-    look = {
-        "color": colour,
-        "linestyle": style,
-        "marker": MARKERS[index % len(MARKERS)],
-        "markersize": size,
-        "clip_on": False,
-    }
-    label = _literal(NAMES.get(runs[0].method, runs[0].method))
+    look = look_of(index, layout.font)
+    colour = look["color"]
+    label = literal(NAMES.get(runs[0].method, runs[0].method))
     turns, values = curve(runs, metric)
     if not len(turns):
         axis.plot([], [], label=label, **look)

@@ -4,7 +4,8 @@ import csv
 import io
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 
 from gtr.compare.table import COSTS, HEALTH, OUTCOME_ONLY, STARTS, Row
 from gtr.report.text import visible
@@ -19,7 +20,8 @@ PAPER = ("agent", "success", "95 %", "perception", "start plan", "follows", f"be
 SURE = (
     "Success: greedy play of one untruncated panel, alike for all rows. 95 %: where a method's success lies for other "
     "seeds and starts of the same kind (two-way layout), an agent's for other starts; runs of earlier versions kept no "
-    "outcomes by start, and theirs speaks for other seeds on these starts alone."
+    "outcomes by start, and theirs speaks for other seeds on these starts alone; runs of several starting agents speak "
+    "for other such agents too, and count as many as these are."
 )
 TIMES = (
     "x: how many times the success of the start and of outcome-only PPO (rl4vlm), or that it was 0; * where the two "
@@ -33,7 +35,7 @@ TAKEN = (
     "Turns, tokens (sampled), gradient tokens (reply tokens that gradients went through, all passes) and minutes are "
     "means over runs."
 )
-CHOSEN = "†: the settings of the presets were chosen on this starting agent or on one of these seeds."
+CHOSEN = "†: settings of the presets were chosen on one of these starting agents, one of these seeds or this panel."
 ONE_RUN = "‡: one run, whose interval speaks for other starts of this very agent, not for other seeds."
 LATEX = {
     **{sign: "\\" + sign for sign in "&%$#_{}"},
@@ -92,16 +94,39 @@ def footnote(rows: Sequence[Row]) -> str:
     return " ".join(filter(None, (panels(rows), SURE, TIMES, BEATS, TAKEN, CHOSEN)))
 
 
-def markdown(rows: Sequence[Row], title: str, doubts: Sequence[str] = ()) -> str:
-    """The table for a README, and in what the runs were not alike."""
+def markdown(
+    rows: Sequence[Row],
+    title: str,
+    doubts: Sequence[str] = (),
+    panels: Mapping[str, Sequence[Row]] = MappingProxyType({}),
+) -> str:
+    """The table for a README, success on further panels, and in what the runs were not alike."""
     lines = [f"# {visible(title)}", "", _line(COLUMNS), "|" + " --- |" * len(COLUMNS)]
     lines += [_line(cells(row)) for row in rows]
+    if panels:
+        head, *body = by_panel(panels)
+        lines += ["", "Success on other panels:", "", _line(head), "|" + " --- |" * len(head), *map(_line, body)]
     warning = ["**Not alike:**", "", *(f"- {visible(doubt)}" for doubt in doubts), ""] if doubts else []
     return "\n".join([*lines, "", *warning, footnote(rows), ""])
 
 
 def _line(texts: Sequence[str]) -> str:
     return "| " + " | ".join(visible(text).replace("|", "\\|") for text in texts) + " |"
+
+
+def by_panel(panels: Mapping[str, Sequence[Row]]) -> list[list[str]]:
+    """Success on every panel, its interval and how many times outcome-only PPO's that is: a head, a line per agent."""
+    cell = {(row.agent, split): _on_panel(row) for split, rows in panels.items() for row in rows}
+    agents = dict.fromkeys(row.agent for rows in panels.values() for row in rows)
+    body = [[agent, *(cell.get((agent, split), "-") for split in panels)] for agent in agents]
+    return [["agent", *(rows[0].panel or split for split, rows in panels.items())], *body]
+
+
+def _on_panel(row: Row) -> str:
+    if math.isnan(row.success):
+        return "-"
+    times = "" if math.isnan(row.times_plain) else f", x {number(row.times_plain)}{'*' if row.apart_from_plain else ''}"
+    return f"{number(row.success)} ({row.interval.low:.2f}-{row.interval.high:.2f}{times})"
 
 
 def comma_separated(rows: Sequence[Row]) -> str:

@@ -13,7 +13,7 @@ from gtr.report.run import Run
 
 
 def read_existing(folders: Sequence[Path]) -> list[RunResult]:
-    """The results of run folders, or of all runs in a folder, by game, method and seed.
+    """The results of run folders, or of all runs in a folder, by game, method, starting agent and seed.
 
     Raises:
         RunError: no run there, or one without settings.
@@ -29,7 +29,7 @@ def read_existing(folders: Sequence[Path]) -> list[RunResult]:
 def _results(runs: Sequence[Run]) -> list[RunResult]:
     methods = distinct(runs, methods_of(runs))
     results = [read_run(run, methods[i], run.whole("seed"), state_of(run)) for i, run in enumerate(runs)]
-    return sorted(results, key=lambda one: (methods.index(one.method), one.seed))
+    return sorted(results, key=lambda one: (methods.index(one.method), one.agent, one.seed))
 
 
 def state_of(run: Run) -> State:

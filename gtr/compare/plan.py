@@ -1,17 +1,27 @@
-"""Which processes a comparison consists of: one that makes each starting agent, then one per method and seed."""
+"""Which processes a comparison consists of.
+
+One makes each starting agent, then one per method, starting agent and seed trains, then one per run plays it on other
+panels, where any are asked for.
+"""
 
 import json
-from collections.abc import Mapping
+import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from gtr.compare.grid import Grid
 from gtr.config import Config
 from gtr.config.io import CODE, config_to_dict, settings_of
 from gtr.config.section import is_path
 from gtr.errors import RunError
 from gtr.report.files import encode, write_whole
+from gtr.report.inside import Missing, Unreadable, parsed, read_named
 from gtr.sft import agent_name
+
+FIRST_MODEL = Path("checkpoints", "update_00000", "model")
+"""In a run's folder: the agent that it began as."""
 
 
 @dataclass(frozen=True)
@@ -30,21 +40,30 @@ class Comparison:
     """What the user's file of settings held."""
     jobs: int | None = None
     """Runs at a time; None is one per core."""
+    starts: tuple[int, ...] = ()
+    """Seeds of the starting agents (sft.seed), each shared by all methods; empty is the one of the settings."""
+    grid: Grid | None = None
+    """What made several methods of one among `configs`."""
+    splits: tuple[str, ...] = ()
+    """Panels that the trained agents and their starting agents are played on besides (see `Task.splits`)."""
     port: int | None = None
     """Where the page is served while runs go on; None is nowhere."""
 
     @property
     def command(self) -> list[str]:
         """The command that makes this comparison."""
-        seeds = map(str, self.seeds)
-        methods = [one.algo.name if is_path(one.algo.name) else name for name, one in self.configs.items()]
-        words = [*methods, "--task", self.task, "--scale", self.scale, "--seeds", *seeds, *self.settings]
-        return ["gtr", "compare", *words, "--out", str(self.out)]
+        named = (one.algo.name if is_path(one.algo.name) else one.preset for one in self.configs.values())
+        words = [*dict.fromkeys(named), "--task", self.task, "--scale", self.scale]
+        for flag, values in (("--starts", self.starts), ("--seeds", self.seeds), ("--splits", self.splits)):
+            words += [flag, *map(str, values)] if values else []
+        grid = self.grid.words if self.grid is not None else ()
+        return ["gtr", "compare", *words, *grid, *self.settings, "--out", str(self.out)]
 
     @property
     def title(self) -> str:
-        """``ezpoints: rl4vlm, gtr; seeds 1, 2``."""
-        return f"{self.task}: {', '.join(self.configs)}; seeds {', '.join(map(str, self.seeds))}"
+        """``ezpoints: rl4vlm, gtr; starting agents 11, 12; seeds 1, 2``."""
+        starts = f"starting agents {', '.join(map(str, self.starts))}; " if self.starts else ""
+        return f"{self.task}: {', '.join(self.configs)}; {starts}seeds {', '.join(map(str, self.seeds))}"
 
 
 @dataclass(frozen=True)
@@ -57,7 +76,7 @@ class Job:
     out: Path
     """The comparison's folder."""
     folder: Path | None = None
-    """The run folder it writes; None for the making of a starting agent."""
+    """The run folder it writes; None for the making of a starting agent, and for play on other panels."""
     updates: int = 0
     method: str = ""
     seed: int = 0
@@ -101,16 +120,37 @@ def plan(comparison: Comparison) -> Plan:
     runs: list[Job] = []
     starts: dict[str, Job] = {}
     for method, shared in comparison.configs.items():
-        config = replace(shared, runs=str(out / "runs"))
-        if config.sft.enabled:
-            name = f"start-{agent_name(config)}"
-            starts.setdefault(name, Job(name, _words("sft", out, name, config), out, method=method, config=config))
-        runs += [_run(config, out, method, seed) for seed in comparison.seeds]
+        for start in comparison.starts or (None,):
+            config = replace(shared, runs=str(out / "runs"))
+            if start is not None:
+                config = replace(config, sft=replace(config.sft, seed=start))
+            if config.sft.enabled:
+                name = f"start-{agent_name(config)}"
+                starts.setdefault(name, Job(name, _words("sft", out, name, config), out, method=method, config=config))
+            begun = method if start is None else f"{method}-start{start}"
+            runs += [_run(config, out, method, f"{begun}-seed{seed}", seed) for seed in comparison.seeds]
     return Plan(tuple(starts.values()), tuple(runs))
 
 
-def _run(config: Config, out: Path, method: str, seed: int) -> Job:
-    name = f"{method}-seed{seed}"
+def played(run: Job, splits: Sequence[str]) -> Job:
+    """Plays a run's last agent, and the agent that it began as, on panels of these splits."""
+    assert run.folder is not None
+    assert run.config is not None
+    agents = (str(run.folder), str(run.folder / FIRST_MODEL))
+    train, task = run.config.train, run.config.task.name
+    panel = ("--split", *splits, "--episodes", str(train.eval_episodes), "--seed", str(train.eval_seed))
+    own = ("--task", task) if is_path(task) else ()
+    words = ("eval", *agents, *panel, *own, "--json", str(panels_file(run.folder)))
+    return Job(f"panels-{run.name}", words, run.out, method=run.method, seed=run.seed)
+
+
+def panels_file(run: Path) -> Path:
+    """What play on other panels found, beside the folder of a comparison's runs."""
+    return run.parent.parent / "panels" / f"{run.name}.json"
+
+
+def _run(config: Config, out: Path, method: str, label: str, seed: int) -> Job:
+    name = re.sub(r"[^A-Za-z0-9._+=-]", "-", label)
     own = replace(config, seed=seed, name=name)
     words = _words("train", out, name, own)
     return Job(name, words, out, out / "runs" / name, config.train.updates, method, seed, own)
@@ -137,19 +177,33 @@ def claim(comparison: Comparison) -> None:
     """
     out = comparison.out
     wanted = {"task": comparison.task, "scale": comparison.scale, "settings": list(comparison.settings)}
+    if comparison.splits:
+        wanted |= {"splits": list(comparison.splits)}
     if comparison.file:
         wanted |= {"file": json.loads(encode(comparison.file))}
     file = out / "comparison.json"
-    if file.exists():
-        held = json.loads(file.read_bytes())
-        if held != wanted:
-            raise RunError(
-                f"{out} holds another comparison ({_said(held)}, not {_said(wanted)}): choose another folder with --out"
-            )
+    held = _held(file)
+    if held is not None and held != wanted:
+        raise RunError(
+            f"{out} holds another comparison ({_said(held)}, not {_said(wanted)}): choose another folder with --out"
+        )
     write_whole(file, encode(wanted, indent=1))
 
 
+def _held(file: Path) -> dict[str, Any] | None:
+    """What a folder's ``comparison.json`` says; None where there is none."""
+    try:
+        held = parsed(read_named(file), exact=True)
+    except Missing:
+        return None
+    except Unreadable as error:
+        raise RunError(f"{file} {error}: choose another folder with --out, or remove the file") from error
+    if not isinstance(held, dict):
+        raise RunError(f"{file} is not a record: choose another folder with --out, or remove the file")
+    return held
+
+
 def _said(record: Mapping[str, object]) -> str:
-    settings = record["settings"]
-    assert isinstance(settings, list)
-    return " ".join([f"--task {record['task']} --scale {record['scale']}", *map(str, settings)])
+    settings = record.get("settings")
+    words = settings if isinstance(settings, list) else []
+    return " ".join([f"--task {record.get('task')} --scale {record.get('scale')}", *map(str, words)])

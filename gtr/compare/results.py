@@ -1,11 +1,13 @@
 """What the runs of a comparison left behind, read into records."""
 
+import json
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
-from gtr.compare.plan import Job
+from gtr.compare.plan import FIRST_MODEL, Job, panels_file
 from gtr.compare.runner import State, last_lines
 from gtr.report.history import Collapse, read_history
 from gtr.report.run import Run
@@ -40,6 +42,14 @@ class RunResult:
     problems: Sequence[str] = ()
     """What of it could not be read."""
 
+    panels: Mapping[str, tuple[Mapping[str, Any], Mapping[str, Any]]] = field(default_factory=dict)
+    """By split: the evaluations of the starting agent and of the trained one on further panels."""
+
+    @property
+    def agent(self) -> int:
+        """The seed of its starting agent; 0 where there are no settings."""
+        return int(self.settings.get("sft.seed", 0))
+
 
 def read_result(job: Job, state: State) -> RunResult:
     """Reads the run of a job, as far as it came."""
@@ -71,7 +81,22 @@ def read_run(run: Run, method: str, seed: int, state: State, trouble: str = "") 
         run.settings,
         next(iter(run.starts()), {}),
         run.problems,
+        read_panels(run.path),
     )
+
+
+def read_panels(run: Path) -> dict[str, tuple[Mapping[str, Any], Mapping[str, Any]]]:
+    """What ``gtr eval`` found for a comparison's run on other panels; empty where nothing was played."""
+    file = panels_file(run)
+    found = json.loads(file.read_bytes()) if file.exists() else []
+    begun = {one["split"]: one for one in found if Path(one["agent"]).parts[-3:] == FIRST_MODEL.parts}
+    return {one["split"]: (begun[one["split"]], one) for one in found if one is not begun.get(one["split"])}
+
+
+def on_panel(results: Sequence[RunResult], split: str) -> list[RunResult]:
+    """The runs that were played on the panel of a split, as if it were theirs."""
+    there = [(one, one.panels[split]) for one in results if split in one.panels]
+    return [replace(one, start=start, end=end) for one, (start, end) in there]
 
 
 def _share(record: Mapping[str, Any]) -> float:

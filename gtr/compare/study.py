@@ -8,7 +8,7 @@ from typing import Any
 
 from gtr.compare.comparability import doubts
 from gtr.compare.formats import COLUMNS, cells, footnote, number
-from gtr.compare.results import RunResult
+from gtr.compare.results import RunResult, on_panel
 from gtr.compare.samples import StartState, start_states
 from gtr.compare.table import OUTCOME_ONLY, Row, rows_of
 from gtr.report.methods import NOT_THE_METHOD
@@ -23,6 +23,8 @@ class Study:
     rows: Sequence[Row]
     doubts: Sequence[str]
     """In what the runs were not alike."""
+    panels: Mapping[str, Sequence[Row]]
+    """Further panels by split, each a table like `rows`."""
     states: Sequence[StartState]
     command: str
     """Makes the comparison, or its report, again."""
@@ -36,7 +38,9 @@ class Study:
 def study_of(results: Sequence[RunResult], title: str, command: Sequence[str], own_task: str | None = None) -> Study:
     """What is reported about runs; `command` makes the report again, `own_task` see `start_states`."""
     states = start_states(results, own_task)
-    return Study(title, results, rows_of(results), doubts(results), states, shlex.join(command))
+    splits = dict.fromkeys(split for one in results for split in one.panels)
+    panels = {split: rows_of(on_panel(results, split)) for split in splits}
+    return Study(title, results, rows_of(results), doubts(results), panels, states, shlex.join(command))
 
 
 def shown(study: Study) -> dict[str, Any]:
@@ -52,7 +56,7 @@ def shown(study: Study) -> dict[str, Any]:
         "footnote": footnote(study.rows),
         "methods": list(methods),
         "differ": differing(methods),
-        "runs": [[f"{one.method}, seed {one.seed}", reached(one), one.folder, made_by(one)] for one in study.results],
+        "runs": [[run_name(one), reached(one), one.folder, made_by(one)] for one in study.results],
     }
 
 
@@ -83,6 +87,11 @@ def differing(methods: Mapping[str, Mapping[str, Any]]) -> list[list[str]]:
     rows = [[key, *(str(settings.get(key)) for settings in methods.values())] for key in keys]
     own = [row for row in rows if not row[0].startswith(NOT_THE_METHOD) and row[0] != "preset"]
     return [row for row in own if len(set(row[1:])) > 1]
+
+
+def run_name(one: RunResult) -> str:
+    """``gtr, seed 1``, after which starting agent where there may be several."""
+    return f"{one.method}, {f'starting agent {one.agent}, ' if one.agent else ''}seed {one.seed}"
 
 
 def reached(one: RunResult) -> str:

@@ -11,7 +11,7 @@ import numpy as np
 from gtr.aggregates import iqm, performance_profile, probability_of_improvement
 from gtr.compare.results import RunResult
 from gtr.compare.runner import State
-from gtr.stats import Interval, apart, crossed, mean_interval, pooled, wilson
+from gtr.stats import Interval, apart, clustered, crossed, mean_interval, pooled, wilson
 
 OUTCOME_ONLY = "rl4vlm"
 """The method that others are measured against: PPO guided by the outcome alone."""
@@ -39,10 +39,13 @@ THRESHOLDS = tuple(i / 20 for i in range(20))
 """Of success, at which a performance profile is given."""
 
 
-DEVELOPMENT_AGENTS, DEVELOPMENT_SEEDS = (0,), (1, 2, 3, 4, 5, 6, 11, 12, 13)
-"""Starting agents (sft.seed) and seeds of the runs on which the settings of the tiny presets were chosen."""
+DEVELOPMENT_AGENTS, DEVELOPMENT_SEEDS, DEVELOPMENT_PANEL = (0,), (1, 2, 3, 4, 5, 6, 11, 12, 13), 0
+"""Starting agents (sft.seed), seeds and panel (train.eval_seed) on which the settings of the tiny presets were chosen.
+"""
 STARTS, SEEDS, SEEDS_AND_STARTS = "other starts", "other seeds, these starts", "other seeds and starts"
-"""Populations that an interval speaks for: one agent's, or a method's whose runs kept no outcomes, or a method's."""
+AGENTS = "other starting agents, seeds and starts"
+"""Populations that an interval speaks for: one agent's, or a method's whose runs kept no outcomes, or a method's with
+one starting agent, or with several."""
 
 
 @dataclass(frozen=True)
@@ -78,7 +81,7 @@ class Row:
     profile: Sequence[float] = ()
     """Performance profile: the share of runs with more success than each of `THRESHOLDS`."""
     developed: bool = False
-    """Whether the presets' settings were chosen on its starting agent or on one of its seeds."""
+    """Whether the presets' settings were chosen on a starting agent, on a seed or on the panel of its runs."""
     better_than_plain: float = math.nan
     """Probability of improvement: how likely a run of this method beats one of outcome-only PPO."""
     apart_from_start: bool = False
@@ -99,40 +102,50 @@ def rows_of(results: Sequence[RunResult]) -> list[Row]:
 
 
 def _start_rows(results: Sequence[RunResult]) -> dict[str, Row]:
-    """The starting agent of each method; methods that began alike share a row object."""
-    shared: dict[tuple[Any, ...], list[str]] = {}
-    records: dict[tuple[Any, ...], Mapping[str, Any]] = {}
+    """The starting agents of each method; methods that began alike share a row object."""
+    begun: dict[str, dict[tuple[Any, ...], Mapping[str, Any]]] = {}
     for result in results:
-        if result.start is not None:
-            key = (result.start["panel"], result.start["successes"], repr(sorted(result.start["health"].items())))
-            records[key] = result.start
-            shared.setdefault(key, [])
-            if result.method not in shared[key]:
-                shared[key].append(result.method)
+        if (one := result.start) is not None:
+            key = (one["panel"], one["successes"], repr(sorted(one["health"].items())))
+            begun.setdefault(result.method, {})[key] = one
+    shared: dict[frozenset[tuple[Any, ...]], list[str]] = {}
+    for method, records in begun.items():
+        # Of a method that has not begun from all of them yet too.
+        widest = max((other for other in begun.values() if set(records) <= set(other)), key=len)
+        shared.setdefault(frozenset(widest), []).append(method)
     rows: dict[str, Row] = {}
-    for key, methods in shared.items():
+    for keys, methods in shared.items():
+        widest = next(records for records in begun.values() if frozenset(records) == keys)
         label = "start" if len(shared) == 1 else f"start of {', '.join(methods)}"
-        record = records[key]
-        row = Row(
-            label,
-            (record["success"],),
-            record["success"],
-            wilson(record["successes"], record["episodes"]),
-            _health([record]),
-            panel=record["panel"],
-            starts=record["episodes"],
-        )
-        rows |= dict.fromkeys(methods, row)
+        rows |= dict.fromkeys(methods, _start_row(label, list(widest.values())))
     return rows
 
 
+def _start_row(label: str, records: Sequence[Mapping[str, Any]]) -> Row:
+    """Starting agents as a row, each of them as a run."""
+    interval, speaks_for = _interval(records, range(len(records)))
+    known = [one["success"] for one in records if one["success"] is not None]
+    panel = records[0]["panel"]
+    return Row(
+        label,
+        tuple(known),
+        interval.estimate,
+        interval,
+        _health(records),
+        panel=panel,
+        starts=records[0]["episodes"],
+        speaks_for=speaks_for or STARTS,
+    )
+
+
 def _method_row(method: str, results: Sequence[RunResult]) -> Row:
-    ends = [result.end for result in results if result.state is State.FINISHED and result.end is not None]
-    ends = [end for end in ends if end["episodes"]]
+    known = [(one.agent, one.end) for one in results if one.state is State.FINISHED and one.end is not None]
+    known = [(agent, end) for agent, end in known if end["episodes"]]
+    ends = [end for _, end in known]
     states = [result.state for result in results]
     failed, finished = states.count(State.FAILED), states.count(State.FINISHED)
     shares = tuple(end["successes"] / end["episodes"] for end in ends)
-    interval, speaks_for = _interval(ends)
+    interval, speaks_for = _interval(ends, [agent for agent, _ in known])
     return Row(
         method,
         shares,
@@ -165,20 +178,22 @@ def _costs(results: Sequence[RunResult]) -> dict[str, float]:
 def _developed(result: RunResult) -> bool:
     if result.settings.get("sft.enabled") is not True:
         return False
-    return result.settings.get("sft.seed") in DEVELOPMENT_AGENTS or result.seed in DEVELOPMENT_SEEDS
+    panel = result.settings.get("train.eval_seed", DEVELOPMENT_PANEL) == DEVELOPMENT_PANEL
+    return panel or result.settings.get("sft.seed") in DEVELOPMENT_AGENTS or result.seed in DEVELOPMENT_SEEDS
 
 
-def _interval(ends: Sequence[Mapping[str, Any]]) -> tuple[Interval, str]:
-    """The success over runs, how sure it is, and for what population."""
-    counts = [(end["successes"], end["episodes"]) for end in ends]
+def _interval(ends: Sequence[Mapping[str, Any]], agents: Sequence[int]) -> tuple[Interval, str]:
+    """The success over runs of these starting agents, how sure it is, and for what population."""
+    counts = [(end["successes"], end["episodes"]) for end in ends if end["episodes"]]
     if not counts:
         return Interval(math.nan, 0.0, 1.0), ""
     if len(counts) == 1:
         return wilson(*counts[0]), STARTS
     outcomes = [end.get("outcomes", ()) for end in ends]
     if len({(end["panel"], len(row)) for end, row in zip(ends, outcomes, strict=True)}) == 1 and _played(outcomes) > 1:
-        known = crossed(np.array(outcomes, dtype=float))
-        return replace(known, estimate=pooled(counts).rate), SEEDS_AND_STARTS
+        table, several = np.array(outcomes, dtype=float), len(set(agents)) > 1
+        known = clustered(table, agents) if several else crossed(table)
+        return replace(known, estimate=pooled(counts).rate), AGENTS if several else SEEDS_AND_STARTS
     return pooled(counts).seeds, SEEDS
 
 

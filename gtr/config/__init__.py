@@ -6,15 +6,17 @@ Importing this package imports neither torch nor transformers. "paper" means arX
 from dataclasses import dataclass, field
 
 from gtr.config.algo import AlgoConfig
-from gtr.config.guidance import CorrectorConfig, GuidanceConfig
+from gtr.config.engine import EngineConfig
+from gtr.config.guidance import CorrectorConfig, GuidanceConfig, NoiseConfig
 from gtr.config.policy import PolicyConfig, SftConfig
 from gtr.config.section import Section, Seed, Text
 from gtr.config.task import TaskConfig
 from gtr.config.training import ReportConfig, TrainConfig
 
 __all__ = (
-    "AlgoConfig", "Config", "CorrectorConfig", "GuidanceConfig", "PolicyConfig", "ReportConfig", "SftConfig",
-    "TaskConfig", "TrainConfig",
+    "AlgoConfig", "Config", "CorrectorConfig", "EngineConfig", "GuidanceConfig", "NoiseConfig", "PolicyConfig",
+    "ReportConfig",
+    "SftConfig", "TaskConfig", "TrainConfig",
 )  # fmt: skip
 
 
@@ -34,7 +36,9 @@ class Config(Section):
     policy: PolicyConfig = field(default_factory=PolicyConfig)
     sft: SftConfig = field(default_factory=SftConfig)
     guidance: GuidanceConfig = field(default_factory=GuidanceConfig)
+    noise: NoiseConfig = field(default_factory=NoiseConfig)
     corrector: CorrectorConfig = field(default_factory=CorrectorConfig)
+    engine: EngineConfig = field(default_factory=EngineConfig)
     algo: AlgoConfig = field(default_factory=AlgoConfig)
     train: TrainConfig = field(default_factory=TrainConfig)
     report: ReportConfig = field(default_factory=ReportConfig)

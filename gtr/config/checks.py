@@ -6,6 +6,7 @@ What a setting may be by itself stands at its field; `gtr.config.reading` holds 
 import re
 from collections.abc import Iterator
 from dataclasses import asdict, fields
+from urllib.parse import urlsplit
 
 from gtr.config import Config, CorrectorConfig
 from gtr.config.io import changed_keys, settings_of
@@ -32,9 +33,12 @@ LIMITS = (
     "key_env",
 )
 """Settings of the corrector that say how much and how fast is asked, not what."""
+SERVING = ("servers", "exchange", "in_flight", "timeout", "sync_timeout", "retries", "patience", "tolerance")
+"""Settings of the engine that say where and how fast is sampled, not what."""
 MAY_CHANGE = (
-    *("train.updates", "train.threads", "train.eval_every", "runs", "report."),
+    *("train.updates", "train.threads", "train.eval_every", "train.shard", "runs", "report."),
     *(f"corrector.{name}" for name in LIMITS),
+    *(f"engine.{name}" for name in SERVING),
 )
 """Settings that a resumed run may change: they leave what was learnt so far as it is."""
 
@@ -59,7 +63,21 @@ def check_resume(begun: Config, asked: Config) -> None:
 def _problems(config: Config) -> Iterator[str]:
     yield from _name(config.name)
     yield from _corrector(config.corrector)
+    yield from _engine(config)
     yield from _together(config)
+
+
+def _engine(config: Config) -> Iterator[str]:
+    engine, policy = config.engine, config.policy
+    for address in engine.servers:
+        if not re.fullmatch(r"https?://[^\s/@?]+(/v1)?/?", address):
+            yield f"engine.servers holds {address!r}: write addresses like http://127.0.0.1:8000"
+    language = policy.finetune == "lora" and policy.lora_target == "language"
+    if engine.name == "vllm" and engine.sync == "adapter" and not language:
+        yield (
+            f"engine.sync is adapter, but policy.finetune is {policy.finetune} and policy.lora_target "
+            f"{policy.lora_target}: set lora and language, or engine.sync full"
+        )
 
 
 def _name(name: str | None) -> Iterator[str]:
@@ -73,11 +91,21 @@ def _corrector(corrector: CorrectorConfig) -> Iterator[str]:
             "corrector.key_env must be the *name* of an environment variable, for example OPENAI_API_KEY; what you "
             "gave is not shown here in case it is the key itself"
         )
-    if corrector.base_url is not None and not re.fullmatch(r"https?://[^\s/@?]+(/[^\s@?]*)?", corrector.base_url):
+    if corrector.base_url is not None and not _is_address(corrector.base_url):
         yield (
             "corrector.base_url must read like http://localhost:8000/v1, without a name, password or key in it "
             "(keys come from the environment variable that corrector.key_env names)"
         )
+
+
+def _is_address(text: str) -> bool:
+    """Whether a server can be asked at an address."""
+    try:
+        found = urlsplit(text)
+        host = re.fullmatch(r"[\w.-]+|[0-9a-f:.]+", found.hostname or "", re.ASCII)
+        return host is not None and found.port != 0 and bool(re.fullmatch(r"https?://[^@?#\s]+", text, re.ASCII))
+    except ValueError:
+        return False
 
 
 def _together(config: Config) -> Iterator[str]:
@@ -100,12 +128,18 @@ def _together(config: Config) -> Iterator[str]:
     if guidance.judge != "off" and not guided:
         yield (
             f"guidance.judge is {guidance.judge}, but guidance.corrector is none: name who judges, "
-            "guidance.corrector oracle, chat or local"
+            "guidance.corrector oracle, noisy, chat or local"
         )
     if guidance.judge != "off" and is_path(guidance.corrector):
         yield (
             f"guidance.judge is {guidance.judge}, but guidance.corrector is a class of yours, {guidance.corrector}: "
-            "let oracle, chat or local judge, or set guidance.judge off"
+            "let oracle, noisy, chat or local judge, or set guidance.judge off"
+        )
+    errs = [key for key in ("spoil", "miss", "wrong", "wrong_action") if getattr(config.noise, key)]
+    if errs and guidance.corrector != "noisy":
+        yield (
+            f"noise.{errs[0]} is {getattr(config.noise, errs[0])}, but guidance.corrector is {guidance.corrector}, "
+            "which it says nothing about: set guidance.corrector noisy"
         )
     local = guidance.corrector == "local"
     for key, known in (("structured", ("auto", "prompt")), ("tools", ("auto", "prompt", "off"))):

@@ -13,8 +13,10 @@ from gtr.config import Config
 from gtr.config.io import config_from_dict, config_to_dict
 from gtr.errors import ConfigError, nearest
 
-LARGEST = 1_000_000
+LARGEST = 100_000
 """Bytes of a file of settings; a whole config takes four thousand."""
+MOST_BRACKETS = 1000
+"""Of which it has about thirty; a reader of YAML looks at all open ones again at every further one."""
 
 
 class _Loader(yaml.SafeLoader):
@@ -49,7 +51,10 @@ def read_file(path: Path) -> Mapping[str, Any]:
             raise ConfigError(f"--config {path}: there is no such file")
         if path.stat().st_size > LARGEST:
             raise ConfigError(f"--config {path}: is too large for settings ({path.stat().st_size:,} bytes)")
-        values = READERS[path.suffix](path.read_text("utf-8"))
+        text = path.read_text("utf-8")
+        if text.count("[") + text.count("{") > MOST_BRACKETS:
+            raise ConfigError(f"--config {path}: holds more brackets than any settings do")
+        values = READERS[path.suffix](text)
     except (OSError, ValueError, RecursionError, yaml.YAMLError) as error:
         raise ConfigError(f"--config {path}: cannot be read: {error}") from error
     if not isinstance(values, Mapping):

@@ -14,8 +14,9 @@ Stop = Literal["unsolvable", "illegal", "loss", "plan", "no_plan"]
 class GuidanceConfig(Section):
     """Guided thought: who corrects, and what is learnt from corrections (paper section 3)."""
 
-    corrector: Annotated[str, Known(("none", "oracle", "chat", "local"))] = "oracle"
-    """none is plain RL (RL4VLM); oracle is the task's own expert: exact and free; chat is a model behind an
+    corrector: Annotated[str, Known(("none", "oracle", "noisy", "chat", "local"))] = "oracle"
+    """none is plain RL (RL4VLM); oracle is the task's own expert: exact and free; noisy the same with the mistakes of
+    noise.*; chat is a model behind an
     OpenAI-compatible API (paper: GPT-4o), local a Hugging Face model in this process; both are set by corrector.*.
     Or a Corrector class of yours: package.module:Class or file.py:Class."""
     judge: Literal["off", "score", "compare"] = "off"
@@ -53,6 +54,32 @@ class GuidanceConfig(Section):
 
 
 @dataclass(frozen=True)
+class NoiseConfig(Section):
+    """Mistakes of a noisy oracle (guidance.corrector noisy): how good must a corrector be?
+
+    Whether and how it errs in a state is drawn from the run's seed and from the prompt with its picture: asked about
+    them again, it errs again. Where it ends episodes it stays exact.
+    """
+
+    spoil: Share = 0.0
+    """Share of right thoughts that are judged wrong and given a wrong correction."""
+    miss: Share = 0.0
+    """Share of wrong thoughts that are passed as right."""
+    wrong: Share = 0.0
+    """Share of corrections of wrong thoughts that are wrong themselves."""
+    misread: Weight = 1.0
+    """Of wrong corrections, the part that states another picture; relative to `plan` and `step`, as far as the game's
+    thoughts can have these mistakes."""
+    plan: Weight = 1.0
+    """The part that states the plan of another state."""
+    step: Weight = 1.0
+    """The part that announces another action than its plan calls for."""
+    wrong_action: Share = 0.0
+    """Share of right corrections whose own action is another than they announce; guidance.clone decides whether it is
+    learnt from."""
+
+
+@dataclass(frozen=True)
 class CorrectorConfig(Section):
     """A model as corrector (guidance.corrector chat or local) or, behind an API, as an agent in `gtr eval`."""
 
@@ -83,7 +110,7 @@ class CorrectorConfig(Section):
     ask: Literal["always", "doubted"] = "always"
     """Ask about every turn (paper), or only where the task's own free check does not find the thought right."""
     ask_share: Share = 1.0
-    """Share of those turns asked about."""
+    """Share of those turns asked about; an oracle, or a corrector of yours, is asked about so many of all."""
     in_flight: Annotated[int, Ge(1), Le(10_000)] = 128
     """Requests under way at a time."""
     requests_per_minute: Annotated[int, Ge(0), Le(1_000_000_000)] = 0

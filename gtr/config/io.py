@@ -6,6 +6,7 @@ says, by `code`, that the user named it; else the section's values are kept as t
 """
 
 import keyword
+import unicodedata
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import asdict, fields, make_dataclass, replace
 from functools import cache
@@ -94,6 +95,12 @@ def changed(config: Config, settings: Mapping[str, Any]) -> Config:
     return config
 
 
+def _is_name(name: str) -> bool:
+    """Whether Python code can name a field so, and not by other letters that it takes for the same."""
+    usable = name.isidentifier() and not name.startswith("_") and not keyword.iskeyword(name)
+    return usable and unicodedata.normalize("NFKC", name) == name
+
+
 def own_code(config: Config) -> list[str]:
     """The import paths of the user's own classes among the settings."""
     named = settings_of(config)
@@ -133,6 +140,6 @@ def _chosen(section: str, values: Any, find: Callable[[str, object], type[Sectio
 def _keeping(base: type[Section], names: tuple[str, ...]) -> type[Section]:
     """A section with further values of any type, for a class whose code is not run."""
     for name in names:
-        if not name.isidentifier() or name.startswith("_") or keyword.iskeyword(name):
+        if not _is_name(name):
             raise ConfigError(f"unknown setting {name!r}: names of settings are Python's")
     return make_dataclass(base.__name__, [(name, Any, None) for name in names], bases=(base, Kept), frozen=True)

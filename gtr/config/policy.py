@@ -15,11 +15,13 @@ class PolicyConfig(Section):
     model: Text = "tiny-llava"
     """A local folder, a hub id, or one of the built-in tiny models: tiny-llava, tiny-llava-next, tiny-qwen2.5-vl."""
     finetune: Literal["full", "lora"] = "full"
-    """Train every weight, or LoRA adapters on all linear layers (code: LoRA)."""
+    """Train every weight, or LoRA adapters on linear layers (code: LoRA)."""
     lora_rank: Annotated[int, Ge(1), Le(65_536)] = 128
     """Rank of the LoRA adapters (code: 128)."""
     lora_alpha: Annotated[int, Ge(1), Le(1_000_000)] = 256
     """Scale of the LoRA adapters (code: 256)."""
+    lora_target: Literal["all", "language"] = "all"
+    """Where LoRA adapters are: on all linear layers (code), or on the language model's alone."""
     lora_dropout: BelowOne = 0.05
     """Dropout before the LoRA adapters in SFT (code: 0.05); off in RL, where samples and scores must be of one
     distribution."""
@@ -52,8 +54,9 @@ class SftConfig(Section):
 
     enabled: bool = False
     """Whether `gtr train` makes (or takes from the cache) an SFT-initialised agent first."""
-    target: Share = 0.1
-    """Success on held-out starts, sampled as in training, at which SFT stops."""
+    target: Share | None = None
+    """Success on held-out starts, sampled as in training, at which SFT stops; None: a tenth of the way from random play
+    to the expert's."""
     reading: Share = 0.98
     """Share of held-out pictures read exactly at which the vision warm-up and reading stages stop."""
     max_steps: Annotated[int, Ge(1), Le(10_000_000)] = 3000

@@ -111,6 +111,35 @@ def no_thought(config: Config) -> Config:
     return replace(config, task=replace(config.task, thought=False))
 
 
+def turbo_kl_unclipped(config: Config) -> Config:
+    """Turbo-KL by the plain difference of log-probabilities (its paper's ablation: bad)."""
+    return replace(rl4vlm(config), algo=_algo(rl4vlm(config), divergence="k1"))
+
+
+def turbo_kl_per_token(config: Config) -> Config:
+    """Turbo-KL as its author's later port has it: per token of the whole reply, off the advantage, not clipped."""
+    return replace(
+        config,
+        algo=_algo(config, per_token=True, divergence="k1", tokens="all", ratio="token", thought_weight=1.0),
+    )
+
+
+def turbo_kl_base(config: Config) -> Config:
+    """Turbo-KL whose teacher stays the agent of the start (its paper's ablation: no gain)."""
+    return replace(rl4vlm(config), algo=_algo(rl4vlm(config), teacher="base"))
+
+
+def turbo_hybrid(config: Config) -> Config:
+    """GTR's corrector on a quarter of the turns, the merged teacher's thoughts on the others."""
+    guidance = replace(config.guidance, corrector="oracle")
+    return replace(config, guidance=guidance, corrector=replace(config.corrector, ask_share=0.25))
+
+
+def rejection_sft(config: Config) -> Config:
+    """SFT on the agent's own won episodes, and nothing else (GTR-Turbo's ablation: fails)."""
+    return replace(rl4vlm(config), algo=_algo(rl4vlm(config), rl_updates=0))
+
+
 @dataclass(frozen=True)
 class Preset:
     """A row of `METHODS`."""
@@ -126,6 +155,13 @@ class Preset:
 METHODS: Mapping[str, Preset] = {
     **{name: Preset(name) for name in algo.ALGORITHMS},
     "rl4vlm": Preset("rl4vlm", rl4vlm),
+    "iterate": Preset("iterate", rl4vlm),
+    "rejection_sft": Preset("iterate", rejection_sft),
+    "turbo_kl": Preset("turbo_kl", rl4vlm),
+    "turbo_kl_unclipped": Preset("turbo_kl", turbo_kl_unclipped),
+    "turbo_kl_per_token": Preset("turbo_kl", turbo_kl_per_token),
+    "turbo_kl_base": Preset("turbo_kl", turbo_kl_base),
+    "turbo_hybrid": Preset("turbo_sft", turbo_hybrid),
     "reference": Preset("gtr", reference, whole_rollouts=True),
     "sft_only": Preset("gtr", sft_only),
     "no_dagger": Preset("gtr", no_dagger),

@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 
 from annotated_types import Ge, Le
 
-from gtr.config.section import BelowOne, Section, Text
+from gtr.config.section import BelowOne, Section, Seed, Text
 
 
 @dataclass(frozen=True)
@@ -48,6 +48,11 @@ class TrainConfig(Section):
     """Updates between evaluations on the fixed panel; 0 evaluates at the start and the end only."""
     eval_episodes: Annotated[int, Ge(1), Le(1_000_000)] = 100
     """Start states in that panel."""
+    eval_seed: Seed = 0
+    """Seed of that panel. Settings are chosen on panel 0: results are better reported on another."""
+    shard: Literal["none", "full", "hybrid"] = "none"
+    """How several processes share the agent: each holds all of it (DDP), or a share of every weight, gradient and
+    moment (FSDP2) among all processes, or among those of one machine whose copies other machines hold."""
     threads: Annotated[int, Ge(1), Le(4096)] = 1
     """Torch threads on a CPU; one per process and several processes is fastest there."""
 

@@ -12,6 +12,7 @@ from gtr import tasks
 from gtr.agents import API_AGENTS, Agent
 from gtr.config import Config
 from gtr.config.io import check_code, settings_of
+from gtr.engine import Engine, LocalEngine
 from gtr.envs import EnvState, VecEnv
 from gtr.errors import ConfigError, RunError
 from gtr.evaluate.agents import ExpertAgent, PolicyAgent, RandomAgent, load_agent
@@ -29,12 +30,12 @@ from gtr.types import Ending, Reply, Turn
 
 
 def evaluate_policy(
-    policy: Policy, name: str, config: Config, split: Split, episodes: int, seed: int, greedy: bool = True
+    policy: Policy | Engine, name: str, config: Config, split: Split, episodes: int, seed: int, greedy: bool = True
 ) -> tuple[Evaluation, list[list[Turn]]]:
-    """Evaluates a policy in memory; the run's own random numbers are left as they were."""
+    """Evaluates a policy in memory, or one that an engine holds; the run's own random numbers are left as they were."""
     panel = make_panel(config.task, split, episodes, seed)
     task = tasks.load(panel.task)
-    agent = PolicyAgent(policy, name, greedy)
+    agent = PolicyAgent(policy if isinstance(policy, Engine) else LocalEngine(policy), name, greedy)
     with seeded(seed):
         played = play(agent, task, panel, config)
     return result_of(agent, panel, task, played), played
@@ -89,7 +90,7 @@ def _player(agent: str, config: Config, task: Task, seed: int, greedy: bool) -> 
 
         return ChatAgent(agent, task, config.corrector, greedy)
     torch.set_num_threads(config.train.threads)
-    return PolicyAgent(load_agent(agent, config.policy), agent, greedy)
+    return PolicyAgent(LocalEngine(load_agent(agent, config.policy)), agent, greedy)
 
 
 def play(

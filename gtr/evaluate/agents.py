@@ -1,18 +1,17 @@
 """Who plays a panel: random players, the task's expert and trained policies, alike so that they share a table."""
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any, final
 
 import numpy as np
 
 from gtr.agents import Agent
-from gtr.checkpoint import latest
 from gtr.config import PolicyConfig
+from gtr.engine import Engine
 from gtr.envs import EnvState
-from gtr.errors import RunError
 from gtr.evaluate.panels import PANEL_SEED
 from gtr.policy.loading import load_policy
+from gtr.policy.models import model_folder
 from gtr.policy.policy import Policy
 from gtr.tasks.reply import write
 from gtr.tasks.task import Task
@@ -23,12 +22,12 @@ from gtr.types import Reply
 class PolicyAgent(Agent):
     """A vision-language model."""
 
-    def __init__(self, policy: Policy, name: str, greedy: bool) -> None:
-        self.policy, self.name, self.greedy = policy, name, greedy
+    def __init__(self, engine: Engine, name: str, greedy: bool) -> None:
+        self.engine, self.name, self.greedy = engine, name, greedy
         self.mode = "greedy" if greedy else "sampled"
 
     def act(self, states: Sequence[EnvState]) -> Sequence[Reply]:
-        return self.policy.generate([state.prompt for state in states], self.greedy)
+        return self.engine.generate([state.prompt for state in states], self.greedy)
 
 
 @final
@@ -73,12 +72,5 @@ def _written(thought: Mapping[str, Any], action: str) -> Reply:
 
 
 def load_agent(agent: str, config: PolicyConfig) -> Policy:
-    """A policy from a run folder's last checkpoint, a saved model, or a hub id."""
-
-    folder = Path(agent)
-    if (folder / "config.json").exists() and (folder / "checkpoints").is_dir():
-        found = latest(folder / "checkpoints")
-        if found is None:
-            raise RunError(f"{folder} holds no finished checkpoint; train it on with: gtr train --resume {folder}")
-        return load_policy(found / "model", config)
-    return load_policy(agent, config)
+    """A policy from a run folder's last checkpoint, a checkpoint, a saved model, or a hub id."""
+    return load_policy(model_folder(agent), config)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from gtr.agents import Agent
 from gtr.config import Config
+from gtr.engine.local import LocalEngine
 from gtr.evaluate.agents import PolicyAgent
 from gtr.evaluate.results import Evaluation
 from gtr.report import trace
@@ -27,7 +28,8 @@ def keep(
     own = replace(config, runs=str(runs), name=name, preset=Path(found.agent).name, task=task.config, report=report)
     turns = [turn for episode in played for turn in episode]
     with RunFolder.create(own) as folder:
-        policy = agent.policy if isinstance(agent, PolicyAgent) else None
+        engine = agent.engine if isinstance(agent, PolicyAgent) else None
+        policy = engine.policy if isinstance(engine, LocalEngine) else None
         folder.write_evaluation(0, found.to_dict(), turns, trace.played(turns, policy, task))
         folder.write_fingerprint(task)
         folder.checkpoints.rmdir()

@@ -1,6 +1,5 @@
 """What was played, counted: success with its interval, thought health, kinds of game."""
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -9,6 +8,8 @@ from typing import Any, Literal
 from gtr.agents import Agent
 from gtr.evaluate.panels import Panel, Split
 from gtr.metrics import health
+from gtr.metrics.turns import says_success
+from gtr.report.files import encode
 from gtr.stats import mean_interval, wilson
 from gtr.tasks.task import Task
 from gtr.types import Ending, Rollout, Trajectory, Turn
@@ -36,8 +37,10 @@ class Evaluation:
     episodes: int
     """Episodes that ended; aborted ones are left out and counted in `aborted`."""
     aborted: int
-    successes: int
+    successes: int | None
+    """None where the task does not say what success is (`Task.success`)."""
     success: float
+    """NaN where that is so, or no episode ended."""
     interval: tuple[float, float]
     """95 % Wilson interval of the success rate: this agent's on new starts."""
     health: Mapping[str, float] = field(default_factory=dict)
@@ -58,8 +61,9 @@ def result_of(agent: Agent, panel: Panel, task: Task, episodes: Sequence[Sequenc
     """Counts what was played."""
     # An episode that broke says nothing about the agent.
     whole = [e for e in episodes if e[-1].ending is not Ending.ABORTED]
-    wins = sum(e[-1].success for e in whole)
-    interval = wilson(wins, len(whole))
+    wins = sum(bool(e[-1].success) for e in whole)
+    known = says_success([e[-1] for e in whole])
+    interval = wilson(wins, len(whole)) if known else wilson(0, 0)
     return Evaluation(
         agent.name,
         task.name,
@@ -68,13 +72,13 @@ def result_of(agent: Agent, panel: Panel, task: Task, episodes: Sequence[Sequenc
         agent.mode,
         len(whole),
         len(episodes) - len(whole),
-        wins,
-        wins / len(whole) if whole else float("nan"),
+        wins if known else None,
+        wins / len(whole) if known and whole else float("nan"),
         (interval.low, interval.high),
         health(Rollout([Trajectory(episode) for episode in episodes]), task, 0),
         _groups(whole, task),
         _conditions(whole),
-        tuple(None if e[-1].ending is Ending.ABORTED else e[-1].success for e in episodes),
+        tuple(None if e[-1].ending is Ending.ABORTED or not known else bool(e[-1].success) for e in episodes),
     )
 
 
@@ -83,7 +87,7 @@ def _groups(episodes: Sequence[Sequence[Turn]], task: Task) -> dict[str, Group]:
     for episode in episodes:
         kind = task.group(episode[0].truth)
         if kind is not None:
-            kinds.setdefault(kind, []).append(episode[-1].success)
+            kinds.setdefault(kind, []).append(bool(episode[-1].success))
     found = {}
     for kind, won in sorted(kinds.items()):
         interval = wilson(sum(won), len(won))
@@ -101,5 +105,5 @@ def _conditions(episodes: Sequence[Sequence[Turn]]) -> tuple[float, float, float
 
 
 def write_json(evaluations: Sequence[Evaluation], path: Path) -> None:
-    """Writes evaluations as a JSON list."""
-    path.write_text(json.dumps([e.to_dict() for e in evaluations], indent=1) + "\n")
+    """Writes evaluations as a JSON list; what is not known is null."""
+    path.write_bytes(encode([e.to_dict() for e in evaluations], indent=1))

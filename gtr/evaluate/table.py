@@ -1,6 +1,7 @@
 """Evaluations as a table on the screen."""
 
 from collections.abc import Mapping, Sequence
+from math import isnan
 
 import numpy as np
 from rich.console import Console
@@ -12,6 +13,10 @@ from gtr.report.costs import costs_line
 WIDE = 160
 """Columns of a table that goes to a file or a pipe."""
 COLUMNS = ("episode/return", "episode/length", "action/legal", "thought/perception", "thought/start_plan")
+NO_SUCCESS = (
+    "{} does not say what success is, only rewards: put info['success'] into the last step of its environment, or "
+    "define Task.success."
+)
 CAPTION = "95 %: of this agent on other starts of the same kind. Replies that are not legal actions are penalised."
 
 
@@ -24,6 +29,8 @@ def print_table(evaluations: Sequence[Evaluation]) -> None:
         console.print(_table(panel, [e for e in evaluations if e.panel == panel]))
     if evaluations:
         console.print(CAPTION, style="dim", highlight=False)
+    for name in sorted({e.task for e in evaluations if isnan(e.success) and e.episodes}):
+        console.print(NO_SUCCESS.format(name), highlight=False)
     if any(e.groups or e.conditions for e in evaluations):
         console.print(_by_kind(evaluations))
     for e in evaluations:
@@ -41,8 +48,7 @@ def _table(panel: str, evaluations: Sequence[Evaluation]) -> RichTable:
         grid.add_row(
             e.agent,
             e.mode,
-            f"{e.success:.2f}",
-            f"{low:.2f}-{high:.2f}",
+            *(("-", "-") if isnan(e.success) else (f"{e.success:.2f}", f"{low:.2f}-{high:.2f}")),
             str(e.episodes) + (f" (+{e.aborted} aborted)" if e.aborted else ""),
             *(_number(e.health, key) for key in COLUMNS),
         )

@@ -9,11 +9,15 @@ from gtr.config.section import is_path
 from gtr.errors import CorrectorError, GtrError, to_install
 from gtr.guidance.corrector import Corrector
 from gtr.guidance.judge import OracleJudge
+from gtr.guidance.noise import Noise
 from gtr.guidance.oracle import OracleCorrector
+from gtr.guidance.sharing import SharedCorrector
 from gtr.imports import load_class
 from gtr.policy.models import check_model
 from gtr.tasks.task import Task
 
+ORACLES = ("oracle", "noisy")
+"""Correctors that are the task's own expert."""
 EXTRA = ("openai", "pydantic", "tenacity")
 """What `guided-thought[chat]` brings."""
 
@@ -65,19 +69,24 @@ def make_corrector(
         CorrectorError: its libraries are not installed, what it should replay does not exist, or a class of the user's
             own cannot be imported or built.
     """
-    guidance = config.guidance
+    guidance, share = config.guidance, config.corrector.ask_share
     if guidance.corrector == "none":
         return None
-    if guidance.corrector == "oracle":
-        if guidance.judge != "off":
-            return OracleJudge(task, guidance.judge == "compare")
-        return OracleCorrector(task, guidance.forget_target)
-    if is_path(guidance.corrector):
-        return _own(guidance.corrector, config, task)
+    if guidance.corrector in ORACLES or is_path(guidance.corrector):
+        here = _oracle(config, task) if guidance.corrector in ORACLES else _own(guidance.corrector, config, task)
+        return SharedCorrector(here, share, config.seed, rank) if share < 1 else here
     with needs_chat(f"guidance.corrector {guidance.corrector}"):
         from gtr.guidance.chat.correctors import ModelCorrector, ModelJudge
     kind = ModelCorrector if guidance.judge == "off" else ModelJudge
     return kind(config, task, folder, rank, ranks)
+
+
+def _oracle(config: Config, task: Task) -> Corrector:
+    guidance = config.guidance
+    noise = Noise(config.noise, task, config.seed) if guidance.corrector == "noisy" else None
+    if guidance.judge != "off":
+        return OracleJudge(task, guidance.judge == "compare", noise)
+    return OracleCorrector(task, guidance.forget_target, noise)
 
 
 def _own(path: str, config: Config, task: Task) -> Corrector:

@@ -12,6 +12,7 @@ from typing import final
 
 from gtr.config import GuidanceConfig
 from gtr.guidance.corrector import Case, Corrector
+from gtr.guidance.noise import Noise
 from gtr.tasks.task import Task
 from gtr.types import Judgement, ReplyStatus, Verdict
 
@@ -71,10 +72,10 @@ def flipped(verdict: Verdict) -> Verdict:
 
 @final
 class OracleJudge(Corrector):
-    """Scores by the share of `Task.check`'s questions that a thought passes: exact and free."""
+    """Scores by the share of `Task.check`'s questions that a thought passes: exact and free, but for its `noise`."""
 
-    def __init__(self, task: Task, compares: bool) -> None:
-        self._task, self._compares = task, compares
+    def __init__(self, task: Task, compares: bool, noise: Noise | None = None) -> None:
+        self._task, self._compares, self._noise = task, compares, noise
 
     def judge(self, cases: Sequence[Case]) -> list["Future[Verdict]"]:
         verdicts = {id(case): self._score(case) for case in cases}
@@ -86,7 +87,10 @@ class OracleJudge(Corrector):
         if case.parsed.status is not ReplyStatus.COMPLETE:
             return UNREADABLE
         answers = self._task.check(case.truth, case.parsed, None)
-        return scored(sum(answers.values()) / len(answers), answers) if answers else Verdict(Judgement.ABSENT)
+        if not answers:
+            return Verdict(Judgement.ABSENT)
+        exact = scored(sum(answers.values()) / len(answers), answers)
+        return exact if self._noise is None else self._noise.score(case, exact)
 
     def _compared(self, cases: Sequence[Case], shares: Mapping[int, float]) -> dict[int, Verdict]:
         readable = {id(case): NO_RIVAL for case in cases if case.parsed.status is ReplyStatus.COMPLETE}

@@ -5,6 +5,7 @@ from concurrent.futures import Future
 from typing import Any, final
 
 from gtr.guidance.corrector import Case, Corrector
+from gtr.guidance.noise import Noise
 from gtr.tasks.task import Task
 from gtr.types import Judgement, ReplyStatus, Verdict
 
@@ -15,12 +16,13 @@ class OracleCorrector(Corrector):
 
     A thought whose own plan works is right, whatever plan the expert would have chosen, and the plan becomes the
     episode's target. `forget_target` reproduces a slip of the reference code: after an environment's first episode
-    a first thought judged right leaves the episode without a target.
+    a first thought judged right leaves the episode without a target. `noise` makes verdicts wrong on purpose.
     """
 
-    def __init__(self, task: Task, forget_target: bool = False) -> None:
+    def __init__(self, task: Task, forget_target: bool = False, noise: Noise | None = None) -> None:
         self._task = task
         self._forget = forget_target
+        self._noise = noise
         self._targets: dict[int, tuple[int, str | None]] = {}
         """By environment: the episode and its target."""
 
@@ -36,6 +38,8 @@ class OracleCorrector(Corrector):
         episode, target = self._targets.get(case.env, (-1, None))
         target = target if episode == case.episode else None
         verdict = self._verdict(case, target)
+        if self._noise is not None:
+            verdict = self._noise.verdict(case, verdict, target)
         self._targets[case.env] = (case.episode, verdict.target)
         return verdict
 

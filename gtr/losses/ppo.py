@@ -17,6 +17,7 @@ from gtr.losses.kl import MAX_LOG_RATIO, k1, k3
 Ratio = Literal["turn", "token", "turn_mean"]
 _TINY = 1e-12
 
+
 @dataclass(frozen=True)
 class PolicyLoss:
     """The policy loss of one part of a batch; all four are shares of the batch and add up over its parts."""

@@ -50,6 +50,7 @@ WATCHED = (
     Watch("thought/perception", "perception", "falls", 0.75, 0.1),
     Watch("thought/start_plan", "plan", "falls", 0.7, 0.1),
     Watch("thought/right", "plan", "falls", 0.7, 0.1),
+    Watch("teacher/right", "plan", "falls", 0.7, 0.1),
     Watch("action/follows", "consistency", "falls", 0.7, 0.1),
     Watch("reply/complete", "completeness", "falls", 0.75, 0.1),
     Watch("episode/success", "success", "falls", 0.5, 0.1),

@@ -8,8 +8,8 @@ from collections.abc import Mapping, Sequence
 
 from gtr.metrics.table import describe
 
-SUMMED = ("count/", "episode/ended", "episode/aborted", "update/lessons", "corrector/")
-LARGEST = ("seconds/", "update/logprob_mismatch", "corrector/seconds_")
+SUMMED = ("count/", "engine/failed", "episode/ended", "episode/aborted", "update/lessons", "corrector/")
+LARGEST = ("seconds/", "update/logprob_mismatch", "engine/mismatch", "engine/probe", "corrector/seconds_")
 """Prefixes; what is not here is averaged."""
 HISTOGRAM = "action/is/"
 """A process lists its most frequent actions only: one that it does not list counts as not played."""

@@ -7,6 +7,8 @@ from gtr.metrics.metric import Metric
 from gtr.metrics.renamed import current_name
 
 GTR = "arXiv 2503.08525"
+TURBO = "arXiv 2512.13043"
+TAUGHT = "count/taught_states"
 RAGEN2 = "arXiv 2604.06268"
 PPO = "arXiv 1707.06347"
 
@@ -14,6 +16,8 @@ METRICS = (
     *AGENT,
     Metric("count/tokens", "tokens of all replies of the rollout", "What sampling took.", "-"),
     Metric("count/gradient_tokens", "reply tokens that gradients went through, all passes", "What learning took.", "-"),
+    Metric("count/teacher_tokens", "tokens that the teacher scored or wrote to teach", "What teaching took.", "-"),
+    Metric(TAUGHT, "solvable states in which the teacher's thought was judged", "Teachers' shares rest on it.", "-"),
     # -- guidance -------------------------------------------------------------------------------------------------
     Metric("guidance/correction", "wrong verdicts / usable verdicts", "Correction rate.", "down", GTR),
     Metric("guidance/unsolvable", "UNSOLVABLE verdicts / usable verdicts", "States that nothing can save.", "down"),
@@ -67,6 +71,44 @@ METRICS = (
     Metric("corrector/tool_calls", "calls of the task's tools, since the start", "The paper: one a turn.", "-", GTR),
     Metric("corrector/unfunded", "turns not asked about because the budget was spent", "No lesson.", "0"),
     Metric("corrector/down", "turns not asked about because the server was down", "No lesson.", "0"),
+    # -- a teacher, before the update learns ----------------------------------------------------------------------
+    Metric(
+        "teacher/right",
+        "states in which the teacher's thought passes every check / states it was examined in",
+        "On report.probe_turns turns by greedy play; under turbo_sft on every thought that is cloned.",
+        "up, above thought/right; below it the teacher hurts",
+        TURBO,
+        n=TAUGHT,
+    ),
+    Metric(
+        "teacher/mends",
+        "states in which its thought is right and the agent's is wrong / states it was examined in",
+        "What there is to learn from it.",
+        "above 0",
+        n=TAUGHT,
+    ),
+    Metric(
+        "teacher/agreement",
+        "states in which both thoughts are the same, word for word / states it was examined in",
+        "1 is a teacher that says nothing new.",
+        "below 1",
+        n=TAUGHT,
+    ),
+    Metric(
+        "teacher/kl",
+        "mean over scored tokens of r - 1 - log r with r = p_teacher / p_now (K3), nats per token",
+        "KL(agent || teacher), of algorithms whose teacher scores.",
+        "small",
+        "J. Schulman, Approximating KL Divergence, 2020",
+    ),
+    Metric(
+        "teacher/distance_agent",
+        "Euclidean norm of the merged teacher's weights less the agent's, over those that learn, as they take effect",
+        "How far the agent has run ahead of its merged past.",
+        "above 0",
+    ),
+    Metric("teacher/distance_base", "the same from the agent of the start", "How far the teacher has come.", "up"),
+    Metric("teacher/merged", "past selves merged into the teacher", "0: it is the agent of the start.", "-"),
     # -- do thoughts depend on what is seen -----------------------------------------------------------------------
     Metric(
         "relevance/retrieval",
@@ -134,6 +176,27 @@ METRICS = (
         "How much the critic knows.",
         "up towards 1",
     ),
+    # -- the engine, where another samples than the trainer -------------------------------------------------------
+    Metric(
+        "engine/kl_k1",
+        "mean over sampled tokens of log p_sampler - log p_trainer, nats",
+        "KL(sampler || trainer) of equal weights, K1: what other kernels and precision do.",
+        "near 0",
+        "J. Schulman, Approximating KL Divergence, 2020",
+    ),
+    Metric(
+        "engine/kl_k3",
+        "mean over sampled tokens of r - 1 - log r with r = p_trainer / p_sampler, nats",
+        "The same, K3: never negative.",
+        "near 0: below 1e-3",
+        "J. Schulman, Approximating KL Divergence, 2020",
+    ),
+    Metric("engine/mismatch", "largest |log p_trainer - log p_sampler| of a token, nats", "The same.", "small"),
+    Metric("engine/weight", "mean importance weight of the policy loss's tokens", "See engine.correction.", "near 1"),
+    Metric("engine/cut", "weights truncated or masked / weights", "How much of the correction is cut.", "near 0"),
+    Metric("engine/probe", "largest mean |difference| of a server's probe, nats", "Below engine.tolerance.", "near 0"),
+    Metric("engine/failed", "requests that failed and were made anew", "Since the last update.", "0"),
+    Metric("engine/servers", "servers that answer", "Of engine.servers.", "all of them"),
     # -- the starting agent ---------------------------------------------------------------------------------------
     Metric(
         "sft/success_sampled",
@@ -152,7 +215,7 @@ METRICS = (
     Metric("panel/<metric>", "the metric of that name over the panel's turns", "As in training, but untruncated.", "-"),
     Metric(
         "seconds/<stage>",
-        "wall-clock seconds of a stage of the update: generate, step, correct, probe, learn",
+        "wall-clock seconds of a stage of the update: sync, generate, step, correct, probe, teach, learn",
         "Where the time goes.",
         "down",
     ),

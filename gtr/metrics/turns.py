@@ -50,6 +50,12 @@ def mean(numbers: Iterable[float]) -> float | None:
     return sum(listed) / len(listed) if listed else None
 
 
+def says_success(last: Sequence[Turn]) -> bool:
+    """Whether the task says of episodes, by their last turns, if they were won: of ends that are no cuts, at least."""
+    unsaid = any(turn.success is None for turn in last)
+    return not unsaid or any(turn.success is not None and turn.ending is Ending.TERMINATED for turn in last)
+
+
 def _episodes(rollout: Rollout) -> dict[str, float | None]:
     """Of episodes that no broken environment cut: what they had gathered before counts for nothing either."""
     broken = {(turn.env, turn.episode) for turn in rollout.flat() if turn.ending is Ending.ABORTED}
@@ -57,7 +63,7 @@ def _episodes(rollout: Rollout) -> dict[str, float | None]:
     last = [turn for turn in turns if turn.ending is not Ending.RUNNING]
     return {
         "episode/ended": float(len(last)),
-        "episode/success": share(turn.success for turn in last),
+        "episode/success": share(bool(turn.success) for turn in last) if says_success(last) else None,
         "episode/return": sum(turn.reward for turn in turns) / len(last) if last else None,
         "episode/conditions": mean(turn.progress for turn in last if turn.progress is not None),
         "episode/length": mean(turn.index + 1 for turn in last),

@@ -82,7 +82,11 @@ def application(game: Game, episodes: int) -> ASGIApp:
         if not game.over:
             whole = fields.get("whole", "").strip()
             thought = {key: value_of(fields.get(f"thought.{key}", "")) for key in game.task.thought_keys}
-            game.play(whole or game.written(thought, fields.get("action", "").strip()))
+            action = fields.get("choice", fields.get("action", "")).strip()
+            if whole or any(fields.get(f"thought.{key}", "").strip() for key in thought):
+                game.play(whole or game.written(thought, action))
+            else:
+                game.act(action)
             shown["expert"] = None
 
     def expert(fields: Mapping[str, str]) -> None:

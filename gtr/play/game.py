@@ -1,7 +1,8 @@
 """The game as the agent meets it, played by a person: the same table, parser and oracle as in training."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from difflib import get_close_matches
 from typing import Any
 
 from gtr import tasks
@@ -12,7 +13,10 @@ from gtr.report.inside import Unreadable, parsed
 from gtr.report.text import visible
 from gtr.tasks.reply import parse, write
 from gtr.tasks.task import Task
-from gtr.types import Ending, Judgement, Prompt, Reply, ReplyStatus, Turn, Verdict
+from gtr.types import Ending, Expert, Judgement, Parsed, Prompt, Reply, ReplyStatus, Turn, Verdict
+
+SHOWN = 12
+"""Allowed actions that a refusal names."""
 
 STATUS = {
     ReplyStatus.COMPLETE: "complete",
@@ -38,14 +42,17 @@ class Played:
     """None where the task has no expert."""
     allowed: Sequence[str]
     """The actions that the game allowed."""
+    of_action: str | None = None
+    """What is to say of an action that was played without a thought, where there is none to judge."""
 
     def account(self) -> Mapping[str, str]:
         """What there is to say, by title, as texts that are safe to print."""
         turn = self.turn
-        legal = "legal" if turn.legal else f"not legal; allowed: {' '.join(self.allowed)}"
+        legal = "legal" if turn.legal else "not legal here"
         said = {
             "reply": STATUS[turn.parsed.status],
             "action": f"{'none' if turn.parsed.action is None else turn.parsed.action} ({legal})",
+            **({} if turn.legal else {"allowed": choices(turn.parsed.action or "", self.allowed)}),
             **self._judged(),
             "reward": f"{turn.reward:g}",
             "episode": turn.ending + (", won" if turn.success else ""),
@@ -54,6 +61,8 @@ class Played:
 
     def _judged(self) -> Mapping[str, str]:
         verdict = self.verdict
+        if self.of_action is not None:
+            return {"verdict": self.of_action}
         if verdict is None:
             return {"verdict": "none: this task has no expert"}
         said = {"verdict": JUDGEMENT.get(verdict.judgement, str(verdict.judgement))}
@@ -106,8 +115,33 @@ class Game:
     def play(self, text: str) -> Played:
         """Judges a whole reply and plays it."""
         parsed = parse(text, True, self.task.thought_keys)
+        case = case_of(self._state, text, parsed)
+        return self._play(text, parsed, self._oracle.judge([case])[0].result() if self._oracle else None)
+
+    def act(self, action: str) -> Played:
+        """Plays an action without a thought: the action itself is held against the expert's."""
+        text = self.written({}, action)
+        before = self._expert()
+        played = self._play(text, parse(text, True, self.task.thought_keys), None)
+        if self._oracle is not None:
+            played = replace(played, of_action=self._of_action(played.turn, before))
+            self.turns[-1] = played
+        return played
+
+    def _of_action(self, turn: Turn, expert: Expert | None) -> str:
+        """Whether an action was right, as far as the expert can tell."""
+        if expert is None:
+            return JUDGEMENT[Judgement.UNSOLVABLE]
+        action, own = turn.parsed.action or "", f"the expert would play {expert.action!r}"
+        if turn.success or self.task.same_action(action, expert.action):
+            return "right"
+        if not turn.legal:
+            return f"wrong: it is not allowed; {own}"
+        hopeless = self.over or self.task.expert(self._state.truth) is None
+        return f"wrong: it loses the game; {own}" if hopeless else f"another action than the expert's; {own}"
+
+    def _play(self, text: str, parsed: Parsed, verdict: Verdict | None) -> Played:
         state = self._state
-        verdict = self._oracle.judge([case_of(state, text, parsed)])[0].result() if self._oracle else None
         allowed = self.allowed()
         draws = numbers(self.seed, 0, state.index, state.episode, 1 + state.turn)
         turn = self._envs.play(state, Reply(text, (), (), True), parsed, draws)
@@ -115,7 +149,7 @@ class Game:
         self.total += turn.reward
         if self.over:
             self.returns.append(self.total)
-            self.won += turn.success
+            self.won += bool(turn.success)
         return played
 
     def written(self, thought: Mapping[str, Any], action: str) -> str:
@@ -124,9 +158,12 @@ class Game:
 
     def expert(self) -> str | None:
         """The expert's reply here, following the plan kept so far; None where nothing helps, or there is no expert."""
-        verdict = self.turns[-1].verdict if self.turns else None
-        found = self.task.expert(self._state.truth, verdict.target if verdict else None)
+        found = self._expert()
         return None if found is None else write(found.thought, found.action)
+
+    def _expert(self) -> Expert | None:
+        kept = [played.verdict.target for played in self.turns if played.verdict is not None]
+        return self.task.expert(self._state.truth, kept[-1] if kept else None)
 
     def allowed(self) -> list[str]:
         """The actions that the game allows now."""
@@ -135,6 +172,18 @@ class Game:
     def close(self) -> None:
         """Closes the environment."""
         self._envs.close()
+
+
+def choices(word: str, allowed: Sequence[str]) -> str:
+    """The allowed actions, those nearest to a word first, as many as can be read at a glance.
+
+    >>> choices("rihgt", ["left", "right"])
+    "'right', 'left'"
+    """
+    near = get_close_matches(word, allowed, n=SHOWN, cutoff=0.4)
+    listed = [*near, *(one for one in allowed if one not in near)]
+    more = f", and {len(listed) - SHOWN} more" if len(listed) > SHOWN else ""
+    return ", ".join(map(repr, listed[:SHOWN])) + more
 
 
 def has_expert(task: Task) -> bool:

@@ -49,11 +49,11 @@ def _episode(game: Game, pictures: Path, console: Console, ask: Ask) -> bool:
         if text == "?":
             console.print(visible(game.expert() or "the expert knows no move here"), markup=False, soft_wrap=True)
             continue
-        reply = game.expert() if text == "!" else text if text.startswith("{") else game.written({}, text)
+        reply = game.expert() if text == "!" else text
         if reply is None:
             console.print("the expert knows no move here", markup=False)
             continue
-        tell(game.play(reply), game, console)
+        tell(game.play(reply) if reply.startswith("{") else game.act(reply), game, console)
         _show(game, pictures, console)
     return True
 

@@ -25,17 +25,20 @@ class Family:
     reply_type: int = 0
     """The `token_type_ids` of a reply's tokens, where the model has such: 1 where 0 marks a prefix whose tokens see
     one another both ways, so that a reply read as 0 would see its own future."""
+    served_as: tuple[str, str] | None = None
+    """What weights are called in a folder, and what vLLM wants to read instead."""
     vision: tuple[str, ...] = ("vision_tower", "visual", "vision_model")
     """Names of submodules that hold the vision tower."""
 
 
+CLIP_TOWER = ("vision_tower.", "vision_tower.vision_model.")
 FAMILIES: dict[str, Family] = {
     "gemma3": Family(),
     "glm4v": Family(own_positions=True),
     "idefics3": Family(),
     "internvl": Family(),
-    "llava": Family(),
-    "llava_next": Family(),
+    "llava": Family(served_as=CLIP_TOWER),
+    "llava_next": Family(served_as=CLIP_TOWER),
     "llava_onevision": Family(),
     "mistral3": Family(),
     "paligemma": Family(own_positions=True, reply_type=1),

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from accelerate import PartialState
 from accelerate.utils import parse_flag_from_env
+from huggingface_hub import snapshot_download
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 from transformers import (
@@ -19,6 +20,7 @@ from transformers import (
     AutoTokenizer,
     GenerationConfig,
 )
+from transformers.utils import cached_file
 from transformers.utils import logging as transformers_logging
 
 from gtr.config import PolicyConfig
@@ -38,10 +40,20 @@ from gtr.policy.policy import VALUE_HEAD, Policy, pad_id
 from gtr.policy.seeded import seeded
 
 transformers_logging.disable_progress_bar()
+BESIDE_LANGUAGE = r"(?!.*\blanguage_model\.).*"
+"""Names of all modules but the language model's."""
 log = logging.getLogger(__name__)
+QUIET = {
+    "_raise_exceptions_for_gated_repo": False,
+    "_raise_exceptions_for_missing_entries": False,
+    "_raise_exceptions_for_connection_errors": False,
+}
+"""How a file that is not on the hub, or cannot be had, is None: the model's own loading says what is wrong."""
 
 
-def load_policy(path: str | Path, config: PolicyConfig, seed: int = 0, device: torch.device | None = None) -> Policy:
+def load_policy(
+    path: str | Path, config: PolicyConfig, seed: int = 0, device: torch.device | None = None, critic: bool = True
+) -> Policy:
     """Loads a policy from a model folder or hub id; a folder that `Policy.save` wrote also brings its value head.
 
     Args:
@@ -49,11 +61,12 @@ def load_policy(path: str | Path, config: PolicyConfig, seed: int = 0, device: t
         config: fine-tuning and sampling settings.
         seed: of a new value head and new adapters.
         device: where it computes; by default this process's accelerator, else the CPU.
+        critic: read the folder's value head, which must be of the settings' shape.
 
     Raises:
         PolicyError: nothing is there, it is no image-text model, or its processor cannot be loaded.
     """
-    folder = Path(path)
+    folder = _brought(str(path))
     # As an Accelerator would start it, which takes over what it finds: without the flag, one process of several.
     device = device or PartialState(cpu=parse_flag_from_env("ACCELERATE_USE_CPU")).device
     base, adapter = _base_of(folder, str(path))
@@ -65,8 +78,9 @@ def load_policy(path: str | Path, config: PolicyConfig, seed: int = 0, device: t
         model = _prepare(model, config, adapter)
         width = model.get_output_embeddings().in_features
         head = ValueHead(width, config.value_hidden)
-    if (folder / VALUE_HEAD).exists():
-        _load_head(head, folder / VALUE_HEAD)
+    saved = folder / VALUE_HEAD if (folder / VALUE_HEAD).exists() else _from_hub(str(path), VALUE_HEAD)
+    if critic and saved is not None:
+        _load_head(head, saved)
     tokenizer = processor.tokenizer
     end_ids = _end_ids(model, tokenizer)
     vocabulary = model.get_output_embeddings().out_features
@@ -79,6 +93,22 @@ def load_policy(path: str | Path, config: PolicyConfig, seed: int = 0, device: t
         mixed,
     )
     return Policy(network.to(device), processor, config, end_ids)
+
+
+def _brought(path: str) -> Path:
+    """A folder as it is; of a hub id that is an adapter's, which is small, the folder it is brought to."""
+    if _from_hub(path, "adapter_config.json") is None:
+        return Path(path)
+    return Path(snapshot_download(path, ignore_patterns=["*.bin", "*.pt", "*.pth"]))
+
+
+def _from_hub(path: str, name: str) -> Path | None:
+    """A file of the repository that a hub id names; None where it has none, or cannot be asked."""
+    if Path(path).is_dir() or path in BUILT_IN_MODELS:
+        return None
+    check_model(path)
+    found = cached_file(path, name, **QUIET)
+    return None if found is None else Path(found)
 
 
 def _base_of(folder: Path, path: str) -> tuple[str, Path | None]:
@@ -159,6 +189,7 @@ def _with_lora(model: Any, config: PolicyConfig, adapter: Path | None) -> Any:
         lora_alpha=config.lora_alpha,
         lora_dropout=config.lora_dropout,
         target_modules="all-linear",
+        exclude_modules=BESIDE_LANGUAGE if config.lora_target == "language" else None,
     )
     return get_peft_model(model, settings)
 

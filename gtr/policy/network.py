@@ -6,7 +6,7 @@ compute in the same precision.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -17,9 +17,11 @@ from gtr.errors import DivergenceError
 from gtr.policy.families import Family
 
 
-@dataclass(frozen=True)
-class Scores:
-    """What one scoring pass gives for a batch of n replies padded to L tokens."""
+class Scores(NamedTuple):
+    """What one scoring pass gives for a batch of n replies padded to L tokens.
+
+    A tuple: wrappers that shard a network look for tensors in what its forward pass returns.
+    """
 
     logprobs: Tensor
     """(n, L) log-probability in nats of each reply token; 0 on padding."""
@@ -122,6 +124,11 @@ class Network(nn.Module):
         """Keeps the hidden states that enter the output layer: the value head reads them without a second pass."""
         self._hidden = inputs[0]
 
+    def can_say(self, tokens: Sequence[int]) -> bool:
+        """Whether a reply may hold these tokens: known ones, neither special nor of pictures."""
+        known = self.model.get_output_embeddings().out_features  # type: ignore[operator]
+        return all(0 <= one < known for one in tokens) and set(tokens).isdisjoint(self._forbidden.tolist())  # type: ignore[operator]
+
     def learning(self) -> None:
         """Ready for gradients, but without dropout, under which the scored distribution is not the sampled one."""
         self.eval()
@@ -130,8 +137,26 @@ class Network(nn.Module):
             if getattr(module, "gradient_checkpointing", False):
                 module.training = True
 
+    def idle(self) -> None:
+        """A forward pass that computes nothing (see `gtr.policy.sharding.gather`)."""
+
     def _precision(self) -> torch.autocast:
         return torch.autocast(next(self.parameters()).device.type, torch.bfloat16, enabled=self._mixed)
+
+    @property
+    def forbidden(self) -> list[int]:
+        """Token ids that a reply may never hold."""
+        return self._forbidden.tolist()  # type: ignore[operator]
+
+    @property
+    def in_float32(self) -> bool:
+        """Whether it computes in float32."""
+        return not self._mixed and next(self.model.parameters()).dtype == torch.float32
+
+    @property
+    def vocabulary(self) -> int:
+        """Rows of the output layer."""
+        return int(self.model.get_output_embeddings().out_features)  # type: ignore[operator]
 
     def allowed(self, logits: Tensor) -> Tensor:
         """Logits with forbidden tokens at minus infinity."""
@@ -220,6 +245,8 @@ class Network(nn.Module):
         with self._precision():
             out: Tensor = self.model.generate(  # type: ignore[operator]
                 **prompt,
+                # transformers would let processes with shards wait for one another; weights are gathered here.
+                synced_gpus=False,
                 logits_processor=LogitsProcessorList([first, recorder]),
                 generation_config=GenerationConfig(
                     do_sample=not greedy,

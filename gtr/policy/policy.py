@@ -9,6 +9,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from gtr.config import PolicyConfig
+from gtr.policy import sharding
 from gtr.policy.network import Network, Scores
 from gtr.policy.prompts import PromptEncoder
 from gtr.policy.tokens import offsets
@@ -38,12 +39,28 @@ class Policy:
     def device(self) -> torch.device:
         return next(self.network.parameters()).device
 
+    # -- where its weights are ------------------------------------------------------------------------------------
+    def gather(self) -> None:
+        """Sharded, brings all weights to every process, for all that takes no gradient; every process must call it."""
+        sharding.gather(self.network)
+
+    def scatter(self) -> None:
+        """Sharded, leaves every process with its share of the weights, for learning; every process must call it."""
+        sharding.scatter(self.network)
+
+    @property
+    def whole(self) -> Network:
+        """The network, for passes without a gradient; RuntimeError where this process holds a share of it only."""
+        if sharding.is_sharded(self.network) and not sharding.is_gathered(self.network):
+            raise RuntimeError("this process holds a share of the weights: all processes must call policy.gather first")
+        return self.network
+
     # -- prompts to replies ---------------------------------------------------------------------------------------
     def generate(self, prompts: Sequence[Prompt], greedy: bool = False) -> list[Reply]:
         """One reply per prompt, in one batched pass; draws from torch's global generator unless greedy."""
         config = self.config
         self.network.eval()
-        samples = self.network.sample(
+        samples = self.whole.sample(
             self.inputs(prompts),
             config.temperature,
             greedy,
@@ -102,7 +119,7 @@ class Policy:
         rows = [self.config.temperature] * len(replies) if temperatures is None else list(temperatures)
         temperature = torch.tensor(rows, device=self.device)
         # Without a gradient there is nothing to exchange, and processes may differ in how many such passes they make.
-        scorer = self.scorer if torch.is_grad_enabled() else self.network
+        scorer = self.scorer if torch.is_grad_enabled() else self.whole
         scores = scorer(self.inputs(prompts), reply, mask, temperature, entropy, value_gradient, token_values)
         assert isinstance(scores, Scores)
         return scores
@@ -120,7 +137,7 @@ class Policy:
     def values(self, prompts: Sequence[Prompt]) -> list[float]:
         """The critic's estimates for prompts alone."""
         self.network.eval()
-        return [float(v) for v in self.network.values(self.inputs(prompts))]
+        return [float(v) for v in self.whole.values(self.inputs(prompts))]
 
     def token_values(self, prompts: Sequence[Prompt], replies: Sequence[Sequence[int]]) -> list[list[float]]:
         """The critic's estimate before each token of given replies."""
@@ -143,12 +160,28 @@ class Policy:
         }
 
     # -- disk -----------------------------------------------------------------------------------------------------
-    def save(self, folder: Path) -> None:
-        """Writes model (or adapter), processor and value head; `load_policy` and transformers read it back."""
+    def save(self, folder: Path, main: bool = True) -> None:
+        """Writes model (or adapter), processor and value head; `load_policy` and transformers read it back.
+
+        Sharded, every process must call it, and the `main` one writes.
+        """
+        model, head = self.network.model, self.network.value_head
+        weights = self._full_weights() if sharding.is_sharded(self.network) else {}
+        if not main:
+            return
         folder.mkdir(parents=True, exist_ok=True)
-        self.network.model.save_pretrained(folder)  # type: ignore[operator]
+        given = {"state_dict": weights["model"]} if weights else {}
+        model.save_pretrained(folder, **given)  # type: ignore[operator]
         self.processor.save_pretrained(folder)
-        save_file(self.network.value_head.state_dict(), folder / VALUE_HEAD)
+        save_file(weights["value_head"] if weights else head.state_dict(), folder / VALUE_HEAD)
+
+    def _full_weights(self) -> dict[str, dict[str, Tensor]]:
+        """By part of the network and name, its whole weights on the CPU; of a base that LoRA leaves alone, none."""
+        found: dict[str, dict[str, Tensor]] = {"model": {}, "value_head": {}}
+        for name, value in sharding.full_weights(self.network, self.config.finetune == "lora").items():
+            part, _, inner = name.partition(".")
+            found[part][inner] = value
+        return found
 
 
 def pad_id(tokenizer: Any, end_ids: Sequence[int]) -> int:

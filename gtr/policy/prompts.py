@@ -14,6 +14,7 @@ from torch.nn import functional as F
 
 from gtr.errors import PolicyError
 from gtr.policy.pictures import image_hash
+from gtr.policy.templates import written
 from gtr.types import Prompt
 
 Encoded = Mapping[str, Tensor]
@@ -44,19 +45,25 @@ class PromptEncoder:
         return encoded
 
     def _encode(self, prompt: Prompt) -> Encoded:
-        content = [{"type": "image"}, {"type": "text", "text": prompt.text}]
+        text = self._written(prompt)
         try:
-            text = self._processor.apply_chat_template(
-                [{"role": "user", "content": content}], add_generation_prompt=True, tokenize=False
-            )
             special = begun(self._processor.tokenizer, text)
             made = self._processor(images=[Pillow.fromarray(prompt.image)], text=text, return_tensors="pt", **special)
         except Exception as error:
-            # A template is a program of whoever made the model, in a sandbox: it can fail in any way.
+            # A processor is made of files of whoever made the model: it can fail in any way.
             raise PolicyError(
-                f"policy.model has no usable chat template ({error}); save one with its processor (chat_template.jinja)"
+                f"policy.model: its processor cannot encode a prompt ({type(error).__name__}: {error}); its chat "
+                "template, tokenizer and image processor must belong together"
             ) from error
         return {name: value for name, value in made.items() if isinstance(value, Tensor)}
+
+    def _written(self, prompt: Prompt) -> str:
+        content = [{"type": "image"}, {"type": "text", "text": prompt.text}]
+        return written(self._processor, [{"role": "user", "content": content}])
+
+    def adds_special(self, prompt: Prompt) -> bool:
+        """Whether the tokeniser adds a start token to what the chat template wrote."""
+        return not begun(self._processor.tokenizer, self._written(prompt))
 
     def batch(self, prompts: Sequence[Prompt]) -> dict[str, Tensor]:
         """Inputs for several prompts: tokens padded on the left to one length, pictures joined along the first axis."""

@@ -1,44 +1,31 @@
-"""The agent as it was: what its distance from now is measured against, and what it is held to."""
+"""Other policies beside the agent that score and write as it does: the agent as it was, and other models."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 
 import torch
 from torch import Tensor
 
-from gtr.policy.policy import Policy
-from gtr.types import Sample
-
-BATCH = 32
-"""Samples scored at a time."""
+from gtr.policy.policy import BATCH, Policy
+from gtr.types import Prompt, Reply, Sample
 
 
-class ReferencePolicy:
-    """A copy, in the CPU's memory, of all weights that learn, swapped in where the agent of then is asked."""
+class FrozenPolicy(ABC):
+    """A policy that no gradient reaches."""
 
-    def __init__(self, policy: Policy) -> None:
-        weights = policy.network.model.named_parameters()
-        self._then = {name: p.detach().to("cpu", copy=True) for name, p in weights if p.requires_grad}
-
-    @contextmanager
-    def swapped(self, policy: Policy) -> Iterator[None]:
-        """Within, the policy is the agent as it was."""
-        weights = dict(policy.network.model.named_parameters())
-        now = {name: weights[name].detach().clone() for name in self._then}
-        try:
-            _put(weights, self._then)
-            yield
-        finally:
-            _put(weights, now)
+    @abstractmethod
+    def swapped(self, policy: Policy) -> AbstractContextManager[Policy]:
+        """Within, what is given is the frozen policy: the agent's network under other weights, or another model."""
 
     def logprobs(self, policy: Policy, samples: Sequence[Sample]) -> list[tuple[float, ...]]:
-        """The log-probability of each token of each sample under the agent as it was, in nats."""
+        """The log-probability of each token of each sample, in nats."""
         found: list[tuple[float, ...]] = []
-        policy.network.eval()
-        with self.swapped(policy), torch.no_grad():
+        with self.swapped(policy) as frozen, torch.no_grad():
+            frozen.network.eval()
             for first in range(0, len(samples), BATCH):
                 part = samples[first : first + BATCH]
-                scores = policy.score(
+                scores = frozen.score(
                     [sample.prompt for sample in part],
                     [sample.tokens for sample in part],
                     temperatures=[sample.temperature for sample in part],
@@ -47,8 +34,47 @@ class ReferencePolicy:
                 found += [tuple(row[: len(sample.tokens)]) for row, sample in rows]
         return found
 
+    def replies(self, policy: Policy, prompts: Sequence[Prompt], greedy: bool = False) -> list[Reply]:
+        """One reply per prompt; draws from torch's global generator unless greedy."""
+        with self.swapped(policy) as frozen:
+            parts = [prompts[first : first + BATCH] for first in range(0, len(prompts), BATCH)]
+            return [reply for part in parts for reply in frozen.generate(part, greedy)]
 
-def _put(weights: Mapping[str, Tensor], values: Mapping[str, Tensor]) -> None:
-    with torch.no_grad():
+
+class ReferencePolicy(FrozenPolicy):
+    """The agent as it was: what its distance from now is measured against, and what it is held to.
+
+    A copy, in the CPU's memory, of all weights that learn.
+    """
+
+    def __init__(self, policy: Policy) -> None:
+        weights = policy.network.model.named_parameters()
+        self._then = {name: p.detach().to("cpu", copy=True) for name, p in weights if p.requires_grad}
+
+    def swapped(self, policy: Policy) -> AbstractContextManager[Policy]:
+        return replaced(policy, self._then)
+
+
+class OtherPolicy(FrozenPolicy):
+    """A model beside the agent's, or the agent itself as it is now."""
+
+    def __init__(self, other: Policy) -> None:
+        self._other = other
+
+    @contextmanager
+    def swapped(self, policy: Policy) -> Iterator[Policy]:
+        yield self._other
+
+
+@contextmanager
+def replaced(policy: Policy, values: Mapping[str, Tensor]) -> Iterator[Policy]:
+    """Within, weights of the model have other values, by name. The agent's own are put aside, not copied."""
+    weights = dict(policy.network.model.named_parameters())
+    now = {name: weights[name].data for name in values}
+    try:
         for name, value in values.items():
-            weights[name].copy_(value)
+            weights[name].data = value.to(now[name])
+        yield policy
+    finally:
+        for name, own in now.items():
+            weights[name].data = own

@@ -148,7 +148,7 @@ def append_line(path: Path, record: Mapping[str, Any]) -> None:
 
 
 def _open_to_append(path: Path) -> int:
-    return os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o666)
+    return os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o666)
 
 
 def _append(handle: int, size: int, data: bytes) -> None:
@@ -264,9 +264,9 @@ def drop_torn_line(path: Path) -> None:
 
     Raises `RunError` where something else than a file lies there.
     """
-    if not path.exists():
+    if not os.path.lexists(path):
         return
-    if not path.is_file():
+    if path.is_symlink() or not path.is_file():
         raise RunError(f"{path} is not a regular file: remove it, or the run")
     size, whole = path.stat().st_size, _end_of_lines(path)
     if whole < size:

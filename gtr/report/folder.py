@@ -25,7 +25,7 @@ from typing import Any, Self
 from gtr.config import Config
 from gtr.config.io import config_from_dict, config_to_dict
 from gtr.errors import ConfigError, GtrError, RunError, nearest
-from gtr.report.files import append_line, drop_torn_line, encode, make_folder, read_lines, remove_parts, write_whole
+from gtr.report.files import append_line, drop_torn_line, encode, read_lines, remove_parts, write_whole
 from gtr.report.fingerprint import differences, fingerprint
 from gtr.report.inside import Unreadable, names_inside, parsed, read_inside
 from gtr.report.layout import (
@@ -38,10 +38,12 @@ from gtr.report.layout import (
     turns_file,
     update_in,
 )
-from gtr.report.owner import claim, lock
+from gtr.report.owner import beside, claim, lock
+from gtr.report.records import update_of
 from gtr.report.run import Run
 from gtr.report.trackers import Tracker, open_trackers
 from gtr.report.transcript import ImageStore, Trace, write_transcript
+from gtr.tasks import load
 from gtr.tasks.task import Task
 from gtr.types import Turn
 
@@ -75,19 +77,15 @@ class RunFolder:
         The folder appears with its settings inside, or not at all. Raises `RunError` where nothing can be written.
         """
         runs = Path(config.runs)
-        beside = runs / f".new-{os.getpid()}"
         try:
-            make_folder(runs)
-            shutil.rmtree(beside, ignore_errors=True)
-            (beside / "checkpoints").mkdir(parents=True)
-            write_whole(beside / "config.json", encode(config_to_dict(config), indent=2))
-            made = cls(claim(beside, runs / run_name(config)), config, main=True)
-            made._new = True
-            return made
+            with beside(runs / "new") as made:
+                (made / "checkpoints").mkdir()
+                write_whole(made / "config.json", encode(config_to_dict(config), indent=2))
+                run = cls(claim(made, runs / run_name(config)), config, main=True)
+            run._new = True
+            return run
         except (PermissionError, FileExistsError, NotADirectoryError) as error:
             raise RunError(f"cannot write to {runs} ({error.strerror}): choose another folder with --runs") from error
-        finally:
-            shutil.rmtree(beside, ignore_errors=True)
 
     @classmethod
     def open(cls, path: Path | str, main: bool = True) -> Self:
@@ -129,13 +127,21 @@ class RunFolder:
     def standing(self) -> str:
         """One sentence: how far the run is, and the command that goes on with it."""
         try:
-            lines = read_lines(self._metrics)
+            lines = self._lines()
         except (RunError, OSError) as error:
             return str(error)
         done, total = (lines[-1]["update"] if lines else 0), self.config.train.updates
         saved = numbers_of(names_inside(self.path, "checkpoints"), CHECKPOINT)
         done = min(done, max(saved, default=done))
         return f"{self.path} stands after update {done} of {total}; go on with: gtr train --resume {self.path}"
+
+    def _lines(self) -> list[dict[str, Any]]:
+        """What was measured so far. Raises `RunError` for a line that no update can be told of."""
+        lines = read_lines(self._metrics)
+        for number, line in enumerate(lines, start=1):
+            if update_of(line) is None:
+                raise RunError(f"{self._metrics}, line {number} has no update: remove that line, or the run")
+        return lines
 
     # -- writing --------------------------------------------------------------------------------------------------
     def connect(self) -> list[Tracker]:
@@ -204,7 +210,7 @@ class RunFolder:
         """Forgets everything after `update`, so that a run resumed from its checkpoint writes it anew."""
         if not self.main:
             return
-        kept = [line for line in read_lines(self._metrics) if line["update"] <= update]
+        kept = [line for line in self._lines() if line["update"] <= update]
         write_whole(self._metrics, b"".join(encode(line) for line in kept))
         for folder in UPDATE_FOLDERS:
             for name in names_inside(self.path, folder):
@@ -215,14 +221,17 @@ class RunFolder:
 
 
 def run_name(config: Config) -> str:
-    """The folder's name before numbering: what the user chose, or preset-task-seed."""
-    task = re.sub(r"[^A-Za-z0-9_.-]+", "_", config.task.name.rpartition(":")[2]).strip("_.") or "task"
+    """The folder's name before numbering: what the user chose, or preset-task-seed.
+
+    Raises `TaskError` for a task of the user's own that cannot be imported.
+    """
+    task = re.sub(r"[^A-Za-z0-9_.-]+", "_", load(config.task).name).strip("_.") or "task"
     return config.name or f"{config.preset}-{task.lower()}-{config.seed}"
 
 
 def read_config(path: Path, code: Collection[str] = ()) -> Config:
     """The settings of the run at `path`; `code` holds what the user named, as in `config_from_dict`."""
-    if not (path / "config.json").is_file():
+    if not os.path.isfile(path / "config.json"):
         raise RunError(f"{path} is not a run folder (no config.json): {_known_runs(path)}")
     try:
         return config_from_dict(parsed(read_inside(path, "config.json")), code)
@@ -238,6 +247,6 @@ def _refuse_links(path: Path) -> None:
 
 
 def _known_runs(path: Path) -> str:
-    beside = path.parent if path.parent.is_dir() else Path()
+    beside = path.parent if os.path.isdir(path.parent) else Path()
     runs = [one.parent.name for one in beside.glob("*/config.json")]
     return nearest(path.name, runs) if runs else f"there are no runs in {beside}"

@@ -30,7 +30,7 @@ def _runs_in(path: Path) -> list[Path]:
     """The folder itself if it is a run, else those of its folders that are."""
     if is_run(path):
         return [path]
-    inside = [path / name for name in sorted(names_inside(path, "."))]
+    inside = [path / name for name in sorted(names_inside(path, ".")) if not name.startswith(".")]
     return [one for one in inside if not one.is_symlink() and is_run(one)]
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from gtr.report.run import Run
 
-NOT_THE_METHOD = ("seed", "runs", "name", "report.", "train.threads", "train.eval_every")
+NOT_THE_METHOD = ("seed", "sft.seed", "runs", "name", "report.", "train.threads", "train.eval_every")
 """Settings in which two runs of one method may differ."""
 OF_A_METHOD = (
     *("task.thought", "task.illegal", "task.loopholes"),
@@ -36,9 +36,9 @@ def methods_of(runs: Sequence[Run]) -> list[str]:
 
 
 def distinct(runs: Sequence[Run], methods: Sequence[str]) -> list[str]:
-    """The methods, apart where runs repeat one another's seed: they are not seeds of one method, but the same again."""
-    seeds = [(method, run.whole("seed")) for run, method in zip(runs, methods, strict=True)]
-    twice = {method for method, seed in seeds if seeds.count((method, seed)) > 1}
+    """The methods, apart where runs repeat one another's start and seed: they are the same again, not more seeds."""
+    seeds = [(method, run.setting("sft.seed"), run.whole("seed")) for run, method in zip(runs, methods, strict=True)]
+    twice = {one[0] for one in seeds if seeds.count(one) > 1}
     return [f"{m} ({run.path.resolve().name})" if m in twice else m for run, m in zip(runs, methods, strict=True)]
 
 
@@ -74,7 +74,7 @@ def _is_of_the_method(key: str) -> bool:
 
 
 def _is_common(key: str) -> bool:
-    return key.startswith(COMMON) and key not in OF_A_METHOD
+    return key.startswith(COMMON) and key not in (*OF_A_METHOD, "sft.seed")
 
 
 def _grouped(runs: Sequence[Run], about: Callable[[Run], str], counts: Callable[[str], bool]) -> list[_Group]:

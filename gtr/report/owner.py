@@ -2,13 +2,17 @@
 
 import fcntl
 import os
+import shutil
 import socket
 import stat
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from itertools import count
 from pathlib import Path
 
 from gtr.errors import RunError
-from gtr.report.files import make_folder, move_whole
+from gtr.report.files import PART, make_folder, move_whole
 
 
 def lock(path: Path) -> int:
@@ -49,7 +53,45 @@ def is_being_written(path: Path) -> bool:
     return False
 
 
-def claim(beside: Path, wanted: Path) -> Path:
+YOUNG = 60.0
+"""Seconds for which a folder without an owner may be one whose owner has not locked it yet."""
+
+
+@contextmanager
+def beside(path: Path) -> Iterator[Path]:
+    """A folder of this process beside `path` in which that is made; what is not moved away is removed.
+
+    It is locked as long as this process lives, so that others tell what a killed one has left, and remove it.
+    """
+    make_folder(path.parent)
+    _sweep(path.parent)
+    own = path.with_name(f".{path.name[:100]}.{os.getpid()}{PART}")
+    shutil.rmtree(own, ignore_errors=True)
+    own.mkdir()
+    handle = os.open(own, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        with suppress(OSError):  # A file system without locks.
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield own
+    finally:
+        shutil.rmtree(own, ignore_errors=True)
+        os.close(handle)
+
+
+def _sweep(folder: Path) -> None:
+    """Removes folders that processes which live no more were making here."""
+    for part in folder.glob(f".*{PART}"):
+        with suppress(OSError):
+            handle = os.open(part, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+            try:
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                if time.time() - os.fstat(handle).st_mtime > YOUNG:
+                    shutil.rmtree(part)
+            finally:
+                os.close(handle)
+
+
+def claim(made: Path, wanted: Path) -> Path:
     """Moves a finished folder to the first free name; another process that was faster just raises the number."""
     make_folder(wanted.parent)
     for index in count(1):
@@ -57,7 +99,7 @@ def claim(beside: Path, wanted: Path) -> Path:
         if path.exists():
             continue
         try:
-            return move_whole(beside, path)
+            return move_whole(made, path)
         except OSError:
             if not path.exists():
                 raise

@@ -6,7 +6,7 @@ and goes on without.
 
 import time
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -229,9 +229,9 @@ class Run:
         return len(data) + TURN_BYTES * len(turns), turns
 
     # -- its pictures ---------------------------------------------------------------------------------------------
-    def pictures(self) -> set[str]:
-        """Names of the pictures in the folder."""
-        return {name for name in self.files.names("images") if PICTURE.fullmatch(name)}
+    def missing(self, names: Collection[str]) -> set[str]:
+        """Which of these pictures are not in the folder, which may hold a million others."""
+        return {name for name in names if not self.files.changed(f"images/{name}")}
 
     def picture(self, name: str) -> bytes | None:
         """A picture's file; None where it is missing, or nothing that may be shown."""

@@ -137,11 +137,14 @@ class Sent:
 
     def __init__(self, file: Path) -> None:
         self._file = file
+        self._record: dict[str, Any] = {"id": uuid.uuid4().hex[:8]}
         try:
-            self._record: dict[str, Any] = {"id": uuid.uuid4().hex[:8], **parsed(read_inside(file.parent, file.name))}
+            self._record = {**self._record, **parsed(read_inside(file.parent, file.name))}
+            if not re.fullmatch("[0-9a-f]{8}", self.id):
+                raise ValueError(f"its id is {self.id[:80]!r}")
         except Missing:
-            self._record = {"id": uuid.uuid4().hex[:8]}
-        except (Unreadable, TypeError) as error:
+            return
+        except (Unreadable, TypeError, ValueError) as error:
             raise RunError(
                 f"{file} is damaged ({error}): remove it, and the run begins anew at this tracker"
             ) from error

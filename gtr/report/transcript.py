@@ -2,8 +2,6 @@
 
 import gzip
 import hashlib
-import io
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
@@ -11,8 +9,7 @@ from math import exp
 from pathlib import Path
 from typing import Any
 
-from PIL import Image as Pictures
-
+from gtr.policy.pictures import to_png
 from gtr.report.files import encode, plain, sync, write_whole
 from gtr.types import Image, Turn, Verdict
 
@@ -22,18 +19,16 @@ class ImageStore:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self._known = set(os.listdir(path)) if path.exists() else set()
         self._unnamed = False
 
     def add(self, image: Image) -> str:
         """Stores a picture (height, width, 3) and returns its file name, ``<20 hex digits>.png``."""
         name = hashlib.sha256(repr(image.shape).encode() + image.tobytes()).hexdigest()[:20] + ".png"
-        if name not in self._known:
-            data = io.BytesIO()
-            Pictures.fromarray(image).save(data, format="png", compress_level=3)
-            write_whole(self.path / name, data.getvalue(), named=False)
-            self._known.add(name)
-            self._unnamed = True
+        # Asking the folder for one name keeps neither memory nor time growing with the pictures of a run.
+        if not (self.path / name).exists():
+            write_whole(self.path / name, to_png(image), named=False)
+        # Another process may have written it a moment ago, and not its name.
+        self._unnamed = True
         return name
 
     def sync(self) -> None:

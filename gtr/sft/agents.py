@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-import os
+import logging
 import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, replace
@@ -19,6 +19,9 @@ from gtr.policy.families import vision_modules
 from gtr.policy.loading import load_policy
 from gtr.policy.policy import Policy
 from gtr.policy.seeded import seeded
+from gtr.report.files import move_whole, write_whole
+from gtr.report.inside import Unreadable, parsed, read_named
+from gtr.report.owner import beside
 from gtr.sft import competence
 from gtr.sft.experts import expert_examples
 from gtr.sft.stages import teach_reading, teach_replies, warm_up
@@ -32,6 +35,7 @@ EPISODES = 1200
 """Expert episodes that the data come from."""
 SAMPLES = 64
 """Start states whose words an untrained tiny model's tokeniser is learnt from."""
+log = logging.getLogger(__name__)
 
 
 def starting_agent(config: Config) -> Path | str:
@@ -63,19 +67,17 @@ def _cached(config: Config, make: Callable[[Config, Path], dict[str, Any]]) -> P
     folder = _folder(config)
     if (folder / "competence.json").exists():
         return folder
-    partial = folder.with_name(f"{folder.name}.{os.getpid()}.partial")
-    shutil.rmtree(partial, ignore_errors=True)
     torch.set_num_threads(config.train.threads)
-    with seeded(config.sft.seed):
-        measured = make(config, partial)
-    (partial / "competence.json").write_text(json.dumps(measured, indent=1) + "\n")
-    try:
-        partial.rename(folder)
-    except OSError:
-        if not (folder / "competence.json").exists():
-            raise
-        # Another process made the same agent meanwhile.
-        shutil.rmtree(partial)
+    with beside(folder) as made:
+        with seeded(config.sft.seed):
+            measured = make(config, made)
+        write_whole(made / "competence.json", (json.dumps(measured, indent=1) + "\n").encode())
+        try:
+            move_whole(made, folder)
+        except OSError:
+            # Another process made the same agent meanwhile.
+            if not (folder / "competence.json").exists():
+                raise
     return folder
 
 
@@ -89,8 +91,16 @@ def competence_of(config: Config) -> dict[str, Any]:
     file = _folder(config) / "competence.json" if config.sft.enabled else None
     if file is None or not file.exists():
         return {}
-    found: dict[str, Any] = json.loads(file.read_bytes()).get("competence", {})
-    return found
+    try:
+        found = parsed(read_named(file))["competence"]
+        counts = [found[mode] for mode in competence.MODES] if found else []
+        if all(0 <= wins <= episodes > 0 for wins, episodes in counts) and 0 <= found["target"] <= 1:
+            return dict(found)
+    except KeyError:
+        return {}
+    except (Unreadable, AttributeError, TypeError, ValueError) as error:
+        log.warning("%s cannot be used (%s): how able the starting agent is is not known", file, error)
+    return {}
 
 
 def agent_name(config: Config) -> str:
@@ -111,6 +121,7 @@ def _make(config: Config, folder: Path) -> dict[str, Any]:
     if not fresh:
         policy = load_policy(config.policy.model, replace(config.policy, freeze_vision=False), config.sft.seed)
     examples = expert_examples(task, EPISODES, rng)
+    target = competence.target_of(config)
     if fresh:
         texts = [e.reply for e in examples] + [e.prompt.text for e in examples]
         policy = _built(config, texts, folder)
@@ -120,8 +131,8 @@ def _make(config: Config, folder: Path) -> dict[str, Any]:
         _freeze_vision(policy)
     if fresh and examples[0].reading:
         measured["reading"] = teach_reading(policy, task, examples, config, rng)
-    measured["replies"] = teach_replies(policy, examples, config, rng)
-    measured["competence"] = competence.measure(policy, config)
+    measured["replies"] = teach_replies(policy, examples, config, rng, target)
+    measured["competence"] = competence.measure(policy, config, target.success)
     policy.save(folder)
     return measured
 
@@ -144,7 +155,7 @@ def _make_random(config: Config, folder: Path) -> dict[str, Any]:
 
 def _built(config: Config, texts: Sequence[str], folder: Path) -> Policy:
     """A tiny model with random weights, all of them trainable, in memory."""
-    base = folder.with_name(folder.name + ".base")
+    base = folder / "base"
     tiny.build(config.policy.model, texts, config.task.image_size, config.sft.seed, base)
     policy = load_policy(base, replace(config.policy, freeze_vision=False, finetune="full"), config.sft.seed)
     shutil.rmtree(base)

@@ -17,6 +17,7 @@ from gtr.evaluate import Evaluation, evaluate_policy
 from gtr.losses.cloning import cloning_loss
 from gtr.policy.policy import Policy
 from gtr.report.progress import clock
+from gtr.sft.competence import Target, known
 from gtr.sft.experts import Example, expert_examples, readings
 from gtr.tasks.task import Task
 from gtr.types import Prompt, Sample
@@ -28,8 +29,9 @@ READING_CHECK = 25
 SCREENED = 32
 """Held-out episodes after which a measurement of competence ends when none was won."""
 OVERSHOOT = 2.5
-"""Success, as a multiple of the target, above which SFT goes back to its last measurement and on with smaller steps:
-tiny agents jump from nothing to mastery between two measurements, and RL would have nothing left to show."""
+"""Success, as a multiple of the target (above random play, where that was measured), above which SFT goes back to its
+last measurement and on with smaller steps: tiny agents jump from nothing to mastery between two measurements, and RL
+would have nothing left to show."""
 MAX_REFINEMENTS = 8
 HELD_OUT = 1_000_003
 """Added to the seed of held-out starts."""
@@ -114,7 +116,7 @@ def teach_reading(
 
 
 def teach_replies(
-    policy: Policy, examples: Sequence[Example], config: Config, rng: np.random.Generator
+    policy: Policy, examples: Sequence[Example], config: Config, rng: np.random.Generator, target: Target
 ) -> dict[str, float]:
     """Trains whole replies until the sampled success on held-out starts reaches the target."""
     samples = [taught(policy, e.prompt, e.reply, ended=True) for e in examples]
@@ -123,25 +125,26 @@ def teach_replies(
     stage = Stage(3, "replies", sft.max_steps)
     trainer = Trainer(policy, config)
     trainer.remember()
-    while success < sft.target and step < sft.max_steps:
+    most = target.random + (target.success - target.random) * OVERSHOOT
+    while success < target.success and step < sft.max_steps:
         trainer.step([samples[i] for i in rng.integers(len(samples), size=sft.batch)])
         step += 1
         if step % every and step != sft.max_steps:
             continue
         found = _competence(policy, config)
         seen = found.health.get("thought/perception", float("nan"))
-        stage.say(step, f"success {found.success:.2f} (target {sft.target:.2f})  perception {seen:.2f}")
-        if found.success > sft.target * OVERSHOOT and refinements < MAX_REFINEMENTS:
+        stage.say(step, f"success {found.success:.2f} (target {target.success:.2f})  perception {seen:.2f}")
+        if found.success > most and refinements < MAX_REFINEMENTS:
             refinements, every = refinements + 1, max(5, every // 2)
             trainer.go_back()
         else:
             success = found.success
             trainer.remember()
-    if success < config.sft.target:
+    if success < target.success:
         log.warning(
             "SFT gave up at success %.2f below sft.target %.2f after %d steps; raise --sft.max-steps, or lower "
             "--sft.target",
-            *(success, config.sft.target, step),
+            *(success, target.success, step),
         )
     return {"steps": step, "success": success}
 
@@ -150,7 +153,7 @@ def _competence(policy: Policy, config: Config) -> Evaluation:
     """Sampled play on held-out starts; a few of them are enough while none is won."""
     episodes = config.sft.check_episodes
     few, _ = evaluate_policy(policy, "sft", config, "same", min(SCREENED, episodes), HELD_OUT, greedy=False)
-    if few.successes == 0:
+    if known(few).successes == 0:
         return few
     return evaluate_policy(policy, "sft", config, "same", episodes, HELD_OUT, greedy=False)[0]
 

@@ -93,7 +93,7 @@ class Source:
         missing = self._missing.setdefault(run, set())
         unknown = named - missing
         if unknown:
-            missing |= unknown - folder.pictures()
+            missing |= folder.missing(unknown)
         count = len(missing)
         folder.files.note("images", "")
         if count:

@@ -10,7 +10,7 @@ from gtr.tasks.blackjack_env import DECK, MOVES, BlackjackEnv, soft, total
 from gtr.tasks.cards import rank_of
 from gtr.tasks.defaults import Published, Tiny
 from gtr.tasks.hands import stated_value
-from gtr.tasks.looks import DeckSettings, DeckTask
+from gtr.tasks.looks import CardSettings, CardTask
 from gtr.tasks.reply import announced
 from gtr.tasks.task import CorrectorSpec
 from gtr.types import Expert, Image, Observation, Parsed, Truth
@@ -60,14 +60,14 @@ def _hit(points: int, ace: bool, shown: int) -> float:
 
 
 @dataclass(frozen=True)
-class BlackjackSettings(DeckSettings):
+class BlackjackSettings(CardSettings):
     """Rules of the table."""
 
     natural_wins: bool = True
     """Whether an ace and a ten beat a dealer's 21 of more cards, as in gymnasium, or draw with it (code)."""
 
 
-class BlackjackTask(DeckTask):
+class BlackjackTask(CardTask):
     """Blackjack: hit or stand against the dealer's open card."""
 
     Settings: ClassVar[type[TaskConfig]] = BlackjackSettings
@@ -86,7 +86,8 @@ class BlackjackTask(DeckTask):
 
     def make_env(self) -> BlackjackEnv:
         """The environment with this task's settings."""
-        return BlackjackEnv(self.config.image_size, self.config.deck, self.config.natural_wins)
+        config = self.config
+        return BlackjackEnv(config.image_size, config.deck, config.natural_wins, variety=config.variety)
 
     def strict(self) -> TaskConfig:
         """By gymnasium's rules."""

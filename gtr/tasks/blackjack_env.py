@@ -13,8 +13,9 @@ import gymnasium
 import numpy as np
 
 from gtr.errors import TaskError
-from gtr.tasks.cards import BACK, RANKS, SUITS, Table, check_size, rank_of, style
+from gtr.tasks.cards import BACK, RANKS, SUITS, Table, check_size, look_of, rank_of
 from gtr.tasks.options import known_options
+from gtr.tasks.variety import drawn
 from gtr.types import Image
 
 MOVES = ("stand", "hit")
@@ -67,10 +68,10 @@ class BlackjackEnv(gymnasium.Env[Image, np.int64]):
         deck: str = "classic",
         natural_wins: bool = True,
         render_mode: str | None = None,
+        variety: bool = False,
     ) -> None:
         self.size, self.natural_wins = check_size(image_size), natural_wins
-        self.deck = deck
-        style(deck)
+        self.look, self.variety = look_of(deck), variety
         self.render_mode = render_mode
         self.action_space = gymnasium.spaces.Discrete(len(MOVES))
         self.observation_space = gymnasium.spaces.Box(0, 255, (image_size, image_size, 3), np.uint8)
@@ -96,6 +97,8 @@ class BlackjackEnv(gymnasium.Env[Image, np.int64]):
             self.player = [self._given(card) for card in options["player"]]
             if len(self.player) < 2 or total(_values(self.player)) > 21:
                 raise TaskError(f"reset options: {options['player']!r} is no start: give two or more cards up to 21")
+        if self.variety:
+            self.look = drawn(self.np_random.spawn(1)[0])
         return self._picture(), self._info()
 
     def step(self, action: int | np.int64) -> tuple[Image, float, bool, bool, dict[str, Any]]:
@@ -144,7 +147,7 @@ class BlackjackEnv(gymnasium.Env[Image, np.int64]):
         return {"Dealer Card": list(self.dealer), "Player Card": list(self.player), "success": success}
 
     def _picture(self) -> Image:
-        table = Table(self.size, self.deck)
+        table = Table(self.size, self.look)
         label = max(8, int(self.size * 0.055))
         for top, words in ((0.01, "Dealer"), (0.51, "Player")):
             table.text(words, int(self.size * 0.03), int(self.size * top), label)

@@ -49,6 +49,19 @@ STYLES: dict[str, Style] = {
 }
 
 
+@dataclass(frozen=True)
+class Look:
+    """How a table is laid: in which colours and letters, how large, and where things lie."""
+
+    style: Style
+    letters: str = ""
+    """File of the font; empty is the one that ships with Pillow."""
+    scale: float = 1.0
+    """Of cards and lines."""
+    shifts: tuple[tuple[float, float], ...] = ((0.0, 0.0),)
+    """How far each card of a row lies to the right of its place and below it, in sides of the picture; in turn."""
+
+
 def card_name(suit: int, rank: int) -> str:
     """The name of the card with a suit's index 0..3 and a rank 1..13.
 
@@ -70,63 +83,72 @@ def rank_of(name: str) -> int:
     return RANKS.index(face) + 1
 
 
-def style(deck: str) -> Style:
-    """The colours of a deck; TaskError for an unknown one."""
+def look_of(deck: str) -> Look:
+    """A deck's; TaskError for an unknown one."""
     if deck not in STYLES:
         raise TaskError(f"unknown deck {deck!r}: {nearest(deck, STYLES)}")
-    return STYLES[deck]
+    return Look(STYLES[deck])
 
 
 class Table:
     """A picture under construction: a cloth, cards and lines of text on it."""
 
-    def __init__(self, size: int, deck: str) -> None:
+    def __init__(self, size: int, look: Look) -> None:
         self.size = size
-        self.deck = deck
-        self.style = style(deck)
-        self.canvas = Pillow.new("RGB", (size, size), self.style.table)
+        self.look = look
+        self.canvas = Pillow.new("RGB", (size, size), look.style.table)
 
     def card(self, name: str, box: Box) -> None:
         """Lays a card into a box."""
         left, top, right, bottom = box
         wide, high = right - left, bottom - top
-        self.canvas.paste(_card(name, wide, high, self.deck), (left, top), _mask(wide, high))
+        self.canvas.paste(_card(name, wide, high, self.look), (left, top), _mask(wide, high))
 
     def row(self, names: list[str], top: int, bottom: int, columns: int) -> None:
         """Lays cards side by side, each in the middle of its column; columns divide the whole width."""
         column = self.size / columns
-        width = int(column * 0.92)
-        height = min(bottom - top, int(width * 1.9))
+        width = int(column * 0.92 * self.look.scale)
+        height = min(int((bottom - top) * self.look.scale), int(width * 1.9))
         for index, name in enumerate(names):
-            left = int(index * column + (column - width) / 2)
-            middle = (top + bottom - height) // 2
+            right, down = self._shift(index)
+            left = int(index * column + (column - width) / 2) + right
+            middle = (top + bottom - height) // 2 + down
             self.card(name, (left, middle, left + width, middle + height))
+
+    def _shift(self, index: int) -> tuple[int, int]:
+        """In pixels."""
+        right, down = self.look.shifts[index % len(self.look.shifts)]
+        return int(right * self.size), int(down * self.size)
 
     def text(self, words: str, left: int, top: int, height: int) -> None:
         """Writes one line, smaller where it would not fit the width."""
         draw = ImageDraw.Draw(self.canvas)
-        font = fitted_font(words, self.size - left, height)
-        draw.text((left, top), words, fill=self.style.text, font=font)
+        right, down = self._shift(0)
+        left, top, height = max(0, left + right), max(0, top + down), int(height * self.look.scale)
+        letters = fitted_font(words, self.size - left, height, self.look.letters)
+        draw.text((left, top), words, fill=self.look.style.text, font=letters)
 
     def image(self) -> Image:
         """The picture, shape (size, size, 3)."""
         return np.array(self.canvas, dtype=np.uint8)
 
 
-@lru_cache(maxsize=256)
-def font(height: int) -> ImageFont.FreeTypeFont:
-    """The font that ships with Pillow, in pixels."""
+@lru_cache(maxsize=1024)
+def font(height: int, letters: str = "") -> ImageFont.FreeTypeFont:
+    """The font of a file, or the one that ships with Pillow, in pixels."""
+    if letters:
+        return ImageFont.truetype(letters, height)
     found = ImageFont.load_default(height)
     if not isinstance(found, ImageFont.FreeTypeFont):
         raise TaskError("this Pillow has no FreeType and cannot draw cards: install an official wheel of pillow>=10.1")
     return found
 
 
-def fitted_font(words: str, width: int, height: int) -> ImageFont.FreeTypeFont:
+def fitted_font(words: str, width: int, height: int, letters: str = "") -> ImageFont.FreeTypeFont:
     """The largest font of at most `height` pixels in which the words fit the width."""
     size = max(height, 6)
-    length = font(size).getlength(words)
-    return font(max(6, int(size * width / length))) if length > width else font(size)
+    length = font(size, letters).getlength(words)
+    return font(max(6, int(size * width / length)) if length > width else size, letters)
 
 
 def check_size(size: int) -> int:
@@ -146,9 +168,9 @@ def _mask(width: int, height: int) -> Pillow.Image:
 
 
 @lru_cache(maxsize=4096)
-def _card(name: str, width: int, height: int, deck: str) -> Pillow.Image:
+def _card(name: str, width: int, height: int, laid: Look) -> Pillow.Image:
     """One card, face up or down."""
-    look = style(deck)
+    look = laid.style
     wide, high = width * _SCALE, height * _SCALE
     big = Pillow.new("RGB", (wide, high), look.face if name != BACK else look.back)
     draw = ImageDraw.Draw(big)
@@ -157,7 +179,7 @@ def _card(name: str, width: int, height: int, deck: str) -> Pillow.Image:
             draw.line((offset, 0, offset + high, high), fill=look.face, width=max(_SCALE, wide // 40))
     else:
         colour = look.red if name[0] in "HD" else look.black
-        _draw_rank(draw, rank_of(name), wide, high, colour)
+        _draw_rank(draw, rank_of(name), wide, high, colour, laid.letters)
         side = min(int(wide * 0.62), int(high * 0.34))
         _draw_suit(draw, name[0].upper(), (wide - side) // 2, int(high * 0.93) - side, side, colour, look)
     frame = max(_SCALE // 2, wide // 60)
@@ -165,15 +187,15 @@ def _card(name: str, width: int, height: int, deck: str) -> Pillow.Image:
     return big.resize((width, height), Pillow.Resampling.BOX)
 
 
-def _draw_rank(draw: ImageDraw.ImageDraw, rank: int, wide: int, high: int, colour: str) -> None:
+def _draw_rank(draw: ImageDraw.ImageDraw, rank: int, wide: int, high: int, colour: str, letters: str) -> None:
     """The rank as large as the upper part of the card allows, strokes thickened to survive scaling down."""
     glyph = "10" if rank == 10 else RANKS[rank - 1]
     room_wide, room_high = int(wide * 0.84), int(high * 0.5)
-    reference = font(100)
+    reference = font(100, letters)
     stroke = 3
     box = reference.getbbox(glyph, stroke_width=stroke)
     scale = min(room_wide / (box[2] - box[0]), room_high / (box[3] - box[1]))
-    sized = font(max(6, int(100 * scale)))
+    sized = font(max(6, int(100 * scale)), letters)
     stroke = max(1, int(stroke * scale))
     left, top, right, bottom = sized.getbbox(glyph, stroke_width=stroke)
     x = (wide - (right - left)) / 2 - left

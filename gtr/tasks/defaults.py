@@ -33,7 +33,8 @@ class Published:
 class Tiny:
     """What a tiny agent needs to start where the paper's agent starts, and to be trained in minutes."""
 
-    sft_target: float = 0.1
+    sft_target: float | None = None
+    """Success at which SFT stops; None as in `sft.target`."""
     check_episodes: int = 128
     updates: int = 30
     temperature: float = 0.6

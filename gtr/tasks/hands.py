@@ -2,14 +2,17 @@
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from itertools import combinations_with_replacement
+from typing import Annotated, Literal
 
 import numpy as np
+from annotated_types import Ge, Le
 
 from gtr.errors import ConfigError, TaskError, nearest
 from gtr.tasks.cards import RANKS
+from gtr.tasks.looks import CardSettings
 from gtr.tasks.solver import solvable
 
 SUBSET_SEED = 24
@@ -38,6 +41,23 @@ class Game:
 
 EZPOINTS = Game("ezpoints", goal=12, cards=2, symbols=("+", "*", "="), limit=5)
 POINTS24 = Game("points24", goal=24, cards=4, symbols=("+", "-", "*", "/", "(", ")", "="), limit=20)
+
+
+@dataclass(frozen=True)
+class PointsSettings(CardSettings):
+    """A point game: which hands are dealt and what cards count."""
+
+    faces: Literal["ten", "rank"] = "ten"
+    """J, Q, K count 10, or 11, 12, 13 (the "new rules" split)."""
+    hands: Annotated[int, Ge(1), Le(1362)] | None = None
+    """Number of distinct hands in play, the difficulty knob; None deals freely, unsolvable hands included (code)."""
+    first_hand: Annotated[int, Ge(0), Le(1361)] = 0
+    """Number of the first of `hands` in a fixed shuffle of all solvable ones; the "new hands" split takes as many from
+    those that follow."""
+    order: Literal["shuffled", "sorted"] = "shuffled"
+    """How the cards of a hand from a set of `hands` lie: in random order, or ascending."""
+    loopholes: bool = False
+    """Accept what the reference environment accepts by accident: **, // and glued digits in formulas."""
 
 
 def largest(faces: str) -> int:
@@ -77,16 +97,31 @@ def solvable_hands(game: Game, faces: str) -> tuple[tuple[int, ...], ...]:
 
 
 @lru_cache(maxsize=64)
-def hand_set(game: Game, faces: str, count: int) -> tuple[tuple[int, ...], ...]:
-    """The first `count` solvable hands of a fixed shuffle, so that a smaller set is part of every larger one."""
+def hand_set(game: Game, faces: str, count: int, first: int = 0) -> tuple[tuple[int, ...], ...]:
+    """`count` solvable hands of a fixed shuffle from number `first` on, so that a smaller set is part of every larger
+    one, and other parts are hands of the same kind that were never dealt."""
     known = solvable_hands(game, faces)
-    if not 1 <= count <= len(known):
-        raise ConfigError(f"task.hands={count}: {game.name} with faces={faces} has 1 to {len(known)} solvable hands")
+    if not 1 <= count <= len(known) - first:
+        begun = f" from task.first_hand {first} on" if first else ""
+        raise ConfigError(
+            f"task.hands={count}: {game.name} with faces={faces} has 1 to {len(known) - first} solvable hands{begun}"
+        )
     order = np.random.default_rng(SUBSET_SEED).permutation(len(known))
-    return tuple(known[i] for i in order[:count])
+    return tuple(known[i] for i in order[first : first + count])
 
 
-def deal(rng: np.random.Generator, game: Game, faces: str, hands: int | None, shuffled: bool = True) -> list[int]:
+def new_hands(game: Game, settings: PointsSettings) -> PointsSettings:
+    """The settings with hands of the same kind that are never dealt under these; ConfigError where there are none."""
+    dealt = settings.hands or len(solvable_hands(game, settings.faces))
+    left = len(solvable_hands(game, settings.faces)) - settings.first_hand - dealt
+    if left < 1:
+        raise ConfigError(f"--split new-hands: task.hands is {settings.hands}, which holds no hand back: give fewer")
+    return replace(settings, first_hand=settings.first_hand + dealt, hands=min(dealt, left))
+
+
+def deal(
+    rng: np.random.Generator, game: Game, faces: str, hands: int | None, shuffled: bool = True, first: int = 0
+) -> list[int]:
     """Ranks 1..13 of a new hand, in the order of the picture.
 
     From a hand set, hands are equally likely, their cards lie in random order (ascending unless `shuffled`) and a 10
@@ -94,7 +129,7 @@ def deal(rng: np.random.Generator, game: Game, faces: str, hands: int | None, sh
     """
     if hands is None:
         return _ez_hand(rng, faces) if game.cards == 2 else [int(rank) for rank in rng.integers(1, 14, game.cards)]
-    known = hand_set(game, faces, hands)
+    known = hand_set(game, faces, hands, first)
     hand = [_face(rng, value, faces) for value in known[int(rng.integers(len(known)))]]
     return [hand[int(i)] for i in rng.permutation(len(hand))] if shuffled else hand
 

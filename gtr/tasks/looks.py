@@ -1,7 +1,8 @@
 """Games that are drawn in one of the looks of `gtr.tasks.cards`, which evaluations may change."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from gtr.config import TaskConfig
 from gtr.tasks.cards import Deck
@@ -26,5 +27,40 @@ class DeckTask(Task):
     def for_split(self, split: str) -> TaskConfig:
         """``new-look`` shows another deck."""
         if split == "new-look":
-            return replace(self.config, deck="dark" if self.config.deck != "dark" else "sketch")
+            return replace(self.config, deck=other_deck(self.config.deck))
         return super().for_split(split)
+
+
+def other_deck(deck: Deck) -> Deck:
+    """The deck of the new look."""
+    return "dark" if deck != "dark" else "sketch"
+
+
+OF_THE_STARTS = ("variety", "first_hand")
+"""Settings of how a game begins."""
+
+
+@dataclass(frozen=True)
+class CardSettings(DeckSettings):
+    """Settings of a game of cards, or of numbers written as on cards."""
+
+    variety: bool = False
+    """Draw colours, letters, sizes and places anew for every episode, so that agents learn to read more than one deck;
+    `deck` is then that of no episode, but the "new look" split shows a deck as it is, which no episode had."""
+
+
+class CardTask(DeckTask):
+    """A game of cards."""
+
+    Settings: ClassVar[type[TaskConfig]] = CardSettings
+    config: CardSettings
+
+    def for_split(self, split: str) -> TaskConfig:
+        """``new-look`` shows one deck, always alike."""
+        if split == "new-look":
+            return replace(self.config, deck=other_deck(self.config.deck), variety=False)
+        return super().for_split(split)
+
+    def rules(self) -> Mapping[str, Any]:
+        """Without what a panel's start states and pictures tell."""
+        return {key: value for key, value in super().rules().items() if key not in OF_THE_STARTS}

@@ -14,12 +14,13 @@ from annotated_types import Ge, Le
 
 from gtr.config import TaskConfig
 from gtr.errors import TaskError
-from gtr.tasks.cards import Table, check_size, style
+from gtr.tasks.cards import Table, check_size, look_of
 from gtr.tasks.defaults import Published, Tiny
-from gtr.tasks.looks import DeckSettings, DeckTask
+from gtr.tasks.looks import CardSettings, CardTask
 from gtr.tasks.options import known_options
 from gtr.tasks.reply import announced
 from gtr.tasks.task import CorrectorSpec
+from gtr.tasks.variety import drawn
 from gtr.types import Expert, Image, Observation, Parsed, Truth
 
 MOVES = ("-", "+")
@@ -42,10 +43,10 @@ class NumberLineEnv(gymnasium.Env[Image, np.int64]):
         max_turns: int | None = None,
         starts: str = "uniform",
         render_mode: str | None = None,
+        variety: bool = False,
     ) -> None:
         self.size = check_size(image_size)
-        self.deck = deck
-        style(deck)
+        self.look, self.variety = look_of(deck), variety
         if max_position < 1:
             raise TaskError(f"max_position={max_position}: the line needs at least the numbers 0 and 1")
         if starts == "shifted" and max_position < 2:
@@ -70,6 +71,8 @@ class NumberLineEnv(gymnasium.Env[Image, np.int64]):
         if self.target == self.current:
             raise TaskError(f"reset options: target and current are both {self.target}; nothing is left to play")
         self.turns = 0
+        if self.variety:
+            self.look = drawn(self.np_random.spawn(1)[0])
         return self._picture(), self._info()
 
     def _start(self, given: int | None) -> tuple[int, int]:
@@ -100,7 +103,7 @@ class NumberLineEnv(gymnasium.Env[Image, np.int64]):
         return {"Target": self.target, "Current": self.current, "success": self.target == self.current}
 
     def _picture(self) -> Image:
-        table = Table(self.size, self.deck)
+        table = Table(self.size, self.look)
         for top, label, number in ((0.08, "Target:", self.target), (0.55, "Current:", self.current)):
             table.text(label, int(self.size * 0.06), int(self.size * (top + 0.13)), int(self.size * 0.13))
             table.text(str(number), int(self.size * 0.66), int(self.size * top), int(self.size * 0.36))
@@ -108,7 +111,7 @@ class NumberLineEnv(gymnasium.Env[Image, np.int64]):
 
 
 @dataclass(frozen=True)
-class NumberLineSettings(DeckSettings):
+class NumberLineSettings(CardSettings):
     """How long the line is."""
 
     max_position: Annotated[int, Ge(1), Le(99)] = MAX_POSITION
@@ -118,7 +121,7 @@ class NumberLineSettings(DeckSettings):
     (code: target 5 then has chance 5/36, target 1 7/36)."""
 
 
-class NumberLineTask(DeckTask):
+class NumberLineTask(CardTask):
     """NumberLine: bring the current number to the target by + and -."""
 
     Settings: ClassVar[type[TaskConfig]] = NumberLineSettings
@@ -137,7 +140,8 @@ class NumberLineTask(DeckTask):
     def make_env(self) -> NumberLineEnv:
         """The environment with this task's settings."""
         config = self.config
-        return NumberLineEnv(config.image_size, config.deck, config.max_position, self.max_turns, config.starts)
+        length, variety = config.max_position, config.variety
+        return NumberLineEnv(config.image_size, config.deck, length, self.max_turns, config.starts, variety=variety)
 
     def strict(self) -> TaskConfig:
         """Every start alike."""

@@ -5,18 +5,16 @@ The stated formula is a whole plan that begins as the current formula, written w
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import Annotated, Any, ClassVar, Literal
-
-from annotated_types import Ge, Le
+from dataclasses import replace
+from typing import Any, ClassVar
 
 from gtr.config import TaskConfig
 from gtr.tasks.cards import rank_of
 from gtr.tasks.completion import complete
 from gtr.tasks.defaults import Published, Tiny
 from gtr.tasks.formulas import BLANK, FormulaError, Symbol, evaluate, tokenise, written
-from gtr.tasks.hands import EZPOINTS, POINTS24, Game, largest, stated_value
-from gtr.tasks.looks import DeckSettings, DeckTask
+from gtr.tasks.hands import EZPOINTS, POINTS24, Game, PointsSettings, largest, new_hands, stated_value
+from gtr.tasks.looks import CardTask
 from gtr.tasks.points_env import EZPointsEnv, Points24Env, PointsEnv, action_words
 from gtr.tasks.reply import announced
 from gtr.tasks.solver import solutions
@@ -28,25 +26,11 @@ MANY = 40
 """Formulas that the corrector's tool lists at most."""
 
 
-@dataclass(frozen=True)
-class PointsSettings(DeckSettings):
-    """A point game: which hands are dealt and what cards count."""
-
-    faces: Literal["ten", "rank"] = "ten"
-    """J, Q, K count 10, or 11, 12, 13 (the "new rules" split)."""
-    hands: Annotated[int, Ge(1), Le(1362)] | None = None
-    """Number of distinct hands in play, the difficulty knob; None deals freely, unsolvable hands included (code)."""
-    order: Literal["shuffled", "sorted"] = "shuffled"
-    """How the cards of a hand from a set of `hands` lie: in random order, or ascending."""
-    loopholes: bool = False
-    """Accept what the reference environment accepts by accident: **, // and glued digits in formulas."""
-
-
-class PointsTask(DeckTask):
+class PointsTask(CardTask):
     """A point game in words: state the cards, a whole formula, the next symbol, then write that symbol."""
 
     Settings: ClassVar[type[TaskConfig]] = PointsSettings
-    splits = ("same", "new-look", "new-rules")
+    splits = ("same", "new-hands", "new-look", "new-rules")
     published = Published(reference={"loopholes": True})
     config: PointsSettings
     thought_keys: tuple[str, ...] = ("cards", "formula", "thoughts")
@@ -64,11 +48,13 @@ class PointsTask(DeckTask):
     def make_env(self) -> PointsEnv:
         """The environment with this task's settings."""
         config = self.config
-        shuffled, loopholes = config.order == "shuffled", config.loopholes
-        return self.env_class(config.image_size, config.deck, config.faces, config.hands, loopholes, shuffled)
+        names = ("image_size", "deck", "faces", "hands", "first_hand", "loopholes", "variety")
+        return self.env_class(**{name: getattr(config, name) for name in names}, shuffled=config.order == "shuffled")
 
     def for_split(self, split: str) -> TaskConfig:
-        """``new-rules`` counts face cards otherwise."""
+        """``new-hands`` deals hands that were held back; ``new-rules`` counts face cards otherwise."""
+        if split == "new-hands":
+            return new_hands(self.game, self.config)
         if split == "new-rules":
             return replace(self.config, faces="rank" if self.config.faces != "rank" else "ten")
         return super().for_split(split)

@@ -12,10 +12,11 @@ import gymnasium
 import numpy as np
 
 from gtr.errors import TaskError
-from gtr.tasks.cards import SUITS, Table, card_name, check_size, rank_of, style
+from gtr.tasks.cards import SUITS, Table, card_name, check_size, look_of, rank_of
 from gtr.tasks.formulas import BLANK, FormulaError, Symbol, evaluate
 from gtr.tasks.hands import EZPOINTS, POINTS24, Game, counted, deal, hand_set, largest
 from gtr.tasks.options import known_options
+from gtr.tasks.variety import drawn
 from gtr.types import Image
 
 WIN, LOSS = 10.0, -1.0
@@ -41,14 +42,15 @@ class PointsEnv(gymnasium.Env[Image, np.int64]):
         loopholes: bool = False,
         shuffled: bool = True,
         render_mode: str | None = None,
+        variety: bool = False,
+        first_hand: int = 0,
     ) -> None:
         self.size = check_size(image_size)
-        self.deck = deck
-        style(deck)
+        self.look, self.variety = look_of(deck), variety
         self.faces = faces
-        self.hands = hands
+        self.hands, self.first_hand = hands, first_hand
         if hands is not None:
-            hand_set(self.game, faces, hands)
+            hand_set(self.game, faces, hands, first_hand)
         self.loopholes = loopholes
         self.shuffled = shuffled
         self.render_mode = render_mode
@@ -66,7 +68,7 @@ class PointsEnv(gymnasium.Env[Image, np.int64]):
         known_options(options, ("cards", "formula"), "reset options")
         given = options.get("cards")
         if given is None:
-            given = deal(self.np_random, self.game, self.faces, self.hands, self.shuffled)
+            given = deal(self.np_random, self.game, self.faces, self.hands, self.shuffled, self.first_hand)
         if len(given) != self.game.cards:
             raise TaskError(f"{self.game.name} is played with {self.game.cards} cards, not with {list(given)!r}")
         self.cards = [self._named(card) for card in given]
@@ -77,6 +79,8 @@ class PointsEnv(gymnasium.Env[Image, np.int64]):
             if not (self._left(symbol) if isinstance(symbol, int) else symbol in allowed):
                 raise TaskError(f"formula {options['formula']!r}: {symbol!r} cannot be written with {self.numbers}")
             self.formula.append(symbol)
+        if self.variety:
+            self.look = drawn(self.np_random.spawn(1)[0])
         return self._picture(), self._info()
 
     def step(self, action: int | np.int64) -> tuple[Image, float, bool, bool, dict[str, Any]]:
@@ -127,7 +131,7 @@ class PointsEnv(gymnasium.Env[Image, np.int64]):
         }
 
     def _picture(self) -> Image:
-        table = Table(self.size, self.deck)
+        table = Table(self.size, self.look)
         table.row(self.cards, int(self.size * 0.16), int(self.size * 0.77), self.game.cards)
         line = "Formula: " + " ".join(map(str, self.formula))
         table.text(line, int(self.size * 0.03), int(self.size * 0.85), max(8, int(self.size * 0.065)))

@@ -113,9 +113,12 @@ class Task(ABC):
         """What only the oracle and the metrics may see; by default the whole `info`."""
         return Truth(dict(info))
 
-    def success(self, reward: float, info: Mapping[str, Any]) -> bool:
-        """Whether an episode that just ended reached its goal; by default ``info["success"]``, else reward > 0."""
-        return bool(info.get("success", reward > 0))
+    def success(self, reward: float, info: Mapping[str, Any]) -> bool | None:
+        """Whether an episode whose last turn gave `reward` reached its goal; by default ``info["success"]``.
+
+        None, the default where the environment says nothing, leaves success out of every table: a reward is no goal.
+        """
+        return bool(info["success"]) if "success" in info else None
 
     def progress(self, info: Mapping[str, Any]) -> float | None:
         """The share of the goal's conditions that hold, 1 exactly when it is reached; None where none are counted."""

@@ -22,6 +22,7 @@ from gtr import algo
 from gtr.algo.bilevel_gae import BilevelGAE
 from gtr.algo.dapo import DAPO
 from gtr.algo.grpo import GRPO
+from gtr.algo.iterate import Iterate
 from gtr.algo.ppo import PPO
 from gtr.algo.vl_dac import VLDAC
 from gtr.config import Config
@@ -155,6 +156,36 @@ def test_the_divergence_from_the_start_is_nothing_at_the_start(settings: Setting
         losses.append(learnt.metrics["loss/kl"])
     assert losses[0] == pytest.approx(0, abs=1e-6)
     assert losses[1] > 1e-6
+
+
+# -- rounds -------------------------------------------------------------------------------------------------------
+def test_rounds_clone_what_was_won_and_then_go_on_by_rl(settings: Settings, make_policy: MakePolicy) -> None:
+    policy = make_policy()
+    config = settings("iterate", **{"algo.rl_updates": 1, "train.minibatch": 4})
+    algorithm = Iterate(config, CountTask(), policy)
+    said = [replace(spoken(policy, say("+", f"go {words}")), reward=float(len(words))) for words in ("up", "on", "")]
+    won = [said[0], replace(said[1], ending=Ending.TERMINATED, success=True)]
+    lost = [replace(said[2], env=1, ending=Ending.TERMINATED)]
+    rollout = cut([won, lost])
+    algorithm.samples(rollout, 0)
+    lessons = algorithm.cloning.latest
+    assert [policy.decode(one.tokens) for one in lessons] == [say("+", "go up"), say("+", "go on")]
+    assert all(set(one.weights["cloning"]) == {1.0} for one in lessons), "the action too"
+    assert list(algorithm.losses()) == ["cloning"]
+    assert len(algorithm.beside(3, np.random.default_rng(0))) == 3
+    algorithm.samples(rollout, 1)
+    assert list(algorithm.losses()) == ["policy", "value", "entropy"]
+    assert algorithm.beside(3, np.random.default_rng(0)) == []
+
+
+def test_where_nothing_was_won_no_step_is_taken(settings: Settings, make_policy: MakePolicy) -> None:
+    policy, config = make_policy(), settings("rejection_sft", **{"train.minibatch": 4})
+    algorithm, optimizer = Iterate(config, CountTask(), policy), make_optimizer(policy, config.train)
+    before = {name: value.clone() for name, value in policy.network.state_dict().items()}
+    samples = algorithm.samples(cut([[replace(spoken(policy, say("+")), ending=Ending.TERMINATED)]]), 5)
+    learn(samples, algorithm, policy, optimizer, config.train, Accelerator(), np.random.default_rng(0))
+    after = policy.network.state_dict()
+    assert all(torch.equal(after[name], value) for name, value in before.items())
 
 
 # -- whole runs ---------------------------------------------------------------------------------------------------

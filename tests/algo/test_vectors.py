@@ -13,6 +13,7 @@ from small import plain_turn
 from torch import Tensor
 
 from gtr.algo.credit import bilevel_gae, gae, grouped, normalise, returns_to_go, whiten
+from gtr.algo.divergence import divergence
 from gtr.algo.edits import edit_weights
 from gtr.algo.filters import deviations, informative, most_signal, most_uncertain
 from gtr.algo.gigpo import GiGPO
@@ -21,7 +22,10 @@ from gtr.algo.hgpo import HGPO
 from gtr.algo.policy_gradient import PolicyGradient
 from gtr.algo.reinforce_pp import ReinforcePP
 from gtr.algo.rloo import RLOO
-from gtr.config import Config
+from gtr.algo.teacher import place_of
+from gtr.algo.turbo_kl import TurboKL, TurboKLSettings
+from gtr.config import Config, EngineConfig
+from gtr.engine.correction import importance_weights, mismatch
 from gtr.losses.kl import k3
 from gtr.losses.ppo import policy_normaliser, ppo_loss, value_loss
 from gtr.types import Ending, Prompt, Reply, Rollout, Trajectory
@@ -264,3 +268,71 @@ def test_tokens_inserted_at_the_front_are_edits_too() -> None:
     assert edit_weights([1, 2], [7, 1, 2]) == [1.0, 0.5, 0.5]
     assert edit_weights([], [7, 1]) == [1.0, 1.0]
     assert edit_weights([5], []) == []
+
+
+# -- teachers -----------------------------------------------------------------------------------------------------
+def test_the_reward_of_a_turn_held_to_its_teacher() -> None:
+    """Clipped token by token, then averaged: not the other way round."""
+    wanted = VECTORS["turbo_kl_reward"]
+    agent, teacher = np.array(wanted["logp_student"]), np.array(wanted["logp_teacher"])
+    assert divergence(agent, teacher, "k1").tolist() == pytest.approx(wanted["k1"], **CLOSE)
+    clipped = divergence(agent, teacher, "clipped").mean()
+    assert clipped == pytest.approx(wanted["mean_clipped_per_token"], **CLOSE)
+    assert clipped != pytest.approx(wanted["clipped_mean"], abs=1e-3)
+    assert divergence(agent, teacher, "k3").mean() == pytest.approx(wanted["k3_mean"], **CLOSE)
+    assert divergence(agent, teacher, "abs").tolist() == pytest.approx([0.2, 0.4, 1.0, 0.0], **CLOSE)
+
+    algorithm = TurboKL.__new__(TurboKL)
+    algorithm.config = Config(algo=TurboKLSettings())
+    algorithm.settings = algorithm.config.algo
+    turn = plain_turn(-1.0, 0.0)
+    turn = replace(turn, reply=replace(turn.reply, tokens=(1, 2, 3, 4), logprobs=tuple(wanted["logp_student"])))
+    algorithm.said = {place_of(turn): teacher}
+    (reward,) = algorithm.rewards(Trajectory([turn])).tolist()
+    assert reward == pytest.approx(wanted["reward_after"], **CLOSE)
+
+
+def test_both_directions_of_the_divergence_have_their_means() -> None:
+    """Over all tokens of two distributions, weighted as the agent samples them."""
+    p, q = np.array([0.5, 0.3, 0.2]), np.array([0.2, 0.2, 0.6])
+    agent, teacher = np.log(p), np.log(q)
+    for kind, wanted in (("k1", (p * np.log(p / q)).sum()), ("k3", (p * np.log(p / q)).sum())):
+        assert (p * divergence(agent, teacher, kind)).sum() == pytest.approx(wanted)
+    found = divergence(agent, teacher, "forward")
+    assert (p * found).sum() == pytest.approx((q * np.log(q / p)).sum())
+    assert (found >= 0).all()
+    for kind in ("k1", "clipped", "abs", "k3", "forward"):
+        assert divergence(agent, agent, kind).tolist() == [0, 0, 0]
+        assert np.isfinite(divergence(agent, np.full(3, -np.inf), kind)).all()
+
+
+# -- another sampler than the trainer -----------------------------------------------------------------------------
+TIS = VECTORS["tis"]
+DELTA = np.array(TIS["delta"])
+CORRECTED: dict[str, dict[str, Any]] = {
+    "token_truncate_C2": {"correction_cap": 2.0},
+    "token_truncate_C3": {"correction_cap": 3.0},
+    "token_mask_C3": {"correction_cap": 3.0, "correction_mode": "mask"},
+    "icepop_0p5_5": {"correction_cap": 5.0, "correction_floor": 0.5, "correction_mode": "mask"},
+}
+
+
+@pytest.mark.parametrize("name", CORRECTED)
+def test_importance_weights_of_tokens(name: str) -> None:
+    found = importance_weights(DELTA, np.full(5, True), EngineConfig(**CORRECTED[name]))
+    assert found == pytest.approx(TIS[name], **CLOSE)
+
+
+def test_importance_weights_of_replies() -> None:
+    every, last = np.full(5, True), np.arange(5) == 2
+    sequence = EngineConfig(correction="sequence", correction_cap=5.0)
+    assert importance_weights(DELTA, every, sequence) == pytest.approx([TIS["sequence_product"]] * 5, **CLOSE)
+    assert importance_weights(DELTA, last, sequence) == pytest.approx([1, 1, np.exp(1.4), 1, 1])
+    assert (importance_weights(DELTA, every, EngineConfig(correction="off")) == 1).all()
+
+
+def test_the_mismatch_of_sampler_and_trainer() -> None:
+    found = mismatch(DELTA)
+    assert found["engine/kl_k1"] == pytest.approx(TIS["k1_mismatch_kl"], **CLOSE)
+    assert found["engine/kl_k3"] == pytest.approx(TIS["k3_mismatch_kl"], **CLOSE)
+    assert found["engine/mismatch"] == 3.0

@@ -98,7 +98,7 @@ def test_resume_keeps_all_settings_and_may_raise_the_updates(tmp_path: Path) -> 
 def test_eval_gives_each_run_its_own_policy_on_the_common_task(tmp_path: Path) -> None:
     first, second = new_run(tmp_path, "first", task="ezpoints"), new_run(tmp_path, "second", "rl4vlm")
     chosen, configs = parse_eval([str(first), str(second), "random", "--split", "new-look", "--sample"])
-    assert (chosen.agents, chosen.split, chosen.sample) == ((str(first), str(second), "random"), "new-look", True)
+    assert (chosen.agents, chosen.split, chosen.sample) == ((str(first), str(second), "random"), ("new-look",), True)
     assert [config.task.name for config in configs] == ["ezpoints"] * 3
     assert [config.policy.temperature for config in configs] == [
         build("gtr", "ezpoints").policy.temperature,
@@ -143,8 +143,8 @@ def test_compare_hands_every_other_key_to_all_runs() -> None:
         ("train gtr --guidance.corrector oracel", "did you mean 'oracle'"),
         ("train gtr --guidance.corrector no.py:Such", "corrector file 'no.py' does not exist"),
         ("train gtr --guidance.corrector gtr.guidance.judge:Nobody", "has no 'Nobody': Known: OracleJudge"),
-        ("eval random --split new-lok", "points24 has same, new-look, new-rules"),
-        ("eval random --split unseen", "points24 has same, new-look, new-rules"),
+        ("eval random --split new-lok", "points24 has same, new-hands, new-look, new-rules"),
+        ("eval random --split unseen", "points24 has same, new-hands, new-look, new-rules"),
         ("eval random --seed 99999999999999999999", "--seed 99999999999999999999: give a whole number from 0"),
         ("compare gtr --seeds 1 -1", "--seeds (1, -1)"),
         ("compare gtr --jobs 99999", "--jobs 99999"),
@@ -291,6 +291,55 @@ def test_places_that_output_cannot_go_to_are_told_before_the_work(
         assert text.startswith(f"Error: {words[-1]} "), (place, text)
         assert len(text) < 400
     assert sorted(tmp_path.rglob("*")) == before
+
+
+READ = (
+    *(["eval"], ["show"], ["train", "--resume"], ["train", "gtr", "--config"], ["train", "gtr", "--policy.model"]),
+    *(["train", "gtr", "--task"], ["train", "gtr", "--algo"], ["train", "gtr", "--guidance.corrector"]),
+    *(["compare", "--from"], ["sft", "gtr", "--policy.model"], ["play"], ["show", ".", "--task"]),
+)
+
+
+@pytest.mark.parametrize("words", READ, ids=" ".join)
+def test_places_that_nothing_can_be_read_from_are_told(
+    words: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "loop").symlink_to("loop")
+    os.mkfifo(tmp_path / "fifo")
+    places = ("x" * 5000, "y/" * 3000, "/proc/self/mem", "/dev/zero", "loop", "loop/x", "fifo", "fifo/x", "/proc/x")
+    for place in places:
+        endings = ("", ".py:Game", ".toml", ".json") if words[-1] in ("--task", "--algo", "--config") else ("",)
+        for ending in endings:
+            assert run([*words, place + ending]) == 2, place + ending
+            assert "Error: " in capsys.readouterr().err, place + ending
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        *(
+            "http://",
+            "http:///v1",
+            "http://x:port/v1",
+            "http://x:99999/v1",
+            "http://x:-1",
+            "http://[::bad/v1",
+            "ftp://x",
+        ),
+        *(
+            "http://a b/v1",
+            "http://l\U0008d06cocal/v1",
+            "http://x/\n",
+            "http://x/?a",
+            "http://me:you@x/v1",
+            "http://x:0",
+        ),
+    ],
+)
+def test_addresses_that_nobody_answers_at_are_told(address: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["train", "gtr", "--corrector.base_url", address]) == 2
+    assert "Error: corrector.base_url must read like http://localhost:8000/v1" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("name", ["/dev/null", "../x", "a/b", "..", "x" * 300])

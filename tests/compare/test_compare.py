@@ -102,6 +102,13 @@ def test_a_folder_holds_one_comparison_that_may_grow(tmp_path: Path) -> None:
             claim(other)
 
 
+@pytest.mark.parametrize("text", ["", "{", "[]", "3", "[" * 100_000, "{}", '{"settings": 3}', '{"settings": [{}]}'])
+def test_a_damaged_note_of_what_is_compared_is_named(tmp_path: Path, text: str) -> None:
+    (tmp_path / "comparison.json").write_text(text)
+    with pytest.raises(RunError, match=r"(comparison\.json|another comparison).* --out"):
+        claim(Comparison({"gtr": build("gtr")}, (1,), tmp_path, "ezpoints", "tiny"))
+
+
 # -- running ------------------------------------------------------------------------------------------------------
 
 STAND_IN = """
@@ -320,9 +327,13 @@ def test_how_likely_a_run_beats_one_of_outcome_only_ppo() -> None:
     assert (gtr.profile[7], gtr.profile[8], gtr.profile[12]) == (1.0, 0.5, 0.0), "above .35, .40 and .60"
 
 
-@pytest.mark.parametrize(("agent", "seed", "marked"), [(0, 1, True), (0, 99, True), (7, 3, True), (7, 101, False)])
-def test_rows_that_settings_were_chosen_on_are_marked(agent: int, seed: int, marked: bool) -> None:
-    run = result("gtr", seed, 50, settings=all_settings({"sft": {"enabled": True, "seed": agent}}))
+@pytest.mark.parametrize(
+    ("agent", "seed", "panel", "marked"),
+    [(0, 1, 1, True), (0, 99, 1, True), (7, 3, 1, True), (7, 101, 0, True), (7, 101, 1, False)],
+)
+def test_rows_that_settings_were_chosen_on_are_marked(agent: int, seed: int, panel: int, marked: bool) -> None:
+    settings = all_settings({"sft": {"enabled": True, "seed": agent}, "train": {"eval_seed": panel}})
+    run = result("gtr", seed, 50, settings=settings)
     assert cells(rows_of([run])[1])[0] == ("gtr†" if marked else "gtr")
 
 

@@ -182,7 +182,8 @@ def test_the_command_trains_nothing_and_writes_everything(tmp_path: Path, capsys
     assert run(["compare", "--from", *paths, "--out", str(out)]) == 0
     text = capsys.readouterr().out
     assert f"report: {out / 'comparison.html'}" in text
-    figures = [f"figure-{kind}.{ending}" for kind in ("column", "page") for ending in ("svg", "pdf", "png")]
+    kinds = ("figure-column", "figure-page", "profile")
+    figures = [f"{kind}.{ending}" for kind in kinds for ending in ("svg", "pdf", "png")]
     tables = [f"table.{ending}" for ending in ("csv", "md", "tex")]
     names = ["curves.png", "comparison.html", "results.json", "samples.md", "images", *tables, *figures]
     assert sorted(path.name for path in out.iterdir()) == sorted(names)
@@ -353,9 +354,7 @@ def test_the_latex_table_is_whole(tmp_path: Path) -> None:
     assert "0.12--0.33" in text or re.search(r"0\.\d\d--0\.\d\d", text)
 
 
-@pytest.mark.skipif(
-    shutil.which("pdflatex") is None, reason="no LaTeX: apt-get install texlive-latex-base"
-)
+@pytest.mark.skipif(shutil.which("pdflatex") is None, reason="no LaTeX: apt-get install texlive-latex-base")
 def test_the_latex_table_fits_its_page(tmp_path: Path) -> None:
     """Compiled by a real LaTeX in a paper of two columns, with every preset's name: nothing sticks out, all is read."""
     names = [*PRESETS, "reinforce_pp+gtr"]

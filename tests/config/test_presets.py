@@ -66,6 +66,13 @@ def test_presets_differ_from_their_algorithm_only_in_what_they_name() -> None:
         "judge_reward": ["guidance.corrector", "guidance.judge", "guidance.stop_early"],
         "length_reward": ["algo.length_reward"],
         "no_thought": ["task.thought"],
+        "iterate": [],
+        "rejection_sft": ["algo.rl_updates"],
+        "turbo_kl": [],
+        "turbo_kl_unclipped": ["algo.divergence"],
+        "turbo_kl_per_token": ["algo.divergence", "algo.per_token", "algo.ratio", "algo.thought_weight", "algo.tokens"],
+        "turbo_kl_base": ["algo.teacher"],
+        "turbo_hybrid": ["corrector.ask_share", "guidance.corrector"],
         "reference": [
             "task.illegal",
             "task.loopholes",

@@ -124,6 +124,8 @@ def test_numbers_that_cannot_be_are_named_on_the_command_line(
         ({"task": {"name": "ezpoints", "hand": 3}}, ["unknown setting task.hand", "'hands'"]),
         ({"task": {"name": "own.py:Game", "import": 3}}, ["'import'"]),
         ({"task": {"name": "own.py:Game", "__class__": 3}}, ["'__class__'"]),
+        ({"task": {"name": "own.py:Game", "na\U0001d7da": 3}}, ["names of settings are Python's"]),
+        ({"task": {"name": "own.py:Game", "\ufb01ne": 3}}, ["names of settings are Python's"]),
         ({"ppo": {"ratio": "tokens"}}, ["algo.ratio is 'tokens'", "'token'"]),
         ({"policy": {"value_hidden": 5}}, ["policy.value_hidden is 5", "list"]),
         ({"policy": {"value_hidden": [5] * 17}}, ["policy.value_hidden", "list"]),

@@ -17,7 +17,7 @@ from gtr.config import Config
 from gtr.config.presets import build
 from gtr.envs import EnvState
 from gtr.errors import RunError
-from gtr.evaluate import evaluate, evaluate_policy, make_panel, play, print_table
+from gtr.evaluate import evaluate, evaluate_policy, make_panel, play, print_table, write_json
 from gtr.evaluate.agents import ExpertAgent
 from gtr.evaluate.results import result_of
 from gtr.policy.policy import Policy
@@ -245,3 +245,38 @@ def test_an_aborted_episode_has_no_outcome(broken: int) -> None:
     assert (found.episodes, found.aborted, found.success) == (2, 1, 1.0)
     whole = result_of(ExpertAgent(task), panel, task, [one for i, one in enumerate(episodes) if i != broken])
     assert found.health["episode/return"] == whole.health["episode/return"]
+
+
+# -- tasks that do not say what success is ----------------------------------------------------------------------------
+UNSAID = str(Path(__file__).parents[1] / "check" / "broken.py") + ":NoSuccess"
+
+
+def test_a_reward_is_no_success(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    found = evaluate("expert", build("gtr", UNSAID), episodes=6)
+    assert (found.successes, found.episodes, found.health["episode/return"]) == (None, 6, 1.0)
+    assert np.isnan(found.success)
+    assert "episode/success" not in found.health
+    print_table([found])
+    said = capsys.readouterr().out
+    assert "does not say what success is" in said
+    assert "1.00" in said, "the return is known all the same"
+    write_json([found], tmp_path / "found.json")
+    (kept,) = json.loads((tmp_path / "found.json").read_text())
+    assert (kept["success"], kept["successes"], kept["interval"]) == (None, None, [0.0, 1.0])
+
+
+def test_a_turn_limit_is_no_failure_there_either() -> None:
+    config = changed(build("gtr", UNSAID), **{"task.max_turns": 1})
+    assert evaluate("random", config, episodes=6).outcomes == (None,) * 6
+    known = changed(build("gtr", "numberline"), **{"task.max_turns": 1})
+    assert evaluate("random", known, episodes=6).outcomes.count(None) == 0
+
+
+def test_an_agent_that_never_plays_has_not_won() -> None:
+    """Dots puts success into its step alone; who writes nonsense never gets there."""
+    config = build("gtr", str(Path(__file__).parents[2] / "examples" / "dots.py") + ":DotsTask")
+    panel = make_panel(config.task, "same", 6, 0)
+    task = tasks.load(panel.task)
+    agent = Garbage()
+    found = result_of(agent, panel, task, play(agent, task, panel, config))
+    assert (found.successes, found.success, found.outcomes) == (0, 0.0, (False,) * 6)

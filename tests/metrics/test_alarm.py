@@ -15,6 +15,7 @@ START = {
     "thought/perception": 0.99,
     "thought/start_plan": 0.52,
     "thought/right": 0.3,
+    "teacher/right": 0.4,
     "action/follows": 0.8,
     "reply/complete": 1.0,
     "episode/length": 6.5,

@@ -24,7 +24,7 @@ from gtr import tasks
 from gtr.cli import run
 from gtr.cli.play import parse_play
 from gtr.config.presets import build
-from gtr.play.game import Game, value_of
+from gtr.play.game import Game, choices, value_of
 from gtr.play.terminal import blocks, play
 from gtr.rollout import Collector
 
@@ -92,8 +92,40 @@ def test_the_same_oracle_and_rewards_as_in_training() -> None:
         assert played.turn.reward == 0
         again = one.play(one.written({}, "banana"))
         assert (again.turn.legal, again.turn.reward) == (False, -1.0)
-        assert again.account()["action"].startswith("banana (not legal; allowed: ")
+        assert again.account()["action"] == "banana (not legal here)"
+        assert again.account()["allowed"].startswith("'1', '2', ")
+        assert again.account()["allowed"].endswith(" more")
         assert one.play("no object at all").account()["reply"] == "not readable as one JSON object"
+
+
+def test_a_bare_action_is_judged_by_itself() -> None:
+    """NumberLine: the one right move, then the wrong way, then no move at all."""
+    with closing(game("numberline")) as one:
+        right = json.loads(one.expert() or "")["action"]
+        other = {"+": "-", "-": "+"}[right]
+        assert (
+            one.act(other).account()["verdict"] == f"another action than the expert's; the expert would play {right!r}"
+        )
+        assert one.act("up").account()["verdict"] == f"wrong: it is not allowed; the expert would play {right!r}"
+        played = one.act(right)
+        assert (played.account()["verdict"], played.verdict) == ("right", None)
+        assert "checks" not in played.account(), "nothing was thought"
+        while not one.over:
+            one.act(json.loads(one.expert() or "")["action"])
+        assert one.turns[-1].account() == {**one.turns[-1].account(), "verdict": "right", "episode": "terminated, won"}
+
+
+def test_an_action_that_loses_is_told() -> None:
+    with closing(game("ezpoints")) as one:
+        said = one.act("=").account()["verdict"]
+        assert said.startswith("wrong: it loses the game; the expert would play ")
+
+
+def test_the_nearest_allowed_actions_are_named_first() -> None:
+    allowed = [f"go to desk {number}" for number in range(20)] + ["open drawer 3"]
+    said = choices("opn drawer 3", allowed)
+    assert said.startswith("'open drawer 3', 'go to desk ")
+    assert said.endswith(", and 9 more")
 
 
 def test_plans_are_kept_and_returns_are_counted() -> None:
@@ -121,7 +153,8 @@ def test_a_session_in_a_terminal(tmp_path: Path) -> None:
     assert "Type a whole reply" in text
     assert "prompt of turn 0:" in text
     assert text.count('"thoughts": ') >= 2
-    assert "banana (not legal; allowed: " in text
+    assert "banana (not legal here)" in text
+    assert re.search(r"allowed +'1', '2', ", text)
     assert re.search(r"verdict +wrong", text)
     assert re.search(r"verdict +right", text)
     assert re.search(r"episode +terminated, won", text)
@@ -144,7 +177,7 @@ def test_an_object_may_go_on_over_several_lines_and_q_leaves(tmp_path: Path) -> 
 def test_what_is_typed_cannot_steer_the_terminal(tmp_path: Path) -> None:
     text = session(['{"cards": 1, "formula": "", "thoughts": "", "action": "\x1b[2J\u202e[red]"}', "q"], tmp_path)
     assert "\x1b" not in text
-    assert r"\x1b[2J\u202e[red] (not legal" in text
+    assert r"\x1b[2J\u202e[red] (not legal here)" in text
 
 
 def test_the_picture_in_half_blocks(tmp_path: Path) -> None:
@@ -277,7 +310,9 @@ def test_the_page_from_the_first_turn_to_the_last() -> None:
         assert "&lt;script&gt;x&lt;/script&gt;" in page
         assert "<script" not in page
         assert "\x1b" not in page
-        assert "not legal; allowed" in page
+        assert "(not legal here)" in page
+        assert "<dt>allowed</dt>" in page
+        assert 'name="choice" value="10">10</button>' in page
         assert '<dd class="bad">wrong</dd>' in page
         texts = {key: value if isinstance(value, str) else json.dumps(value) for key, value in expert.items()}
         fields = {f"thought.{key}": text for key, text in texts.items()}
@@ -296,3 +331,12 @@ def test_the_page_from_the_first_turn_to_the_last() -> None:
         done = subprocess.run(taken, capture_output=True, text=True, timeout=100)
         assert done.returncode == 2
         assert f"--port {port} cannot be used" in done.stderr
+
+
+def test_an_action_by_its_button() -> None:
+    pytest.importorskip("starlette", reason="pip install 'gtr[show]'")
+    with served("numberline", "--episodes", "1") as address:
+        assert re.findall(r'name="choice" value="(.)"', fetch(address)) == ["-", "+"]
+        reply = json.loads(unescape(re.findall(r"<pre dir=\"auto\">(.*?)</pre>", fetch(address + "expert", {}))[-1]))
+        page = fetch(address + "turn", {"thought.target": "", "action": "", "choice": reply["action"]})
+        assert '<dd class="good">right</dd>' in page

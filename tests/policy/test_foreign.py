@@ -4,17 +4,20 @@ import contextlib
 import json
 import pickle
 import shutil
+import threading
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import save_file
 from small import changed
 
 from gtr import checkpoint
 from gtr.config import PolicyConfig, presets
 from gtr.errors import GtrError, PolicyError, RunError
+from gtr.policy import templates
 from gtr.policy.loading import load_policy
 from gtr.types import Prompt
 
@@ -111,6 +114,12 @@ def test_damaged_weights_are_refused_in_words(model: Path, name: str, damage: st
         "{{ messages.append.__globals__ }}",
         "{% include '/etc/passwd' %}",
         "{% for i in range(10 ** 10) %}x{% endfor %}",
+        f"{'{% for i in range(99999) %}' * 4}x{'{% endfor %}' * 4}",
+        f"{'{% for i in range(99999) %}' * 4}{'{% endfor %}' * 4}",
+        "{% macro f(n) %}{% for i in range(9) %}{{ f(n - 1) }}{% endfor %}{% endmacro %}{{ f(200) }}",
+        "{{ 9 ** 9 ** 9 }}",
+        "{% set n = 9 %}{{ n**n**n }}",
+        "{{ 'x' * 20000000 }}",
         "{% for",
         "{{ 1 / 0 }}",
         "{{ nothing.there.at.all }}",
@@ -121,7 +130,10 @@ def test_damaged_weights_are_refused_in_words(model: Path, name: str, damage: st
         "\ufffd" * 10,
     ],
 )
-def test_a_hostile_chat_template_is_refused_in_words(model: Path, template: str) -> None:
+def test_a_hostile_chat_template_is_refused_in_words(
+    model: Path, template: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(templates, "MOST_SECONDS", 0.5)
     for file in (*model.glob("*template*"), model / "tokenizer_config.json", model / "processor_config.json"):
         if file.suffix == ".json" and file.exists():
             file.write_text(json.dumps({**json.loads(file.read_text()), "chat_template": template}))
@@ -131,11 +143,52 @@ def test_a_hostile_chat_template_is_refused_in_words(model: Path, template: str)
         use(model)
 
 
+def test_a_limit_holds_on_any_thread_and_only_inside() -> None:
+    ends: list[str] = []
+
+    def busy() -> None:
+        try:
+            with templates.limited(0.1):
+                while True:
+                    ends.append("")
+        except templates.TooLongError as error:
+            ends[:] = [str(error)]
+
+    thread = threading.Thread(target=busy)
+    thread.start()
+    for _ in range(300):
+        with templates.limited(0.0001):  # The block may be over before its time is: nothing comes later.
+            pass
+    thread.join(20)
+    assert ends == ["it takes longer than 0.1 s"]
+
+
 def read_back(folder: Path, name: str, optimizer: torch.optim.Optimizer) -> None:
     if name == "state.json":
         checkpoint.read_state(folder)
     else:
         checkpoint.restore_optimizer(folder, optimizer)
+
+
+MOMENTS = {"0.step": torch.tensor(1.0), "0.exp_avg": torch.zeros(3), "0.exp_avg_sq": torch.zeros(3)}
+
+
+@pytest.mark.parametrize(
+    "stored",
+    [
+        {name: one for name, one in MOMENTS.items() if name != "0.exp_avg"},
+        {**MOMENTS, "0.other": torch.zeros(3)},
+        {**MOMENTS, "0.exp_avg": torch.zeros(3, dtype=torch.int64)},
+        {**MOMENTS, "0.exp_avg": torch.zeros(4)},
+    ],
+)
+def test_moments_that_do_not_fit_are_refused_in_words(tmp_path: Path, stored: dict[str, torch.Tensor]) -> None:
+    optimizer = torch.optim.Adam([torch.nn.Parameter(torch.ones(3))])
+    save_file(MOMENTS, tmp_path / "optimizer.safetensors")
+    checkpoint.restore_optimizer(tmp_path, optimizer)
+    save_file(stored, tmp_path / "optimizer.safetensors")
+    with pytest.raises(RunError, match=r"optimizer\.safetensors (lacks moments|belongs to another model)"):
+        checkpoint.restore_optimizer(tmp_path, optimizer)
 
 
 @pytest.mark.parametrize("damage", [*SPOILT, "pickle"])

@@ -1,8 +1,10 @@
 """What a run has written survives a power cut at any moment, kills leave nothing behind, and files are the user's."""
 
+import multiprocessing
 import os
 import stat
 import sys
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -22,7 +24,9 @@ from gtr.config import Config, ReportConfig
 from gtr.config.presets import build
 from gtr.errors import RunError
 from gtr.report import Run, RunFolder
-from gtr.report.files import append_line, remove_parts, write_whole
+from gtr.report.files import JsonlFile, append_line, remove_parts, write_whole
+from gtr.report.found import find_runs
+from gtr.report.owner import YOUNG, beside
 from gtr.types import Prompt, Sample
 
 UPDATES = 3
@@ -40,7 +44,8 @@ class Agent:
     def __init__(self, update: int) -> None:
         self.update = update
 
-    def save(self, folder: Path) -> None:
+    def save(self, folder: Path, main: bool = True) -> None:
+        assert main
         (folder / "inner").mkdir(parents=True)
         (folder / "weights").write_bytes(bytes([self.update]) * 5000)
         (folder / "inner" / "more").write_text(f"of update {self.update}")
@@ -115,7 +120,7 @@ def whole(path: Path) -> dict[str, Any]:
     seen = {
         "metrics": run.metrics(),
         "turns": {update: run.turns(update) for update in run.updates_with_turns()},
-        "pictures": sorted(run.pictures()),
+        "pictures": sorted(file.name for file in (path / "images").glob("*.png")),
         "panel": run.panel(0),
         "saved": checkpoint.found(path / "checkpoints")[-1].name,
     }
@@ -167,7 +172,9 @@ def cut_once(
     assert [line["update"] for line in before.metrics()][: len(done.metrics)] == done.metrics
     assert set(done.turns) <= set(before.updates_with_turns())
     assert all(len(before.turns(update)) == 2 for update in done.turns)
-    assert all(turn["image"] in before.pictures() for update in done.turns for turn in before.turns(update))
+    named = {turn["image"] for update in done.turns for turn in before.turns(update)}
+    assert named
+    assert before.missing(named) == set()
     assert bool(before.evaluation(0)) >= done.evaluated
     folder, update = resumed(path)
     assert update >= max(done.saved, default=0)
@@ -205,6 +212,57 @@ def test_a_link_among_leftovers_is_removed_and_not_followed(tmp_path: Path) -> N
     (tmp_path / "in" / "link").symlink_to(tmp_path / "outside")
     remove_parts(tmp_path / "in")
     assert (tmp_path / "outside" / ".x.part").exists()
+
+
+def begin(place: Path, ready: Path) -> None:
+    """Makes half of a folder and waits to be killed."""
+    with beside(place) as made:
+        (made / "half").write_text("half")
+        ready.touch()
+        time.sleep(60)
+
+
+@pytest.mark.parametrize("owner", ["alive", "killed"])
+def test_half_made_folders_of_killed_processes_go(owner: str, tmp_path: Path) -> None:
+    process = multiprocessing.get_context("fork").Process(target=begin, args=(tmp_path / "new", tmp_path / "ready"))
+    process.start()
+    while not (tmp_path / "ready").exists():
+        time.sleep(0.01)
+    if owner == "killed":
+        process.kill()
+        process.join()
+    (part,) = tmp_path.glob(".new.*.part")
+    with beside(tmp_path / "other"):
+        assert part.exists(), "its owner may be about to lock it"
+    long_ago = time.time() - 2 * YOUNG
+    os.utime(part, (long_ago, long_ago))
+    with beside(tmp_path / "other") as made:
+        assert made.is_dir()
+        assert part.exists() is (owner == "alive")
+    assert not made.exists()
+    process.kill()
+    process.join()
+
+
+def test_nothing_half_made_passes_for_a_run(tmp_path: Path) -> None:
+    with RunFolder.create(settings(tmp_path)), beside(tmp_path / "new") as made:
+        (made / "checkpoints").mkdir()
+        assert [run.path.name for run in find_runs([tmp_path])] == ["run"]
+
+
+@pytest.mark.parametrize("target", ["file", "nothing"])
+def test_nothing_is_appended_through_a_link(tmp_path: Path, target: str) -> None:
+    if target == "file":
+        (tmp_path / target).write_text("{}\nhalf a line")
+    link = tmp_path / "run" / "corrector" / "lines.jsonl"
+    link.parent.mkdir(parents=True)
+    link.symlink_to(tmp_path / target)
+    with pytest.raises(RunError, match=r"lines\.jsonl is not a regular file"):
+        JsonlFile(link)
+    with pytest.raises(OSError, match="symbolic link"):
+        append_line(link, {})
+    assert not (tmp_path / "nothing").exists()
+    assert target == "nothing" or (tmp_path / target).read_text() == "{}\nhalf a line"
 
 
 # -- whose files they are ---------------------------------------------------------------------------------------------

@@ -153,7 +153,7 @@ def test_names(tmp_path: Path) -> None:
     with RunFolder.create(config_in(tmp_path, name="mine", seed=7)) as folder:
         assert folder.path == tmp_path / "mine"
     with RunFolder.create(replace(build("rl4vlm", f"{EXAMPLE}:DotsTask"), runs=str(tmp_path), seed=7)) as folder:
-        assert folder.path == tmp_path / "rl4vlm-dotstask-7"
+        assert folder.path == tmp_path / "rl4vlm-dots-7"
 
 
 def test_config_comes_back_equal(tmp_path: Path) -> None:

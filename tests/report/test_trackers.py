@@ -128,7 +128,7 @@ def test_nothing_is_told_twice_whatever_process_tells_it(tmp_path: Path) -> None
     assert [second.once("scalars", 2), second.once("examples", 2), second.once("scalars", 3)] == [False, True, True]
 
 
-@pytest.mark.parametrize("data", [b"", b"{", b"[]", b"3", b"\xff", b"[" * 100_000])
+@pytest.mark.parametrize("data", [b"", b"{", b"[]", b"3", b"\xff", b"[" * 100_000, b'{"id": "../x"}', b'{"id": 3}'])
 def test_a_damaged_memory_of_what_was_told_is_named(tmp_path: Path, data: bytes) -> None:
     (tmp_path / "wandb.json").write_bytes(data)
     with pytest.raises(RunError, match=r"wandb\.json is damaged .* remove it"):

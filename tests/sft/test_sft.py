@@ -13,7 +13,8 @@ from safetensors.torch import load_file
 from small import changed
 
 from gtr import sft, tasks
-from gtr.config import Config
+from gtr.config import Config, presets
+from gtr.errors import TaskError
 from gtr.evaluate import Evaluation, make_panel
 from gtr.policy.loading import load_policy
 from gtr.policy.policy import Policy
@@ -107,7 +108,7 @@ def taught(make_policy: MakePolicy, settings: Settings, monkeypatch: pytest.Monk
         config = settings(**chosen)
         policy = make_policy(**{"policy.freeze_vision": True})
         examples = sft.expert_examples(tasks.load(config.task), 4, np.random.default_rng(0))
-        return stages.teach_replies(policy, examples, config, np.random.default_rng(0))
+        return stages.teach_replies(policy, examples, config, np.random.default_rng(0), competence.target_of(config))
 
     return teach
 
@@ -155,7 +156,7 @@ def test_competence_is_measured_as_a_panel_measures(settings: Settings, make_pol
     """Both modes on the same starts, which are others than SFT stops at, by a panel's rules."""
     policy = make_policy()
     config = settings(**{"sft.check_episodes": 6, "sft.target": 0.3, "task.illegal": "random", "task.max_turns": 4})
-    found = competence.measure(policy, config)
+    found = competence.measure(policy, config, 0.3)
     assert found == {"target": 0.3, "sampled": [0, 6], "greedy": [0, 6]}, "untrained replies are not played at random"
     panels = {make_panel(config.task, "same", 6, seed).name for seed in (0, stages.HELD_OUT, competence.FRESH)}
     assert len(panels) == 3
@@ -175,6 +176,25 @@ def test_a_run_keeps_how_able_its_start_was(settings: Settings, tmp_path: Path) 
     assert run.starts()[0]["starting_agent"] == begun
     assert sft.competence_of(changed(config, **{"sft.enabled": False})) == {}
     assert sft.competence_of(changed(config, **{"sft.seed": 5})) == {}
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("", "{", "[]", "3", "[" * 100_000, "{}", '{"competence": 3}', '{"competence": {}}'),
+        *(json.dumps({"competence": {"target": 1, "sampled": one, "greedy": [1, 2]}}) for one in ([3, 2], [1], "ab")),
+        '{"competence": {"target": "x", "sampled": [1, 2], "greedy": [1, 2]}}',
+    ],
+)
+def test_a_damaged_note_of_how_able_the_start_was_is_as_none(text: str, settings: Settings, tmp_path: Path) -> None:
+    config = settings(**{"sft.enabled": True, "runs": str(tmp_path)})
+    folder = tmp_path / "agents" / sft.agent_name(config)
+    folder.mkdir(parents=True)
+    whole = {"target": 0.1, "sampled": [1, 2], "greedy": [2, 2]}
+    (folder / "competence.json").write_text(json.dumps({"competence": whole}))
+    assert sft.competence_of(config) == whole
+    (folder / "competence.json").write_text(text)
+    assert sft.competence_of(config) == {}
 
 
 # -- the stages ---------------------------------------------------------------------------------------------------
@@ -210,3 +230,24 @@ def test_the_warm_up_teaches_to_read(settings: Settings, monkeypatch: pytest.Mon
     measured = stages.warm_up(policy, tasks.load(config.task), config, np.random.default_rng(0))
     assert measured["exact"] >= 0.6
     assert measured["steps"] < 75
+
+
+# -- where it stops -----------------------------------------------------------------------------------------------
+BROKEN = Path(__file__).parents[1] / "check" / "broken.py"
+
+
+def test_the_target_is_what_the_settings_say(settings: Settings) -> None:
+    assert competence.target_of(settings(**{"sft.target": 0.07})) == competence.Target(0.07, 0.0)
+
+
+def test_the_target_lies_above_random_play(settings: Settings) -> None:
+    config = settings(**{"sft.target": None, "sft.check_episodes": 100})
+    found = competence.target_of(config)
+    assert 0.3 < found.random < 0.9
+    assert found.success == pytest.approx(found.random + 0.1 * (1 - found.random))
+
+
+def test_sft_asks_for_a_success() -> None:
+    config = changed(presets.build("gtr", f"{BROKEN}:NoSuccess"), **{"sft.check_episodes": 4})
+    with pytest.raises(TaskError, match=r"does not say what success is.*--sft\.enabled False"):
+        competence.target_of(config)

@@ -12,7 +12,7 @@ from gymnasium.utils.env_checker import check_env
 
 import gtr.tasks
 from gtr.errors import TaskError
-from gtr.tasks.cards import RANKS, STYLES, SUITS, Table
+from gtr.tasks.cards import RANKS, STYLES, SUITS, Table, look_of
 
 NAMES = [row.id for row in gtr.tasks.TASKS.values() if not row.extra]
 
@@ -300,7 +300,7 @@ def test_a_natural_against_a_longer_21_wins_or_draws(natural_wins):
 def test_every_card_looks_different(deck, size):
     seen = set()
     for name in (suit + rank for suit in SUITS for rank in RANKS):
-        table = Table(size, deck)
+        table = Table(size, look_of(deck))
         table.row([name], 0, size, 4)
         seen.add(table.image().tobytes())
     assert len(seen) == 52

@@ -55,17 +55,9 @@ class Client(ChatModel):
         self._config, self._price, self._ledger = config, price or FREE, ledger
         key = _key(config)
         self._redact = redactor("" if key == NO_KEY else key)
+        self._api = _connected(config, key)
         self._logs = RedactedLogs(self._redact)
         self._logs.attach()
-        self._api = openai.AsyncOpenAI(
-            api_key=key,
-            base_url=config.base_url,
-            # Connecting gives up first: a server that was never reached is told apart from one that never answers.
-            timeout=HTTP.Timeout(config.timeout, connect=0.8 * config.timeout),
-            max_retries=0,
-            default_headers={"Accept-Encoding": "identity"},
-            http_client=openai.DefaultAsyncHttpxClient(event_hooks={"response": [bound]}),
-        )
         self._slots = asyncio.Semaphore(config.in_flight)
         self._pace = Pace(config.requests_per_minute, config.tokens_per_minute)
         self._breaker = Breaker(config)
@@ -230,6 +222,25 @@ class Client(ChatModel):
     async def close(self) -> None:
         await self._api.close()
         self._logs.detach()
+
+
+def _connected(config: CorrectorConfig, key: str) -> openai.AsyncOpenAI:
+    """The library's client; nothing is sent yet. Raises `CorrectorError` for addresses that it cannot use."""
+    try:
+        return openai.AsyncOpenAI(
+            api_key=key,
+            base_url=config.base_url,
+            # Connecting gives up first: a server that was never reached is told apart from one that never answers.
+            timeout=HTTP.Timeout(config.timeout, connect=0.8 * config.timeout),
+            max_retries=0,
+            default_headers={"Accept-Encoding": "identity"},
+            http_client=openai.DefaultAsyncHttpxClient(event_hooks={"response": [bound]}),
+        )
+    except Exception as error:  # What stands in OPENAI_BASE_URL, in a proxy's or a certificate's variable.
+        raise CorrectorError(
+            f"no server can be asked ({type(error).__name__}: {error}): check corrector.base_url, and in the "
+            "environment OPENAI_BASE_URL, HTTP_PROXY, HTTPS_PROXY, ALL_PROXY and SSL_CERT_FILE"
+        ) from error
 
 
 def _key(config: CorrectorConfig) -> str:

@@ -1,7 +1,6 @@
 """Where a question goes: to a replayed run, a free rule, the cache of what was asked before, or the model."""
 
 import asyncio
-import hashlib
 import logging
 
 from gtr.config import Config
@@ -14,6 +13,7 @@ from gtr.guidance.chat.model import BudgetExceeded, ChatModel, Failure, FailureK
 from gtr.guidance.chat.questions import Question
 from gtr.guidance.corrector import Case
 from gtr.guidance.judge import UNREADABLE
+from gtr.guidance.sharing import drawn
 from gtr.tasks.task import Task
 from gtr.types import Judgement, ReplyStatus, Verdict
 
@@ -69,14 +69,9 @@ class Dispatcher:
             if answers and all(answers.values()):
                 target = self._task.stated_plan(case.truth, case.parsed)
                 return Verdict(Judgement.CORRECT, answers=answers, target=target), Source.RULE
-        if self._config.ask_share < 1 and self._draw(case) >= self._config.ask_share:
+        if self._config.ask_share < 1 and drawn(self._seed, self._rank, case) >= self._config.ask_share:
             return SKIPPED, Source.SETTINGS
         return None
-
-    def _draw(self, case: Case) -> float:
-        """A number from 0 to 1 that belongs to the turn, the same after a resume."""
-        name = repr((self._seed, self._rank, case.env, case.episode, case.index))
-        return int.from_bytes(hashlib.sha256(name.encode()).digest()[:6]) / 2**48
 
     async def _asked(self, case: Case, question: Question, key: str) -> tuple[Verdict, Source]:
         """The model's verdict, or an empty one that says why there is none."""

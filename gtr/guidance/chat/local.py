@@ -15,7 +15,6 @@ from dataclasses import dataclass
 from typing import Any, final
 
 import torch
-from jinja2 import TemplateError
 from PIL import Image as Pictures
 from torch import Tensor
 from transformers import GenerationConfig, LogitsProcessor, LogitsProcessorList, StoppingCriteria, StoppingCriteriaList
@@ -27,6 +26,7 @@ from gtr.guidance.chat.model import ChatModel, Completion, Failure, FailureKind,
 from gtr.policy.loading import load_policy
 from gtr.policy.policy import Policy
 from gtr.policy.prompts import Encoded, begun, stack
+from gtr.policy.templates import written
 
 GATHER = 0.02
 """Seconds for which questions are gathered into a batch."""
@@ -76,7 +76,10 @@ class HFChat(ChatModel):
             await asyncio.sleep(GATHER)
             while not self._waiting.empty() and len(batch) < self._batch:
                 batch.append(self._waiting.get_nowait())
-            await self._answer([one for one in batch if not one.answer.done()])
+            given_up = [one for one in batch if one.answer.done()]
+            for one in given_up:
+                self._settle(one, Failure(FailureKind.LOST, "nobody waits for it"), 0.0)
+            await self._answer([one for one in batch if one not in given_up])
 
     async def _answer(self, batch: Sequence[Waiting]) -> None:
         started = time.monotonic()
@@ -88,22 +91,26 @@ class HFChat(ChatModel):
             return
         except Exception as error:
             for one in batch:
-                one.answer.set_exception(error)
+                self._settle(one, error, time.monotonic() - started)
             return
         spent = time.monotonic() - started
         for one, said in zip(batch, generated, strict=True):
             self._settle(one, said, spent)
 
-    def _settle(self, one: Waiting, said: Generated, seconds: float) -> None:
-        failed: RunError | None = None
+    def _settle(self, one: Waiting, said: Generated | Exception, seconds: float) -> None:
+        """Books a question and hands its end to whoever asked: what fails here must not end the serving of others."""
         try:
-            self._ledger.answered(one.number, 0.0, said.tokens, seconds)
+            if isinstance(said, Generated):
+                self._ledger.answered(one.number, 0.0, said.tokens, seconds)
+            else:
+                kind = said.kind if isinstance(said, Failure) else FailureKind.LOST
+                self._ledger.failed(one.number, kind, 0.0, seconds)
         except RunError as error:
-            failed = error  # It belongs to whoever asked: raised here, it would end the serving of all others.
+            said = error
         if one.answer.done():
             return
-        if failed is not None:
-            one.answer.set_exception(failed)
+        if isinstance(said, Exception):
+            one.answer.set_exception(said)
         else:
             one.answer.set_result(Completion(said.text, (), said.cut))
 
@@ -111,8 +118,7 @@ class HFChat(ChatModel):
         """What does not fit into the device's memory is asked in smaller batches, from now on."""
         torch.cuda.empty_cache()
         if len(batch) == 1:
-            self._ledger.failed(batch[0].number, FailureKind.REJECTED, 0.0, 0.0)
-            batch[0].answer.set_exception(Failure(FailureKind.REJECTED, str(error)))
+            self._settle(batch[0], Failure(FailureKind.REJECTED, str(error)), 0.0)
             return
         self._batch = len(batch) // 2
         await self._answer(batch[: self._batch])
@@ -196,12 +202,12 @@ class Generator:
         """The chat as the model's template writes it; for templates without a system role the user says it all."""
         for form in (chat, _without_system(chat)):
             try:
-                text = self._model.processor.apply_chat_template(form, add_generation_prompt=True, tokenize=False)
-            except (TemplateError, ValueError, AttributeError) as error:
-                fault = str(error)
+                text = written(self._model.processor, form)
+            except PolicyError as error:
+                fault = str(error.__cause__ or error)
                 continue
             if all(part["text"].strip() in text for one in chat for part in one["content"] if "text" in part):
-                return str(text)
+                return text
             fault = "it leaves out a part of the chat"
         raise CorrectorError(f"corrector.model {self._config.model} has no usable chat template: {fault}")
 

@@ -1,6 +1,5 @@
 """Game files: one game as a record, and ALFWorld's own games on disk by split, in a stable order."""
 
-import json
 import os
 import re
 from collections.abc import Mapping, Sequence
@@ -9,6 +8,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from gtr.errors import TaskError
+from gtr.report.inside import Unreadable, parsed, read_named
 from gtr.tasks.alfworld.world import Kind, read_goal
 
 FOLDERS = {"train": "train", "seen": "valid_seen", "unseen": "valid_unseen"}
@@ -71,11 +71,9 @@ def read_game(path: Path, name: str | None = None) -> Game:
             the six kinds of task; the message begins with its path.
     """
     try:
-        data = json.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise TaskError(f"{path}: cannot be read: {error.strerror}") from error
-    except ValueError as error:
-        raise TaskError(f"{path}: is cut short or damaged: {error}; {_mend()}") from error
+        data = parsed(read_named(path))
+    except Unreadable as error:
+        raise TaskError(f"{path}: {error}; {_mend()}") from error
     parts = _checked(data, path)
     if data.get("solvable") is False:
         raise TaskError(f"{path}: is marked unsolvable; take it out of the folder or leave out broken games")

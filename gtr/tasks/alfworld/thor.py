@@ -9,7 +9,6 @@ own random numbers; commands that put something down are listed with "move" but 
 
 import contextlib
 import io
-import json
 import random
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -18,6 +17,7 @@ from typing import Any
 import numpy as np
 
 from gtr.errors import TaskError
+from gtr.report.inside import Unreadable, parsed, read_named
 from gtr.tasks.alfworld import text_state
 from gtr.tasks.alfworld.commands import read
 from gtr.tasks.alfworld.engine import EngineError, EngineState
@@ -154,14 +154,14 @@ def read_trajectory(game: Game) -> tuple[Path, Goal]:
         raise EngineError(f"{game.label}: AI2-THOR plays ALFWorld's own games only: set task.data files")
     path = Path(game.path).with_name(TRAJECTORY)
     try:
-        data = json.loads(path.read_text(encoding="utf-8"))
+        data = parsed(read_named(path))
         given, kind = data["pddl_params"], Kind(data["task_type"])
         poses = data["scene"]["object_poses"]
-    except OSError as error:
-        raise EngineError(f"{path}: cannot be read: {error.strerror}; AI2-THOR needs it") from error
+        thing, where = given["object_target"], given["toggle_target" if kind is Kind.LOOK else "parent_target"]
+    except Unreadable as error:
+        raise EngineError(f"{path}: {error}; AI2-THOR needs it") from error
     except (ValueError, KeyError, TypeError) as error:
         raise EngineError(f"{path}: is cut short or lacks what AI2-THOR needs: {error!r}") from error
     if not poses:
         raise EngineError(f"{path}: names no things to put into the room, which AI2-THOR needs")
-    where = given["toggle_target"] if kind is Kind.LOOK else given["parent_target"]
-    return path, Goal(kind, str(given["object_target"]).lower(), str(where).lower())
+    return path, Goal(kind, str(thing).lower(), str(where).lower())

@@ -16,7 +16,7 @@ from chat_cases import settings as chat_settings
 
 from gtr import cli
 from gtr.config import CorrectorConfig
-from gtr.errors import CorrectorError
+from gtr.errors import CorrectorError, PolicyError
 from gtr.guidance import make_corrector
 from gtr.guidance.chat.local import Generator, _Sampler
 from gtr.guidance.chat.questions import Corrections, picture
@@ -213,6 +213,25 @@ def test_close_ends_what_is_being_written(build_model, tmp_path):
     corrector.close()
     assert time.monotonic() - started < 10
     assert isinstance(future.exception(5), CorrectorError)
+
+
+def test_a_question_that_ends_badly_is_settled_and_ends_no_other(build_model, tmp_path, monkeypatch):
+    config = local(build_model("tiny-llava", "numberline"))
+    task = load(config)
+    corrector = make_corrector(config, task, tmp_path)
+    answer, stumbles = Generator.answer, [RuntimeError("the device is gone"), PolicyError("no template")]
+
+    def stumbling(self, chats):
+        if stumbles:
+            raise stumbles.pop()
+        return answer(self, chats)
+
+    monkeypatch.setattr(Generator, "answer", stumbling)
+    ends = [corrector.judge([case_of(task, misread, env=env)])[0].exception(60) for env in range(2)]
+    assert {str(one) for one in ends} == {"the device is gone", "no template"}
+    assert not corrector.ledger._open
+    assert corrector.judge([case_of(task, misread, env=3)])[0].exception(60) is None, "it still serves"
+    corrector.close()
 
 
 @pytest.mark.slow

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from foreign import sparse
 
 from gtr.cli.eval import parse_eval
 from gtr.cli.train import parse_train
@@ -95,14 +96,19 @@ def test_rooms_can_be_made_small() -> None:
 
 Damage = Callable[[Path], object]
 DAMAGES: dict[str, tuple[Damage, str]] = {
-    "cut short": (lambda file: file.write_text(file.read_text()[:5000]), "cut short or damaged"),
-    "empty": (lambda file: file.write_text(""), "cut short or damaged"),
+    "cut short": (lambda file: file.write_text(file.read_text()[:5000]), "is not JSON"),
+    "empty": (lambda file: file.write_text(""), "is not JSON"),
+    "endless lists": (lambda file: file.write_text("[" * 100_000), "nested too deep"),
+    "half an emoji": (lambda file: file.write_text('{"pddl_domain": "\\ud83d ("}'), "has no grammar|brackets"),
+    "no text": (lambda file: file.write_bytes(b"\xff\xfe"), "is not UTF-8"),
+    "sparse gigabytes": (sparse, "more than the 134 MB"),
+    "a folder": (lambda file: (file.unlink(), file.mkdir()), "not a regular file"),
     "a list": (lambda file: file.write_text("[]"), "is not a game"),
     "without a problem": (lambda file: _edit(file, "pddl_problem", None), "has no pddl_problem"),
     "with half a problem": (lambda file: _edit(file, "pddl_problem", "(define (problem x)"), "cut short: brackets"),
     "unsolvable": (lambda file: _edit(file, "solvable", False), "marked unsolvable"),
     "another goal": (lambda file: _edit(file, "pddl_problem", "(define (:goal (and)))"), "none of ALFWorld's six"),
-    "gone": (lambda file: file.unlink(), "cannot be read"),
+    "gone": (lambda file: file.unlink(), "is missing"),
 }
 
 

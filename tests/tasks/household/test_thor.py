@@ -149,11 +149,13 @@ def test_what_it_needs_is_said(data: Path, tmp_path: Path) -> None:
         load(settings("alfworld", frames="thor"))
     with pytest.raises(EngineError, match=r"set task\.data files"):
         thor_double.play().load(replace(game, path=None))
-    with pytest.raises(EngineError, match=r"traj_data\.json: cannot be read"):
+    with pytest.raises(EngineError, match=r"traj_data\.json: is missing"):
         thor_double.play().load(replace(game, path=str(tmp_path / "game.tw-pddl")))
-    (tmp_path / "traj_data.json").write_text('{"scene": {"object_poses": []}')
-    with pytest.raises(EngineError, match=r"traj_data\.json: is cut short"):
-        thor_double.play().load(replace(game, path=str(tmp_path / "game.tw-pddl")))
+    whole = {"pddl_params": {}, "task_type": "pick_and_place_simple", "scene": {"object_poses": [1]}}
+    for text in ("{", "[" * 100_000, "[]", "3", json.dumps(whole), json.dumps({**whole, "scene": 3})):
+        (tmp_path / "traj_data.json").write_text(text)
+        with pytest.raises(EngineError, match=r"traj_data\.json: "):
+            thor_double.play().load(replace(game, path=str(tmp_path / "game.tw-pddl")))
 
 
 def test_without_ai2_thor_the_remedy_is_named(data: Path) -> None:

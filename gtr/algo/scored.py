@@ -1,0 +1,68 @@
+"""What algorithms share whose teacher scores what the agent wrote: the sampled tokens, under the same picture."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gtr.algo.credit import PerRow
+from gtr.algo.divergence import Divergence, divergence
+from gtr.algo.policy_gradient import action_span
+from gtr.algo.teacher import TaughtPPO, TeacherSettings, place_of
+from gtr.config.section import Weight
+from gtr.types import Place, Rollout, Sample, Turn
+
+
+@dataclass(frozen=True)
+class ScoredSettings(TeacherSettings):
+    """Of algorithms whose teacher scores what the agent wrote."""
+
+    beta: Weight = 1.0
+    """How much the teacher's word counts beside the outcome's (GTR-Turbo: 1)."""
+    tokens: Literal["thought", "all"] = "thought"
+    """What the teacher scores: the thought, up to the action's key, or the whole reply."""
+
+
+class ScoredPPO(TaughtPPO):
+    """PPO beside a teacher that scores."""
+
+    Settings = ScoredSettings
+    settings: ScoredSettings
+
+    said: Mapping[Place, PerRow] = {}
+    """By turn, the teacher's log-probability of each token of the agent's reply; empty while it takes no part."""
+
+    def listen(self, turns: Sequence[Turn]) -> dict[str, float]:
+        temperature = self.config.policy.temperature
+        rows = [Sample(self.prompt(turn), turn.reply.tokens, {}, temperature=temperature) for turn in turns]
+        found = self.teacher.logprobs(self.policy, rows)
+        self.said = {place_of(turn): np.array(row) for turn, row in zip(turns, found, strict=True)}
+        apart = [x for turn in turns for x in self.apart(turn, "k3")[self.scored(turn)].tolist()]
+        kl = {"teacher/kl": float(np.mean(apart))} if apart else {}
+        scored = float(sum(len(turn.reply.tokens) for turn in turns))
+        return {**super().listen(turns), **kl, "count/teacher_tokens": scored}
+
+    def scored(self, turn: Turn) -> NDArray[np.bool_]:
+        """Which tokens of a reply count; a reply in which no action can be found is all thought."""
+        span = action_span(turn, "field")
+        if self.settings.tokens == "all" or span is None:
+            return np.ones(len(turn.reply.tokens), dtype=bool)
+        # A token that holds the end of the thought and the action's key belongs to the action.
+        return np.array([end <= span[0] for _, end in self.policy.offsets(turn.reply.tokens)], dtype=bool)
+
+    def apart(self, turn: Turn, kind: Divergence) -> PerRow:
+        """The divergence at each token of a reply, 0 where none is scored."""
+        teacher = self.said.get(place_of(turn))
+        if teacher is None:
+            return np.zeros(len(turn.reply.tokens))
+        return np.where(self.scored(turn), divergence(np.array(turn.reply.logprobs), teacher, kind), 0.0)
+
+    def drawn(
+        self, samples: Sequence[Sample], rollout: Rollout, pull: Callable[[Turn], PerRow], outcome: float = 1.0
+    ) -> list[Sample]:
+        """The samples with the teacher's pull on each token added to so many times their advantages."""
+        turns: dict[Place | None, Turn] = {place_of(turn): turn for turn in rollout.flat()}
+        pulled = [outcome * np.asarray(one.advantage) + pull(turns[one.place]) for one in samples]
+        return [replace(one, advantage=tuple(row.tolist())) for one, row in zip(samples, pulled, strict=True)]

@@ -1,0 +1,101 @@
+"""How a vLLM server is started so that an engine can use it: its command, and the folder that it reads."""
+
+import json
+import shutil
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from gtr.errors import EngineError
+
+ENVIRONMENT: Mapping[str, str] = {"VLLM_SERVER_DEV_MODE": "1", "VLLM_ALLOW_RUNTIME_LORA_UPDATING": "True"}
+"""What lets a server take new weights and reset its caches: for whoever can reach it, so keep it to yourself."""
+
+
+@dataclass(frozen=True)
+class Launch:
+    """What a server is to be like."""
+
+    model: str
+    """Folder or hub id."""
+    python: str = "python"
+    """The interpreter of the environment that vLLM is installed in."""
+    host: str = "127.0.0.1"
+    port: int = 8000
+    adapter_rank: int | None = None
+    """Rank of the LoRA adapters that it shall take; None takes whole weights."""
+    extra: Sequence[str] = ()
+
+    def command(self) -> list[str]:
+        """The words of the command; `ENVIRONMENT` belongs before them."""
+        words = [self.python, "-m", "vllm.entrypoints.openai.api_server", "--model", self.model]
+        words += ["--host", self.host, "--port", str(self.port)]
+        # Log-probabilities of the distribution that is drawn from, and no sampling settings that a model brings along.
+        words += ["--logprobs-mode", "processed_logprobs", "--generation-config", "vllm"]
+        if self.adapter_rank is not None:
+            words += ["--enable-lora", "--max-lora-rank", str(self.adapter_rank), "--max-loras", "2"]
+        return [*words, *self.extra]
+
+
+def readable(model: str, out: Path | None) -> str:
+    """The model as vLLM can read it: itself, or a copy whose weights have the names that vLLM knows.
+
+    Args:
+        model: folder or hub id; a folder with a LoRA adapter stands for its base model.
+        out: where a copy is written; by default beside the folder.
+
+    Raises `EngineError` for a folder that holds no model.
+    """
+    folder = Path(model)
+    if not folder.is_dir():
+        return model
+    if (folder / "adapter_config.json").exists():
+        return readable(str(_json(folder / "adapter_config.json").get("base_model_name_or_path")), out)
+    from gtr.policy.families import FAMILIES, Family
+
+    kind = _json(folder / "config.json").get("model_type")
+    prefixes = FAMILIES.get(str(kind), Family()).served_as
+    if prefixes is None or not _has_old_names(folder, *prefixes):
+        return model
+    target = out or folder.with_name(folder.name + "-vllm")
+    _copy(folder, target, prefixes)
+    return str(target)
+
+
+def _json(file: Path) -> Mapping[str, Any]:
+    try:
+        found: Mapping[str, Any] = json.loads(file.read_text())
+    except (OSError, ValueError) as error:
+        raise EngineError(f"{file.parent} holds no model that can be served: {error}") from None
+    return found
+
+
+def _has_old_names(folder: Path, old: str, new: str) -> bool:
+    from safetensors import safe_open
+
+    for file in folder.glob("*.safetensors"):
+        with safe_open(file, "pt") as weights:
+            if any(name.startswith(old) and not name.startswith(new) for name in weights.keys()):  # noqa: SIM118
+                return True
+    return False
+
+
+def _copy(folder: Path, target: Path, prefixes: tuple[str, str]) -> None:
+    from safetensors.torch import load_file, save_file
+
+    def renamed(name: str) -> str:
+        known = not name.startswith(prefixes[0]) or name.startswith(prefixes[1])
+        return name if known else prefixes[1] + name.removeprefix(prefixes[0])
+
+    target.mkdir(parents=True, exist_ok=True)
+    for file in folder.iterdir():
+        if file.name.endswith(".safetensors.index.json"):
+            index = dict(_json(file))
+            index["weight_map"] = {renamed(name): where for name, where in index["weight_map"].items()}
+            (target / file.name).write_text(json.dumps(index))
+        elif file.suffix == ".safetensors" and file.name.startswith("model"):
+            weights = {renamed(name): weight for name, weight in load_file(file).items()}
+            save_file(weights, target / file.name, {"format": "pt"})
+        elif file.is_file():
+            shutil.copy(file, target)

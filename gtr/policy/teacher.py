@@ -1,0 +1,35 @@
+"""A teacher that is another model: found by its path, and held against the agent's vocabulary before it scores."""
+
+from dataclasses import replace
+
+from gtr.config import PolicyConfig
+from gtr.errors import GtrError, PolicyError
+from gtr.policy.loading import load_policy
+from gtr.policy.models import model_folder
+from gtr.policy.policy import Policy
+
+
+def load_teacher(path: str, agent: Policy, config: PolicyConfig) -> Policy:
+    """The teacher at a path, adapters merged into it, on the agent's device; it must spell replies as that does.
+
+    Raises `PolicyError` naming algo.teacher: nothing is there, or it is of another family or vocabulary.
+    """
+    half = agent.device.type == "cuda" and config.dtype != "float32"
+    chosen = replace(config, finetune="full", freeze_vision=False, dtype="bfloat16" if half else "float32")
+    try:
+        teacher = load_policy(model_folder(path), chosen, device=agent.device, critic=False)
+    except GtrError as error:
+        raise PolicyError(f"algo.teacher {path}: {error}") from error
+    kinds = [str(one.network.model.config.model_type) for one in (teacher, agent)]  # type: ignore[union-attr]
+    if kinds[0] != kinds[1]:
+        raise PolicyError(f"algo.teacher {path} is of the family {kinds[0]}, the agent of {kinds[1]}: give one of that")
+    theirs, ours = (one.tokenizer.get_vocab() for one in (teacher, agent))
+    if theirs != ours or teacher.end_ids != agent.end_ids:
+        apart = len(theirs.items() ^ ours.items())
+        raise PolicyError(
+            f"algo.teacher {path} has another vocabulary than the agent ({len(theirs)} tokens against {len(ours)}, "
+            f"{apart} entries differ), so its log-probabilities are of other words: give a model that shares the "
+            "agent's tokeniser, for example another run from the same start"
+        )
+    teacher.network.requires_grad_(False)
+    return teacher

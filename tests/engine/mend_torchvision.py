@@ -1,0 +1,25 @@
+"""Run by the interpreter of vLLM's environment: makes its torchvision importable beside a torch built for CPUs.
+
+PyPI's torchvision is built for CUDA, and its operators are then missing. They are only declared, not needed.
+"""
+
+import subprocess
+import sys
+import sysconfig
+from pathlib import Path
+
+DECLARED = """import torch as _torch
+_operators = _torch.library.Library("torchvision", "DEF")
+_operators.define("nms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
+_operators.define("qnms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
+"""
+
+
+def works() -> bool:
+    return subprocess.run([sys.executable, "-c", "import torchvision"], capture_output=True).returncode == 0
+
+
+if not works():
+    file = Path(sysconfig.get_path("purelib")) / "torchvision" / "__init__.py"
+    file.write_text(DECLARED + file.read_text())
+    sys.exit(0 if works() else "torchvision cannot be imported, so vLLM cannot either")

@@ -1,0 +1,166 @@
+"""Against a real vLLM server on the CPU: `make test-engines` installs one; without it these are skipped."""
+
+import json
+import os
+import socket
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import numpy as np
+import pytest
+import torch
+from small import changed, draw_pictures
+
+from gtr.config import Config, EngineConfig
+from gtr.engine import make_engine
+from gtr.engine.launch import ENVIRONMENT, Launch, readable
+from gtr.engine.server import Server
+from gtr.errors import EngineError
+from gtr.policy.policy import Policy
+from gtr.train import train
+from gtr.types import Prompt
+
+PYTHON = os.environ.get("GTR_VLLM_PYTHON")
+pytestmark = [
+    pytest.mark.engines,
+    pytest.mark.skipif(PYTHON is None, reason="no vLLM: `make test-engines` installs one and runs this"),
+]
+START = 400
+"""Seconds that it may take to start."""
+SMALL = ("--dtype", "float32", "--enforce-eager", "--max-model-len", "512", "--block-size", "32")
+CPU = {"VLLM_HOST_IP": "127.0.0.1", "VLLM_CPU_KVCACHE_SPACE": "1", "VLLM_CPU_OMP_THREADS_BIND": "nobind"}
+PROMPTS = [Prompt(picture, "move: " + "now " * (i % 3)) for i, picture in enumerate(draw_pictures())]
+
+
+@pytest.fixture(scope="module")
+def address(build_model: Callable[..., Path], tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A server of the tiny LLaVA that takes whole weights and adapters."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    folder = tmp_path_factory.mktemp("served")
+    model = readable(str(build_model()), folder / "model")
+    command = Launch(model, str(PYTHON), port=port, adapter_rank=8, extra=SMALL).command()
+    clean = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
+    with (folder / "log").open("w") as log:
+        process = subprocess.Popen(command, env={**clean, **CPU, **ENVIRONMENT}, stdout=log, stderr=log)
+    try:
+        found = f"http://127.0.0.1:{port}"
+        until = time.monotonic() + START
+        while True:
+            assert process.poll() is None, (folder / "log").read_text()[-3000:]
+            assert time.monotonic() < until, "vLLM does not start"
+            try:
+                httpx.get(found + "/health", timeout=5, trust_env=False).raise_for_status()
+                break
+            except httpx.HTTPError:
+                time.sleep(1)
+        yield found
+    finally:
+        process.terminate()
+        process.wait(60)
+
+
+def engine(policy: Policy, address: str, folder: Path, **settings: Any) -> Any:
+    return make_engine(EngineConfig(name="vllm", servers=(address,), patience=0.0, **settings), policy, folder)
+
+
+def move(policy: Policy, by: float = 0.02) -> None:
+    with torch.no_grad():
+        for weight in policy.network.model.parameters():
+            if weight.requires_grad:
+                weight.add_(by * torch.randn(weight.shape, generator=torch.Generator().manual_seed(1)))
+
+
+LORA = {"policy.finetune": "lora", "policy.lora_rank": 8}
+
+
+@pytest.mark.parametrize(
+    ("sync", "dotted"),
+    [
+        ("full", {"policy.freeze_vision": False}),
+        ("full", LORA),
+        ("adapter", {**LORA, "policy.lora_target": "language"}),
+    ],
+    ids=["full", "merged", "adapter"],
+)
+def test_what_vllm_samples_is_what_the_trainer_scores(
+    sync: Any, dotted: dict[str, Any], make_policy: Callable[..., Policy], address: str, tmp_path: Path
+) -> None:
+    policy = make_policy(**dotted)
+    if sync == "adapter":
+        # Adapters go over the weights that the server was started with, which another test has replaced.
+        Server(address, 60, 60, 4).load(Path(readable(policy.config.model, tmp_path / "base")))
+    asked = engine(policy, address, tmp_path / "weights", sync=sync)
+    for version in range(3):
+        asked.sync(version)
+        replies = asked.generate(PROMPTS)
+        assert len({reply.tokens for reply in replies}) > 1
+        for reply in replies:
+            assert reply.sampled == pytest.approx(reply.logprobs, abs=1e-3)
+        assert asked.metrics()["engine/probe"] < 1e-4
+        move(policy)
+    asked.close()
+
+
+def test_end_tokens_are_part_of_a_reply(make_policy: Callable[..., Policy], address: str, tmp_path: Path) -> None:
+    policy = make_policy()
+    policy.end_ids = (policy.tokenizer.eos_token_id, *range(20, len(policy.tokenizer), 6))
+    asked = engine(policy, address, tmp_path / "weights")
+    asked.sync(0)
+    replies = asked.generate(PROMPTS * 2)
+    assert {reply.finished for reply in replies} == {True, False}
+    assert all(reply.finished == (reply.tokens[-1] in policy.end_ids) for reply in replies)
+    greedy = zip(asked.generate(PROMPTS, greedy=True), policy.generate(PROMPTS, greedy=True), strict=True)
+    assert np.mean([a.tokens == b.tokens for a, b in greedy]) > 0.8, "ties aside"
+    asked.close()
+
+
+def test_a_vision_adapter_that_vllm_ignores_is_caught(
+    make_policy: Callable[..., Policy], address: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    policy = make_policy(**LORA, **{"policy.freeze_vision": False})
+    Server(address, 60, 60, 4).load(Path(readable(policy.config.model, tmp_path / "base")))
+    monkeypatch.setattr("gtr.engine.weights.check_adapter", lambda model: None)
+    move(policy, 0.1)
+    asked = engine(policy, address, tmp_path / "weights", sync="adapter")
+    asked.sync(0)
+    with pytest.raises(EngineError):
+        asked.generate(PROMPTS)
+    asked.close()
+
+
+def test_a_cache_that_is_not_reset_is_caught(
+    make_policy: Callable[..., Policy], address: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    policy = make_policy(**{"policy.freeze_vision": False})
+    asked = engine(policy, address, tmp_path / "weights")
+    asked.sync(0)
+    asked.generate(PROMPTS)
+    sent = Server._call
+
+    def lazy(self: Server, method: str, path: str, *rest: Any) -> bytes:
+        return b'{"success": true}' if path == "/reset_prefix_cache" else sent(self, method, path, *rest)
+
+    monkeypatch.setattr(Server, "_call", lazy)
+    move(policy)
+    asked.sync(1)
+    with pytest.raises(EngineError, match=r"weights are others|still has the old ones"):
+        asked.generate(PROMPTS)
+    asked.close()
+
+
+def test_a_whole_run(settings: Callable[..., Config], address: str) -> None:
+    config = changed(
+        settings(**{"train.updates": 3, "train.lr": 1e-3, "policy.freeze_vision": False}),
+        **{"engine.name": "vllm", "engine.servers": (address,)},
+    )
+    run = train(config)
+    lines = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
+    assert [line["update"] for line in lines] == [1, 2, 3]
+    assert all(line["engine/mismatch"] < 1e-3 and line["engine/probe"] < 1e-4 for line in lines)
+    assert all(line["engine/failed"] == 0 for line in lines)

@@ -1,0 +1,176 @@
+"""A real HTTP server process that speaks vLLM's API around a tiny model, and fails as servers do when it is told to.
+
+    python engine_server.py MODEL_FOLDER PORT
+
+Like vLLM it answers from its caches until all of them are reset, and takes adapters by name. `POST /fault` with
+``{"kind": KIND, "times": N}`` makes its next N chat answers (or, of the kinds at the end, all further syncs) go wrong.
+"""
+
+import base64
+import io
+import json
+import os
+import sys
+import threading
+import time
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image
+
+from gtr.config import PolicyConfig
+from gtr.policy.loading import load_policy
+from gtr.types import Prompt
+
+CACHES = {"/reset_prefix_cache", "/reset_mm_cache", "/reset_encoder_cache"}
+CHAT = ("die", "hang", "slow", "500", "drop", "not_json", "other_ids", "few_logprobs", "no_tokens", "prompt", "cut")
+SYNC = ("stale", "deaf", "refuse")
+
+
+class Model:
+    def __init__(self, folder):
+        self.lock, self.folder = threading.Lock(), folder
+        self.fault, self.times, self.asked = "", 0, 0
+        self.begin()
+
+    def begin(self):
+        """As it was started."""
+        self.served = {"policy": self.read(self.folder)}
+        self.cache, self.reset = {}, set()
+
+    @staticmethod
+    def read(folder, **settings):
+        # Whatever length is asked for is given: the policy's own limit is not used.
+        return load_policy(folder, PolicyConfig(value_hidden=(8,), **settings))
+
+    def chat(self, body):
+        """The answer to a chat request; equal ones are answered from the cache."""
+        key = json.dumps(body, sort_keys=True)
+        with self.lock:
+            self.asked += 1
+            if key not in self.cache:
+                self.cache[key] = self.answer(body)
+            return json.loads(json.dumps(self.cache[key]))
+
+    def answer(self, body):
+        policy, (message,) = self.served[body["model"]], body["messages"]
+        picture, text = message["content"]
+        file = io.BytesIO(base64.b64decode(picture["image_url"]["url"].partition(",")[2]))
+        prompt = Prompt(np.asarray(Image.open(file).convert("RGB")), text["text"])
+        inputs = policy.inputs([prompt])
+        policy.network.eval()
+        greedy = body["temperature"] == 0
+        torch.manual_seed(body["seed"])
+        ends = body["stop_token_ids"]
+        made = policy.network.sample(inputs, body["temperature"] or 1.0, greedy, body["max_tokens"], ends)
+        tokens = made.tokens[0].tolist()
+        length = next((i + 1 for i, token in enumerate(tokens) if token in ends), len(tokens))
+        content = [{"token": "", "logprob": x} for x in made.logprobs[0, :length].tolist()]
+        choice = {"index": 0, "token_ids": tokens[:length], "logprobs": {"content": content}}
+        return {"prompt_token_ids": inputs["input_ids"][0].tolist(), "choices": [choice]}
+
+    def load(self, body):
+        if self.fault != "deaf":
+            self.served["policy"] = self.read(body["kwargs"]["weights_path"])
+        self.reset = set()
+        return {"results": [None]}
+
+    def forget(self, path):
+        self.reset.add(path)
+        if self.reset == CACHES and self.fault != "stale":
+            self.cache = {}
+        return {"success": True}
+
+    def adapt(self, body):
+        if body["lora_name"] in self.served:
+            return {"error": "has already been loaded"}
+        self.served[body["lora_name"]] = self.read(body["lora_path"], finetune="lora")
+        return "Success"
+
+    def drop(self, body):
+        del self.served[body["lora_name"]]
+        return "Success"
+
+
+class Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+
+    def log_message(self, *args):
+        pass
+
+    def do_GET(self):
+        known = {"/v1/models": {"data": [{"id": name} for name in model.served]}}
+        known["/state"] = {"asked": model.asked, "served": list(model.served)}
+        self.say(known[self.path])
+
+    def do_POST(self):
+        body = json.loads(self.rfile.read(int(self.headers.get("Content-Length") or 0)) or "{}")
+        if self.path == "/fault":
+            model.fault, model.times = body["kind"], body["times"]
+            if not model.fault:
+                model.begin()
+            return self.say({})
+        if self.path == "/v1/chat/completions":
+            return self.chat(body)
+        if model.fault == "refuse":
+            return self.say({"error": "not now"}, 503)
+        if self.path in CACHES:
+            return self.say(model.forget(self.path))
+        adapters = {"/v1/load_lora_adapter": model.adapt, "/v1/unload_lora_adapter": model.drop}
+        found = {"/collective_rpc": model.load, **adapters}[self.path](body)
+        return self.say(found, 400 if "error" in found else 200)
+
+    def chat(self, body):
+        fault = ""
+        with model.lock:
+            if model.fault in CHAT and model.times > 0:
+                model.times, fault = model.times - 1, model.fault
+        if fault == "die":
+            os._exit(1)
+        if fault == "hang":
+            time.sleep(3600)
+        if fault == "slow":
+            time.sleep(1)
+        if fault == "drop":
+            self.close_connection = True
+            return None
+        if fault == "500":
+            return self.say({"error": "out of memory"}, 500)
+        answer = model.chat(body)
+        choice = answer["choices"][0]
+        if fault == "other_ids":
+            choice["token_ids"][0] = 10**6
+        elif fault == "few_logprobs":
+            choice["logprobs"]["content"].pop()
+        elif fault == "no_tokens":
+            del choice["token_ids"]
+        elif fault == "prompt":
+            answer["prompt_token_ids"].insert(0, 1)
+        elif fault == "cut":
+            choice["token_ids"] = choice["token_ids"][:1]
+            choice["logprobs"]["content"] = choice["logprobs"]["content"][:1]
+        return self.say(answer, broken=fault == "not_json")
+
+    def say(self, value, status=200, broken=False):
+        data = json.dumps(value).encode()
+        data = data[: len(data) // 2] if broken else data
+        self.send_response(status)
+        self.send_header("Content-Length", str(len(data)))
+        self.end_headers()
+        self.wfile.write(data)
+
+
+class Quiet(ThreadingHTTPServer):
+    daemon_threads = True
+    request_queue_size = 128
+
+    def handle_error(self, request, address):
+        pass
+
+
+if __name__ == "__main__":
+    torch.set_num_threads(1)
+    model = Model(Path(sys.argv[1]))
+    Quiet(("127.0.0.1", int(sys.argv[2])), Handler).serve_forever()
