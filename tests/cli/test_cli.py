@@ -266,6 +266,7 @@ FILES = (["eval", "random", "--json"], ["show", "runs", "--export"], ["corrector
 FOLDERS = (
     ["train", "gtr", "--runs"],
     ["compare", "gtr", "--out"],
+    ["eval", "random", "--out"],
     ["play", "points24", "--pictures"],
     ["corrector-eval", "--who", "oracle", "--folder"],
     ["compare", "--from", "runs", "--out"],
