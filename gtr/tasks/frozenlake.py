@@ -20,7 +20,7 @@ from PIL import ImageDraw
 
 from gtr.config import TaskConfig
 from gtr.tasks.boards import MOVES, BoardTask, Cell
-from gtr.tasks.cards import check_size, style
+from gtr.tasks.cards import check_size, look_of
 from gtr.tasks.defaults import Tiny
 from gtr.tasks.looks import DeckSettings
 from gtr.tasks.options import known_options
@@ -48,7 +48,7 @@ class FrozenLakeEnv(gymnasium.Env[Image, np.int64]):
         render_mode: str | None = None,
     ) -> None:
         self.size, self.deck = check_size(image_size), deck
-        style(deck)
+        look_of(deck)
         self.side, self.frozen, self.slippery, self.render_mode = side, frozen, slippery, render_mode
         self.action_space = gymnasium.spaces.Discrete(len(MOVES))
         self.observation_space = gymnasium.spaces.Box(0, 255, (image_size, image_size, 3), np.uint8)
@@ -85,7 +85,7 @@ class FrozenLakeEnv(gymnasium.Env[Image, np.int64]):
         return {"Map": list(self.map), "At": [row, column], "success": self.map[row][column] == "G"}
 
     def _picture(self) -> Image:
-        colours = style(self.deck)
+        colours = look_of(self.deck).style
         canvas = Pictures.new("RGB", (self.size, self.size), colours.table)
         draw, cell = ImageDraw.Draw(canvas), self.size / len(self.map)
         for row, line in enumerate(self.map):

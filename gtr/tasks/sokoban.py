@@ -20,7 +20,7 @@ from PIL import ImageDraw
 from gtr.config import TaskConfig
 from gtr.errors import TaskError
 from gtr.tasks.boards import MOVES, BoardTask, Cell
-from gtr.tasks.cards import check_size, style
+from gtr.tasks.cards import check_size, look_of
 from gtr.tasks.defaults import Tiny
 from gtr.tasks.looks import DeckSettings
 from gtr.tasks.options import known_options
@@ -100,7 +100,7 @@ class SokobanEnv(gymnasium.Env[Image, np.int64]):
         render_mode: str | None = None,
     ) -> None:
         self.size, self.deck, self.render_mode = check_size(image_size), deck, render_mode
-        style(deck)
+        look_of(deck)
         if side * side < 2 * boxes + walls + 1:
             raise TaskError(f"side={side}, boxes={boxes}, walls={walls}: the room has no place for all of them")
         self.side, self.count, self.walls = side, boxes, walls
@@ -154,7 +154,7 @@ class SokobanEnv(gymnasium.Env[Image, np.int64]):
         return {"Room": list(self.room), "Player": list(self.player), "Boxes": boxes, "success": won}
 
     def _picture(self) -> Image:
-        colours, cell = style(self.deck), self.size / max(len(self.room), len(self.room[0]))
+        colours, cell = look_of(self.deck).style, self.size / max(len(self.room), len(self.room[0]))
         canvas = Pictures.new("RGB", (self.size, self.size), colours.table)
         draw = ImageDraw.Draw(canvas)
 
