@@ -210,6 +210,17 @@ def test_what_was_played_is_kept_and_shown_as_a_run_is(tmp_path: Path) -> None:
     assert source.search(expert, -1, "no reply says this") == {"found": [], "next": -1, "done": True}
 
 
+def test_a_trained_agents_tokens_are_kept_too(
+    tmp_path: Path, settings: Settings, make_policy: Callable[..., Policy]
+) -> None:
+    config = settings("gtr", "numberline", "tiny-llava")
+    make_policy("tiny-llava").save(tmp_path / "model")
+    evaluate(str(tmp_path / "model"), config, episodes=2, keep=tmp_path / "kept")
+    (run,) = find_runs([tmp_path / "kept"])
+    for turn in run.panel(0):
+        assert len(turn["per_token"]["ends"]) == turn["tokens"] > 0
+
+
 def test_an_agent_without_an_episode_has_no_success(monkeypatch: pytest.MonkeyPatch) -> None:
     class Silent(Agent):
         name = "silent"
