@@ -5,8 +5,9 @@
 
 Weights are random: sizes, types, kernels and times are those of the real model, what it says is noise. Its tokeniser
 and processor are a tiny model's, so that pictures have fewer tokens than the real one's; the table says how many a
-prompt had. Peak memory is what torch allocated. "share of peak" is the floating-point work of the weights (2 per weight and token forward, 4 for
-the gradient of activations, none for frozen weights' own) over `torch.mm`'s rate in bfloat16, measured here.
+prompt had. Peak memory is what torch allocated. "share of peak" is the floating-point work of the weights (2 per weight
+and token forward, 4 for the gradient of activations, none for frozen weights' own) over `torch.mm`'s rate in bfloat16,
+measured here.
 """
 
 import argparse
