@@ -126,7 +126,7 @@ def _turns(line: Mapping[str, Any]) -> int:
 
 def _lesson(line: Mapping[str, Any], can_say: Callable[[Sequence[int]], bool]) -> Sample:
     tokens, weights = records.several(records.whole)(line["tokens"]), records.several(records.number)(line["weights"])
-    if not tokens or weights is None or len(tokens) != len(weights) or not can_say(tokens):
+    if not tokens or not weights or min(weights) < 0 or len(tokens) != len(weights) or not can_say(tokens):
         raise ValueError("tokens and weights of a lesson do not fit")
     return Sample(Prompt(NO_PICTURE, line["prompt"] + ""), tuple(tokens), {CLONING: tuple(weights)})
 

@@ -46,9 +46,10 @@ def test_equal_pictures_are_held_once_and_as_bytes() -> None:
     buffer.add([lesson(0, picture=7), lesson(1, picture=7)])
     buffer.add([lesson(2, picture=7), lesson(3, picture=8)])
     images = [one.prompt.image for one in buffer.samples]
-    assert len({id(image) for image in images}) == 2
-    assert images[0] is images[1] is images[2]
+    assert len({id(buffer.packed(image)) for image in images}) == len(buffer._pictures) == 2
+    assert np.array_equal(images[0], images[2])
     assert {image.dtype for image in images} == {np.dtype(np.uint8)}
+    assert {type(png) for png in buffer._pictures.values()} == {bytes}
     assert texts(buffer) == ["0", "1", "2", "3"], "the texts stay apart"
 
 

@@ -338,7 +338,7 @@ def test_who_cannot_be_a_teacher_is_told(
     (tmp_path / "damaged").mkdir()
     (tmp_path / "damaged" / "config.json").write_text("no json")
     wrong = {
-        str(tmp_path / "missing"): "is no folder here",
+        str(tmp_path / "missing"): "there is no folder",
         "no/such folder": "is no folder here",
         str(tmp_path / "empty"): "holds no finished checkpoint",
         str(tmp_path / "damaged"): "cannot load",

@@ -340,6 +340,6 @@ def test_every_definition_without_extra_forwards_is_computed() -> None:
     turns = [turn(implied="up", verdict=verdict), turn(plan="wait", ending=Ending.TERMINATED, progress=0.5), turn()]
     turns.append(turn(verdict=Verdict(Judgement.SCORED, score=0.5)))
     elsewhere = ("corrector/", "panel/", "sft/", "relevance/", "loss/", "update/", "alarm/", "policy/kl", "count/grad")
-    elsewhere = (*elsewhere, "teacher/", "count/teacher", "count/taught")
+    elsewhere = (*elsewhere, "teacher/", "count/teacher", "count/taught", "engine/")
     expected = {m.name for m in METRICS if "<" not in m.name and not m.name.startswith(elsewhere)}
     assert expected - set(health(*turns)) == {"thought/step"}  # this task does not ask about steps

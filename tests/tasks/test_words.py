@@ -48,7 +48,8 @@ def run(task, seed=None, options=None, clumsy=0.0):
         if terminated or truncated:
             assert task.success(reward, info) == info["success"]
             return reward
-    raise AssertionError("the episode did not end")
+    assert clumsy, "the episode did not end"
+    return None
 
 
 @pytest.mark.parametrize("prompt", PROMPTS)
