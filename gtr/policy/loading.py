@@ -2,6 +2,8 @@
 
 import json
 import logging
+import re
+import stat
 import warnings
 from pathlib import Path
 from typing import Any
@@ -38,10 +40,12 @@ from gtr.policy.models import BUILT_IN_MODELS, check_model
 from gtr.policy.network import Network, ValueHead
 from gtr.policy.policy import VALUE_HEAD, Policy, pad_id
 from gtr.policy.seeded import seeded
+from gtr.report.inside import LARGEST
 
 transformers_logging.disable_progress_bar()
 BESIDE_LANGUAGE = r"(?!.*\blanguage_model\.).*"
 """Names of all modules but the language model's."""
+WEIGHTS = re.compile(r"\.(safetensors|bin|pt|pth|ckpt|gguf|h5|msgpack|onnx)$")
 log = logging.getLogger(__name__)
 QUIET = {
     "_raise_exceptions_for_gated_repo": False,
@@ -69,13 +73,14 @@ def load_policy(
     folder = _brought(str(path))
     # As an Accelerator would start it, which takes over what it finds: without the flag, one process of several.
     device = device or PartialState(cpu=parse_flag_from_env("ACCELERATE_USE_CPU")).device
+    check_files(folder)
     base, adapter = _base_of(folder, str(path))
     weights, mixed = _precision(config, device)
     model = _load_model(base, weights, config.tiles == "one")
     processor = load_processor(folder if (folder / "tokenizer_config.json").exists() else base, model.config)
     processor = one_tile_processor(processor) if config.tiles == "one" else processor
     with seeded(seed):
-        model = _prepare(model, config, adapter)
+        model = prepare(model, config, adapter)
         width = model.get_output_embeddings().in_features
         head = ValueHead(width, config.value_hidden)
     saved = folder / VALUE_HEAD if (folder / VALUE_HEAD).exists() else _from_hub(str(path), VALUE_HEAD)
@@ -109,6 +114,20 @@ def _from_hub(path: str, name: str) -> Path | None:
     check_model(path)
     found = cached_file(path, name, **QUIET)
     return None if found is None else Path(found)
+
+
+def check_files(folder: Path) -> None:
+    """PolicyError where a model's folder holds what a library would read without end: a pipe, a device, gigabytes of
+    settings. Weights may be large."""
+    for file in folder.iterdir() if folder.is_dir() else ():
+        try:
+            found = file.stat()
+        except OSError:
+            continue  # A link to nowhere is as good as no file.
+        if not (stat.S_ISREG(found.st_mode) or stat.S_ISDIR(found.st_mode)):
+            raise PolicyError(f"{file} is not a regular file: remove it")
+        if found.st_size > LARGEST and not WEIGHTS.search(file.name):
+            raise PolicyError(f"{file} has {found.st_size / 1e6:,.0f} MB, more than any but weights have: remove it")
 
 
 def _base_of(folder: Path, path: str) -> tuple[str, Path | None]:
@@ -165,7 +184,7 @@ def _precision(config: PolicyConfig, device: torch.device) -> tuple[torch.dtype,
     return (torch.bfloat16 if chosen == "bfloat16" else torch.float32), chosen == "mixed"
 
 
-def _prepare(model: Any, config: PolicyConfig, adapter: Path | None) -> Any:
+def prepare(model: Any, config: PolicyConfig, adapter: Path | None) -> Any:
     """Freezes, wraps in LoRA and switches checkpointing on, as the settings say."""
     if config.finetune == "lora":
         model = _with_lora(model, config, adapter)

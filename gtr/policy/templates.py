@@ -55,21 +55,30 @@ class TooLongError(Exception):
 @contextmanager
 def limited(seconds: float) -> Iterator[None]:
     """Raises `TooLongError` in a block of Python code that runs for longer, on any thread."""
-    thread, lock, left = ctypes.c_ulong(threading.get_ident()), threading.Lock(), threading.Event()
+    thread, lock, ends = ctypes.c_ulong(threading.get_ident()), threading.Lock(), list[str]()
 
     def late() -> None:
         with lock:
-            if not left.is_set():
-                ctypes.pythonapi.PyThreadState_SetAsyncExc(thread, ctypes.py_object(TooLongError))
+            if not ends:
+                ends.append("late")
+                _raise_in(thread, TooLongError)
 
     timer = threading.Timer(seconds, late)
     timer.daemon = True
-    timer.start()
     try:
-        yield
+        timer.start()
+        try:
+            yield
+        finally:
+            timer.cancel()
+            with lock:
+                ends.append("left")
+            if ends[0] == "late":
+                _raise_in(thread, None)  # What has not come yet must not come outside the block.
     except TooLongError:
         raise TooLongError(f"it takes longer than {seconds:g} s") from None
-    finally:
-        timer.cancel()
-        with lock:
-            left.set()
+
+
+def _raise_in(thread: ctypes.c_ulong, error: type[Exception] | None) -> None:
+    """Raises an error between two steps of a thread, or takes back one that has not come yet."""
+    ctypes.pythonapi.PyThreadState_SetAsyncExc(thread, None if error is None else ctypes.py_object(error))

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from foreign import DAMAGES
 from safetensors.torch import save_file
 from small import changed
 
@@ -99,6 +100,14 @@ def test_damaged_files_of_a_model_are_refused_in_words(model: Path, name: str, d
         use(model)
 
 
+@pytest.mark.parametrize("name", ["config.json", "tokenizer.json", "processor_config.json", "value_head.safetensors"])
+@pytest.mark.parametrize("damage", ["a pipe", "a device", "three sparse gigabytes"])
+def test_what_would_be_read_without_end_is_refused(model: Path, name: str, damage: str) -> None:
+    DAMAGES[damage](model / name)
+    with pytest.raises(PolicyError, match=name):
+        use(model)
+
+
 @pytest.mark.parametrize("damage", SPOILT)
 @pytest.mark.parametrize("name", ["model.safetensors", "value_head.safetensors", "adapter_config.json"])
 def test_damaged_weights_are_refused_in_words(model: Path, name: str, damage: str) -> None:
@@ -156,9 +165,10 @@ def test_a_limit_holds_on_any_thread_and_only_inside() -> None:
 
     thread = threading.Thread(target=busy)
     thread.start()
-    for _ in range(300):
-        with templates.limited(0.0001):  # The block may be over before its time is: nothing comes later.
+    for number in range(300):  # The block may be over before its time is: nothing comes later.
+        with contextlib.suppress(templates.TooLongError), templates.limited(1e-5 * (number % 30)):
             pass
+        sum(range(1000))
     thread.join(20)
     assert ends == ["it takes longer than 0.1 s"]
 
