@@ -17,7 +17,7 @@ DEMO := runs/demo
 .PHONY: demo test test-engines bench study algorithms teachers doctor campaign constraints clean
 
 demo: .venv/installed ## 10-15 minutes on 2 cores: thought collapse and its prevention, as a table, a picture and a page
-	$(GTR) compare rl4vlm gtr --task points24 --seeds 1 --out $(DEMO)
+	$(GTR) compare rl4vlm gtr --task points24 --seeds 1 --out $(DEMO) --serve 8024
 	$(GTR) show $(DEMO) --export $(DEMO)/report.html
 
 study: .venv/installed ## a night on 2 cores: every figure of README and docs/RESULTS.md (ONLY="NAME ...", QUICK=1)

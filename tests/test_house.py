@@ -57,6 +57,7 @@ ORDER = (
     "metrics",
     "relevance",
     "processes",
+    "plan",
     "report",
     "checkpoint",
     "evaluate",

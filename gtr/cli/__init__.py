@@ -4,6 +4,7 @@ gtr train PRESET [--task NAME] [--scale tiny|7b] [--key value ...]
 """
 
 import errno
+import logging
 import os
 import signal
 import sys
@@ -14,15 +15,30 @@ from types import FrameType
 from rich.console import Console
 
 import gtr
-from gtr.cli import check, compare, corrector_eval, doctor, export, new, play, push, serve_engine, show, train
+from gtr.cli import (
+    check,
+    compare,
+    completion,
+    corrector_eval,
+    doctor,
+    export,
+    new,
+    play,
+    push,
+    serve_engine,
+    show,
+    train,
+)  # fmt: skip
 from gtr.cli import eval as evaluation
+from gtr.cli import plan as planning
 from gtr.cli import tasks as games
-from gtr.cli.argv import refuse_empty
+from gtr.cli.argv import refuse_empty, without_flag
 from gtr.errors import ConfigError, GtrError, nearest
 
 COMMANDS: Mapping[str, Callable[[Sequence[str]], None]] = {
     "train": train.train,
     "sft": train.sft,
+    "plan": planning.plan,
     "eval": evaluation.evaluate,
     "compare": compare.compare,
     "play": play.play,
@@ -35,9 +51,11 @@ COMMANDS: Mapping[str, Callable[[Sequence[str]], None]] = {
     "new": new.new,
     "check": check.check,
     "doctor": doctor.doctor,
+    "completion": completion.completion,
 }
 """Each in a file of its own, its options beside it. Whatever is heavy is imported when it is needed."""
 
+LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
 EXIT_MISTAKE = 2
 EXIT_FAILED = 1
 EXIT_INTERRUPTED = 130
@@ -52,7 +70,7 @@ def run(arguments: Sequence[str]) -> int:
     """Runs one command and returns the exit code: 0, 2 after a user's mistake, 130 after Ctrl-C, 1 otherwise."""
     with second_signal_leaves_at_once():
         try:
-            _dispatch(arguments)
+            _dispatch(_logging(arguments))
         except GtrError as error:
             return _fail("Error: ", error, EXIT_MISTAKE)
         except KeyboardInterrupt as stop:
@@ -78,9 +96,20 @@ def usage() -> str:
             "",
             *lines,
             "",
+            "--log-level debug|info|warning|error, with any command, tells more or less of what goes on.",
             "gtr COMMAND --help shows a command's settings. Start with: gtr doctor",
         ]
     )
+
+
+def _logging(arguments: Sequence[str]) -> list[str]:
+    """Sets how much is told of what goes on, by ``--log-level`` anywhere; returns the other words."""
+    level, others = without_flag(arguments, "--log-level")
+    if level is not None:
+        if level.upper() not in LEVELS:
+            raise ConfigError(f"--log-level {level}: {nearest(level.lower(), [one.lower() for one in LEVELS])}")
+        logging.basicConfig(level=level.upper(), format="%(asctime)s %(levelname)s %(name)s: %(message)s", force=True)
+    return others
 
 
 def _dispatch(arguments: Sequence[str]) -> None:

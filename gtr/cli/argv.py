@@ -29,6 +29,19 @@ def flag_value(arguments: Sequence[str], flag: str) -> str | None:
     return found
 
 
+def without_flag(arguments: Sequence[str], flag: str) -> tuple[str | None, list[str]]:
+    """The value of a flag, if it is there, and all other words.
+
+    >>> without_flag(["train", "gtr", "--log-level", "info", "--seed", "2"], "--log-level")
+    ('info', ['train', 'gtr', '--seed', '2'])
+    """
+    value, words = flag_value(arguments, flag), list(arguments)
+    while flag in words:
+        at = words.index(flag)
+        del words[at : at + 2]
+    return value, [word for word in words if not word.startswith(flag + "=")]
+
+
 def split_options(arguments: Sequence[str], own: Collection[str]) -> tuple[list[str], list[str]]:
     """The words that belong to the flags in `own`, leading words included, and all others.
 

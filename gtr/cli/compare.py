@@ -21,7 +21,10 @@ from gtr.errors import ConfigError, nearest
 if TYPE_CHECKING:
     from gtr.compare.plan import Comparison
 
-FLAGS = ("--task", "--scale", "--seeds", "--starts", "--grid", "--splits", "--out", "--from", "--jobs", "-h", "--help")
+FLAGS = (
+    *("--task", "--scale", "--seeds", "--starts", "--grid", "--splits"),
+    *("--out", "--from", "--jobs", "--serve", "-h", "--help"),
+)
 """Flags of `gtr compare` itself; all others are settings of its runs."""
 
 
@@ -58,6 +61,8 @@ class CompareOptions:
     method each is."""
     jobs: Annotated[int, Ge(1), Le(4096)] | None = None
     """Runs at a time; by default one per CPU core. Each uses one thread."""
+    serve: Annotated[int, Ge(0), Le(65_535)] | None = None
+    """Serve the page of `gtr show` at this port while runs go on, from the first minute; 0 takes any that is free."""
 
 
 def compare(arguments: Sequence[str]) -> None:
@@ -109,7 +114,7 @@ def parse_compare(arguments: Sequence[str]) -> "Comparison":
         _check_dimensions(config, options)
     seeds, out, asked, jobs = options.seeds, options.out, tuple(settings), options.jobs
     begun = Comparison(configs, seeds, out, options.task, options.scale, asked, file, jobs)
-    return replace(begun, starts=options.starts, grid=grid, splits=options.splits)
+    return replace(begun, starts=options.starts, grid=grid, splits=options.splits, port=options.serve)
 
 
 def _check_dimensions(config: Config, options: CompareOptions) -> None:
@@ -131,7 +136,7 @@ def _config(method: str, options: CompareOptions, settings: Sequence[str]) -> Co
 def parse_report(own: Sequence[str], settings: Sequence[str]) -> CompareOptions:
     """A comparison of runs that exist: nothing about training can be said any more."""
     options = parse(CompareOptions, own, CompareOptions(out=Path("runs/report")), "compare")
-    chosen = ("--scale", "--seeds", "--starts", "--grid", "--splits", "--jobs")
+    chosen = ("--scale", "--seeds", "--starts", "--grid", "--splits", "--jobs", "--serve")
     flags = [flag for flag in chosen if flag_value(own, flag) is not None]
     words = " ".join([*options.methods, *flags, *settings])
     if words:

@@ -1,8 +1,8 @@
 """``gtr eval``: agents on a fixed panel of start states, one row each."""
 
 import os
-import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from itertools import product
 from pathlib import Path
@@ -10,10 +10,13 @@ from typing import Annotated
 
 import tyro
 from annotated_types import Ge, Le
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import Progress
 
 from gtr import tasks
 from gtr.agents import API_AGENTS
-from gtr.cli.argv import Scale, check_file, flag_value, leading, named_code, parse
+from gtr.cli.argv import Scale, check_file, check_folder, flag_value, leading, named_code, parse
 from gtr.config import Config, CorrectorConfig, PolicyConfig, TaskConfig
 from gtr.config.checks import validate
 from gtr.config.io import check_code
@@ -59,6 +62,8 @@ class EvalOptions:
     """Sample at the agent's temperature instead."""
     json: Path | None = None
     """Also write the results to this file."""
+    out: Path = Path("runs/evals")
+    """Folder in which what was played is kept, a folder for each agent, to look at with `gtr show`."""
     overrides: Annotated[Overrides, tyro.conf.arg(name=""), tyro.conf.FlagConversionOff] = field(
         default_factory=Overrides
     )
@@ -72,11 +77,24 @@ def evaluate(arguments: Sequence[str]) -> None:
 
     results = []
     for split, (agent, config) in product(chosen.split, zip(chosen.agents, configs, strict=True)):
-        print(f"playing {chosen.episodes} episodes, {split}: {agent}", file=sys.stderr)
-        results.append(play(agent, config, split, chosen.episodes, chosen.seed, not chosen.sample))
+        with episodes_played(f"{agent}, {split}", chosen.episodes) as ended:
+            how = (split, chosen.episodes, chosen.seed, not chosen.sample, chosen.out, ended)
+            results.append(play(agent, config, *how))
     print_table(results)
+    print(f"look at what was played with: gtr show {chosen.out}")
     if chosen.json is not None:
         write_json(results, chosen.json)
+
+
+@contextmanager
+def episodes_played(agent: str, total: int) -> Iterator[Callable[[], object]]:
+    """Shows how many episodes an agent has played; what it gives is called after each."""
+    console = Console(stderr=True)
+    if not console.is_terminal:
+        console.print(f"playing {total} episodes: {agent}", markup=False, highlight=False, soft_wrap=True)
+    with Progress(*Progress.get_default_columns(), console=console, disable=not console.is_terminal) as bar:
+        row = bar.add_task(escape(agent), total=total)
+        yield lambda: bar.advance(row)
 
 
 def parse_eval(arguments: Sequence[str]) -> tuple[EvalOptions, list[Config]]:
@@ -102,6 +120,7 @@ def parse_eval(arguments: Sequence[str]) -> tuple[EvalOptions, list[Config]]:
     for split in options.split:
         tasks.load(changed.task).for_split(split)
     check_file("--json", options.json)
+    check_folder("--out", options.out)
     configs = [_with(own.get(name, base), changed, base) for name in options.agents]
     for config in configs:
         validate(config)

@@ -1,5 +1,6 @@
 """``gtr train`` and ``gtr sft``: a preset, over it a file, over that the flags; or a run that goes on."""
 
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,19 +12,25 @@ from gtr import tasks
 from gtr.cli.argv import Scale, check_folder, flag_value, is_flag, named_code, parse
 from gtr.config import Config
 from gtr.config.checks import check_resume, validate
-from gtr.config.io import check_code, settings_of
+from gtr.config.io import check_code, config_to_dict, settings_of
 from gtr.config.presets import METHODS, preset
 from gtr.config.section import is_path
 from gtr.errors import ConfigError, nearest
 from gtr.guidance import corrector_class
 from gtr.policy.models import check_model
-from gtr.report.folder import read_config
+from gtr.report.files import encode
+from gtr.report.folder import read_config, run_name
 from gtr.report.trackers import require
+
+DRY_RUN = "--dry-run"
 
 
 @dataclass(frozen=True)
 class TrainOptions:
-    """Train an agent: `gtr train PRESET`, or go on with a run: `gtr train --resume RUN_FOLDER`."""
+    """Train an agent: `gtr train PRESET`, or go on with a run: `gtr train --resume RUN_FOLDER`.
+
+    With --dry-run nothing is trained: the plan is told, and all settings are printed as a file for --config.
+    """
 
     method: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="PRESET")] = "gtr"
     """An algorithm (gtr, rl4vlm, ppo, grpo, rloo, gspo, reinforce_pp, dapo, gigpo, hgpo, starpo_s, vl_dac, bilevel_gae,
@@ -56,12 +63,39 @@ class SftOptions(TrainOptions):
 
 def train(arguments: Sequence[str]) -> None:
     """PRESET ...             train an agent, or go on with --resume RUN_FOLDER"""
-    chosen = parse_train(arguments)
+    words = [word for word in arguments if word != DRY_RUN]
+    chosen = parse_train(words)
     check_begin(chosen)
+    if len(words) < len(arguments):
+        print(plan(chosen), file=sys.stderr)
+        print(encode(config_to_dict(chosen.config), indent=2).decode(), end="")
+        return
     from gtr.train import train as run
 
     folder = run(chosen.config, chosen.resume)
     print(f"{folder}\nlook at it with: gtr show {folder}\nevaluate it with: gtr eval {folder}")
+
+
+def plan(chosen: TrainOptions) -> str:
+    """What a run with these settings would do, in a few lines."""
+    config, loop = chosen.config, chosen.config.train
+    turns, guide = loop.envs * loop.turns, config.guidance.corrector
+    start = f"SFT of {config.policy.model}" if config.sft.enabled else config.policy.model
+    where = chosen.resume or Path(config.runs) / run_name(config)
+    batch = loop.minibatch * loop.accumulation
+    steps = -(-turns * loop.epochs // batch)
+    every = f", and every {loop.eval_every} updates" if loop.eval_every else ""
+    return "\n".join(
+        [
+            f"folder     {where}" + ("" if chosen.resume else ", numbered on where it is taken"),
+            f"task       {config.task.name}, pictures of {config.task.image_size} pixels",
+            f"start      {start}" if chosen.resume is None else "start      the last checkpoint",
+            f"method     {config.algo.name}, thoughts corrected by {guide}",
+            f"updates    {loop.updates} of {turns} turns: {loop.updates * turns:,} turns by one process",
+            f"learning   {loop.epochs} epochs, at most {steps} optimiser steps of {batch} turns",
+            f"panel      {loop.eval_episodes} starts at the start and the end{every}",
+        ]
+    )
 
 
 def sft(arguments: Sequence[str]) -> None:

@@ -2,7 +2,9 @@
 
 import os
 import re
-from collections.abc import Collection, Sequence
+import subprocess
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -18,7 +20,7 @@ from gtr.compare.from_runs import read_existing
 from gtr.compare.plan import Comparison, Job, Plan, claim, plan, played
 from gtr.compare.progress import Progress
 from gtr.compare.results import RunResult, read_result
-from gtr.compare.runner import State, last_lines, run_all
+from gtr.compare.runner import PROGRAM, State, last_lines, run_all
 from gtr.compare.samples import markdown as samples_markdown
 from gtr.compare.study import Study, shown, study_of
 from gtr.config.files import read_file
@@ -80,7 +82,8 @@ def run(comparison: Comparison) -> Path:
         ready(config)
     claim(comparison)
     try:
-        states = _run(planned, comparison.jobs)
+        with page_served(comparison.out, comparison.port):
+            states = _run(planned, comparison.jobs)
     except KeyboardInterrupt as stop:
         stop.add_note(f"{_finished(planned)} of {len(planned.runs)} runs are finished; give the same command to go on.")
         raise
@@ -95,6 +98,24 @@ def run(comparison: Comparison) -> Path:
         ends = "\n".join(f"{job.log} ends:\n  " + "\n  ".join(last_lines(job.log, LOG_LINES)) for job in failed)
         raise RunError(f"{len(failed)} of {len(states)} runs failed; give the same command to retry.\n{ends}")
     return comparison.out
+
+
+@contextmanager
+def page_served(out: Path, port: int | None) -> Iterator[None]:
+    """The page of a comparison at a port, live, by a process of its own, and where it is; None serves nothing."""
+    if port is None:
+        yield
+        return
+    command = [*PROGRAM, "show", str(out), "--port", str(port), "--no-browser"]
+    server = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    try:
+        assert server.stdout is not None
+        if address := server.stdout.readline().partition(" ")[0]:
+            print(f"watch it grow: {address}", flush=True)
+        yield
+    finally:
+        server.terminate()
+        server.wait()
 
 
 def report(folders: Sequence[Path], out: Path, code: Collection[str] = ()) -> Path:

@@ -46,6 +46,8 @@ class Comparison:
     """What made several methods of one among `configs`."""
     splits: tuple[str, ...] = ()
     """Panels that the trained agents and their starting agents are played on besides (see `Task.splits`)."""
+    port: int | None = None
+    """Where the page is served while runs go on; None is nowhere."""
 
     @property
     def command(self) -> list[str]:

@@ -10,6 +10,7 @@ from typing import Any
 from gtr.compare.plan import FIRST_MODEL, Job, panels_file
 from gtr.compare.runner import State, last_lines
 from gtr.report.history import Collapse, read_history
+from gtr.report.records import whole
 from gtr.report.run import Run
 
 LOG_LINES = 8
@@ -48,7 +49,7 @@ class RunResult:
     @property
     def agent(self) -> int:
         """The seed of its starting agent; 0 where there are no settings."""
-        return int(self.settings.get("sft.seed", 0))
+        return whole(self.settings.get("sft.seed")) or 0
 
 
 def read_result(job: Job, state: State) -> RunResult:

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from gtr.policy.policy import Policy
 
 EXTRA = ("httpx", "tenacity")
-"""What `gtr[vllm]` brings."""
+"""What `guided-thought[vllm]` brings."""
 
 
 def make_engine(config: EngineConfig, policy: "Policy", folder: Path) -> Engine:
@@ -32,7 +32,7 @@ def make_engine(config: EngineConfig, policy: "Policy", folder: Path) -> Engine:
         if error.name not in EXTRA:
             raise
         raise EngineError(
-            f"engine.name vllm needs {error.name}, which is not installed: pip install 'gtr[vllm]'"
+            f"engine.name vllm needs {error.name}, which is not installed: pip install 'guided-thought[vllm]'"
         ) from None
     return VllmEngine(config, policy, Path(config.exchange) if config.exchange else folder)
 

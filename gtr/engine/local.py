@@ -15,7 +15,7 @@ class LocalEngine(Engine):
     """Samples with the weights that learn, so that there is nothing to hand over."""
 
     def __init__(self, policy: "Policy") -> None:
-        self._policy = policy
+        self.policy = policy
 
     def generate(self, prompts: Sequence[Prompt], greedy: bool = False) -> list[Reply]:
-        return self._policy.generate(prompts, greedy)
+        return self.policy.generate(prompts, greedy)

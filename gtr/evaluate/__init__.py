@@ -1,5 +1,6 @@
 """Evaluation on fixed panels of start states: the first half of the street, untruncated by correctors, no learning."""
 
+from collections.abc import Callable
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
@@ -15,6 +16,7 @@ from gtr.engine import Engine, LocalEngine
 from gtr.envs import EnvState, VecEnv
 from gtr.errors import ConfigError, RunError
 from gtr.evaluate.agents import ExpertAgent, PolicyAgent, RandomAgent, load_agent
+from gtr.evaluate.kept import keep as write_kept
 from gtr.evaluate.panels import PANEL_SEED, Panel, Split, make_panel
 from gtr.evaluate.results import Evaluation, result_of, write_json
 from gtr.evaluate.table import print_table
@@ -46,9 +48,12 @@ def evaluate(
     episodes: int = 100,
     seed: int = 0,
     greedy: bool = True,
+    keep: Path | None = None,
+    ended: Callable[[], object] = lambda: None,
 ) -> Evaluation:
     """Evaluates `random`, `expert`, a run folder (its last checkpoint) or a model on a panel.
 
+    What was played is kept in a folder of its own below `keep`, if given; `ended` is called after each episode.
     Without a `config` a run is played with its own; if its task is code of the user's own, the user must name it:
     ``config=gtr.preset(file="RUN/config.json", task="file.py:Class")``.
 
@@ -61,11 +66,14 @@ def evaluate(
     panel = make_panel(config.task, split, episodes, seed)
     task = tasks.load(panel.task)
     with closing(_player(agent, config, task, seed, greedy)) as player, seeded(seed):
-        played = play(player, task, panel, config)
-    found = result_of(player, panel, task, played)
-    if not found.episodes:
-        raise RunError(f"{agent}: none of {episodes} episodes was played to its end, so that nothing can be said of it")
-    return replace(found, health={**found.health, **player.metrics()})
+        played = play(player, task, panel, config, ended)
+        found = result_of(player, panel, task, played)
+        found = replace(found, health={**found.health, **player.metrics()})
+        if not found.episodes:
+            raise RunError(f"{agent}: none of {episodes} episodes was played to its end: nothing can be said of it")
+        if keep is not None:
+            write_kept(found, played, player, task, config, keep)
+    return found
 
 
 def _player(agent: str, config: Config, task: Task, seed: int, greedy: bool) -> Agent:
@@ -85,7 +93,9 @@ def _player(agent: str, config: Config, task: Task, seed: int, greedy: bool) -> 
     return PolicyAgent(LocalEngine(load_agent(agent, config.policy)), agent, greedy)
 
 
-def play(agent: Agent, task: Task, panel: Panel, config: Config) -> list[list[Turn]]:
+def play(
+    agent: Agent, task: Task, panel: Panel, config: Config, ended: Callable[[], object] = lambda: None
+) -> list[list[Turn]]:
     """Plays every start of a panel to its end, by the panel's rules; returns the episodes in the panel's order.
 
     Replies are neither rewarded for their format nor is any episode stopped by a corrector.
@@ -103,6 +113,7 @@ def play(agent: Agent, task: Task, panel: Panel, config: Config) -> list[list[Tu
             turn = envs.unanswered(state) if reply is None else _played(envs, state, reply)
             episodes[state.episode].append(turn)
             if turn.ending is not Ending.RUNNING:
+                ended()
                 if queue:
                     _sit(envs, state, queue.pop(), panel)
                 else:

@@ -17,7 +17,7 @@ METRICS = (
     Metric("count/tokens", "tokens of all replies of the rollout", "What sampling took.", "-"),
     Metric("count/gradient_tokens", "reply tokens that gradients went through, all passes", "What learning took.", "-"),
     Metric("count/teacher_tokens", "tokens that the teacher scored or wrote to teach", "What teaching took.", "-"),
-    Metric(TAUGHT, "solvable states in which the teacher's thought was judged", "Teachers' shares rest on it.", "-"),
+    Metric(TAUGHT, "solvable states in which the teacher's thought was judged", "What its shares rest on.", "-"),
     # -- guidance -------------------------------------------------------------------------------------------------
     Metric("guidance/correction", "wrong verdicts / usable verdicts", "Correction rate.", "down", GTR),
     Metric("guidance/unsolvable", "UNSOLVABLE verdicts / usable verdicts", "States that nothing can save.", "down"),

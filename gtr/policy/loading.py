@@ -80,7 +80,7 @@ def load_policy(
     processor = load_processor(folder if (folder / "tokenizer_config.json").exists() else base, model.config)
     processor = one_tile_processor(processor) if config.tiles == "one" else processor
     with seeded(seed):
-        model = _prepare(model, config, adapter)
+        model = prepare(model, config, adapter)
         width = model.get_output_embeddings().in_features
         head = ValueHead(width, config.value_hidden)
     saved = folder / VALUE_HEAD if (folder / VALUE_HEAD).exists() else _from_hub(str(path), VALUE_HEAD)
@@ -184,7 +184,7 @@ def _precision(config: PolicyConfig, device: torch.device) -> tuple[torch.dtype,
     return (torch.bfloat16 if chosen == "bfloat16" else torch.float32), chosen == "mixed"
 
 
-def _prepare(model: Any, config: PolicyConfig, adapter: Path | None) -> Any:
+def prepare(model: Any, config: PolicyConfig, adapter: Path | None) -> Any:
     """Freezes, wraps in LoRA and switches checkpointing on, as the settings say."""
     if config.finetune == "lora":
         model = _with_lora(model, config, adapter)

@@ -46,6 +46,14 @@ def comparable(runs: Sequence[Run]) -> dict[str, list[int]]:
     """The runs that can be laid beside one another, by what tells them from the others: ``points24, task.hands 24``."""
     panels = [_panel(run) for run in runs]
     groups: list[_Group] = []
+    played = [run.only_played for run in runs]
+    if any(played):
+        # What was only played shares game and panel with whatever was; how it was trained is not known.
+        found = {panel: [i for i, run in enumerate(runs) if run.only_played and panels[i] == panel] for panel in panels}
+        apart = {f"evaluations on {panel}": members for panel, members in found.items() if members}
+        rest = [i for i, only in enumerate(played) if not only]
+        trained = comparable([runs[i] for i in rest]) if rest else {}
+        return {**{name: [rest[i] for i in members] for name, members in trained.items()}, **apart}
     for one in _grouped(runs, lambda run: run.text("task.name"), _is_common):
         known = dict.fromkeys(panels[i] for i in one.members if panels[i])
         for panel in known or [""]:

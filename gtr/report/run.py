@@ -246,10 +246,16 @@ class Run:
         watched = ("metrics.jsonl", "turns", "evaluations", "probes")
         return "-".join(f"{self.files.changed(name):.3f}" for name in watched)
 
+    @property
+    def only_played(self) -> bool:
+        """Whether it is an evaluation that was kept (`gtr.evaluate.kept`), and nothing was trained."""
+        trained = (self.path / "checkpoints").exists() or (self.path / "metrics.jsonl").exists()
+        return not trained and bool(self.evaluated_updates())
+
     def goes_on(self, done: int) -> bool:
         """Whether more is to be expected of a run that has done so many updates."""
         last = max(self.files.changed(name) for name in ("metrics.jsonl", "checkpoints", "turns"))
-        return done < self.whole("train.updates") and time.time() - last < GOING_SECONDS
+        return not self.only_played and done < self.whole("train.updates") and time.time() - last < GOING_SECONDS
 
 
 def read_picture(run: Path, name: str) -> bytes:

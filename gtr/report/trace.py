@@ -19,9 +19,9 @@ from gtr.tasks.task import Task
 from gtr.types import ReplyStatus, Sample, Turn
 
 
-def played(turns: Sequence[Turn], policy: Policy, task: Task) -> list[Trace]:
-    """Traces of turns that nothing was learnt from."""
-    return [_judged(Trace(_ends(turn.reply.tokens, policy)), turn, task) for turn in turns]
+def played(turns: Sequence[Turn], policy: Policy | None, task: Task) -> list[Trace]:
+    """Traces of turns that nothing was learnt from; no policy has no tokens."""
+    return [_judged(Trace(_ends(turn.reply.tokens, policy) if policy else []), turn, task) for turn in turns]
 
 
 def learnt(

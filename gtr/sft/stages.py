@@ -2,6 +2,7 @@
 
 import copy
 import logging
+import time
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
@@ -15,6 +16,7 @@ from gtr.config import Config
 from gtr.evaluate import Evaluation, evaluate_policy
 from gtr.losses.cloning import cloning_loss
 from gtr.policy.policy import Policy
+from gtr.report.progress import clock
 from gtr.sft.competence import Target, known
 from gtr.sft.experts import Example, expert_examples, readings
 from gtr.tasks.task import Task
@@ -37,6 +39,17 @@ log = logging.getLogger(__name__)
 console = Console(stderr=True)
 
 
+class Stage:
+    """Says how far a stage is, and how long it takes at most; it ends as soon as its target is reached."""
+
+    def __init__(self, number: int, name: str, steps: int) -> None:
+        self._title, self._steps, self._started = f"{name:9} (stage {number} of 3)", steps, time.monotonic()
+
+    def say(self, step: int, reached: str) -> None:
+        left = (time.monotonic() - self._started) / step * (self._steps - step)
+        console.print(f"{self._title}  step {step:5d}  {reached}  at most {clock(left)} left", highlight=False)
+
+
 # -- stage 1 ------------------------------------------------------------------------------------------------------
 def warm_up(policy: Policy, task: Task, config: Config, rng: np.random.Generator) -> dict[str, float]:
     """Trains vision tower and projector to classify `Task.visual_labels` until held-out pictures are read exactly."""
@@ -50,6 +63,7 @@ def warm_up(policy: Policy, task: Task, config: Config, rng: np.random.Generator
     parameters = [*model.parameters(), *head.parameters()]
     optimizer = torch.optim.AdamW(parameters, lr=config.sft.lr)
     exact, step = 0.0, 0
+    stage = Stage(1, "warm-up", config.sft.max_steps)
     while exact < config.sft.reading and step < config.sft.max_steps:
         rows = rng.integers(len(images), size=WARM_UP_BATCH)
         logits = head(_features(policy, [images[i] for i in rows])).view(len(rows), -1, classes)
@@ -63,7 +77,7 @@ def warm_up(policy: Policy, task: Task, config: Config, rng: np.random.Generator
             with torch.no_grad():
                 read = head(_features(policy, held)).view(len(held), -1, classes).argmax(-1).cpu()
             exact = float((read == truths.clamp(max=classes - 1)).all(dim=1).float().mean())
-            console.print(f"warm-up   step {step:5d}  pictures read exactly {exact:.2f}", highlight=False)
+            stage.say(step, f"pictures read exactly {exact:.2f} (target {config.sft.reading:.2f})")
     return {"steps": step, "exact": exact}
 
 
@@ -86,6 +100,7 @@ def teach_reading(
     samples = [taught(policy, e.prompt, e.reading, ended=False) for e in examples]
     longest = max(len(sample.tokens) for sample in samples)
     exact, step = 0.0, 0
+    stage = Stage(2, "reading", config.sft.max_steps)
     trainer = Trainer(policy, config)
     while exact < config.sft.reading and step < config.sft.max_steps:
         trainer.step([samples[i] for i in rng.integers(len(samples), size=config.sft.batch)])
@@ -96,7 +111,7 @@ def teach_reading(
             )
             replies = short.generate([e.prompt for e in held], greedy=True)
             exact = float(np.mean([r.text.startswith(e.reading) for r, e in zip(replies, held, strict=True)]))
-            console.print(f"reading   step {step:5d}  pictures read exactly {exact:.2f}", highlight=False)
+            stage.say(step, f"pictures read exactly {exact:.2f} (target {config.sft.reading:.2f})")
     return {"steps": step, "exact": exact}
 
 
@@ -107,6 +122,7 @@ def teach_replies(
     samples = [taught(policy, e.prompt, e.reply, ended=True) for e in examples]
     sft, success, step, refinements = config.sft, -1.0, 0, 0
     every = sft.check_every
+    stage = Stage(3, "replies", sft.max_steps)
     trainer = Trainer(policy, config)
     trainer.remember()
     most = target.random + (target.success - target.random) * OVERSHOOT
@@ -116,11 +132,8 @@ def teach_replies(
         if step % every and step != sft.max_steps:
             continue
         found = _competence(policy, config)
-        console.print(
-            f"replies   step {step:5d}  success {found.success:.2f} (target {target.success:.2f})  "
-            f"perception {found.health.get('thought/perception', float('nan')):.2f}",
-            highlight=False,
-        )
+        seen = found.health.get("thought/perception", float("nan"))
+        stage.say(step, f"success {found.success:.2f} (target {target.success:.2f})  perception {seen:.2f}")
         if found.success > most and refinements < MAX_REFINEMENTS:
             refinements, every = refinements + 1, max(5, every // 2)
             trainer.go_back()

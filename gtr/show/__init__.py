@@ -25,9 +25,11 @@ def show(
     Raises `RunError` where there is no run, the viewer's packages are missing, or the port or file cannot be used.
     """
     from gtr.report.found import find_runs
+    from gtr.show.begun import Begun
     from gtr.show.study import read_study
 
-    runs, study = find_runs(paths, task), read_study(paths)
+    begun = Begun(paths, task)
+    runs, study = begun.runs() if to is None else find_runs(paths, task), read_study(paths)
     if to is not None:
         from gtr.show.export import export
 
@@ -39,4 +41,4 @@ def show(
         from gtr.show.server import serve
     except ImportError as error:
         raise RunError(f"the viewer's packages are not installed ({error.name}): {to_install('show')}") from error
-    serve(runs, study, host, port, browser)
+    serve(runs, study, host, port, browser, begun)

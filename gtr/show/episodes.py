@@ -4,7 +4,7 @@ An episode that lies across two updates has a part in each; whoever shows them a
 """
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -13,6 +13,8 @@ from gtr.types import Judgement, ReplyStatus
 
 COMMON = 24
 """Most frequent thoughts of an update that are kept."""
+SHOWN, NAMED = 8, 5
+"""Of these, thoughts whose pictures are counted, and pictures of each that are named."""
 LONGEST = 400
 """Characters of a thought that are kept to tell it from others."""
 COLUMNS = (
@@ -77,8 +79,12 @@ def kind(turn: Mapping[str, Any]) -> str:
 
 
 def common_thoughts(turns: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """How often the most frequent thoughts were thought: of whole thoughts (key ``""``) and of each of their fields."""
+    """How often the most frequent thoughts were thought: of whole thoughts (key ``""``) and of each of their fields.
+
+    ``pictures`` says on how many different pictures the first of them were thought, and names some of these.
+    """
     counts: dict[str, Counter[str]] = {}
+    seen: dict[tuple[str, str], dict[str, None]] = {}
     total = 0
     for turn in turns:
         if turn["status"] != ReplyStatus.COMPLETE:
@@ -87,8 +93,18 @@ def common_thoughts(turns: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
         total += 1
         for key, text in [("", "  ".join(thought.values())), *thought.items()]:
             counts.setdefault(key, Counter())[text[:LONGEST]] += 1
-    tops = {key: [list(pair) for pair in ordered(counter)[:COMMON]] for key, counter in counts.items()}
-    return {"total": total, "fields": tops, "different": {key: len(counter) for key, counter in counts.items()}}
+            seen.setdefault((key, text[:LONGEST]), {})[turn["image"]] = None
+    tops: dict[str, list[list[Any]]] = {
+        key: [list(pair) for pair in ordered(counter)[:COMMON]] for key, counter in counts.items()
+    }
+    pictures = {key: [_pictures(seen[key, text]) for text, _ in top[:SHOWN]] for key, top in tops.items()}
+    different = {key: len(counter) for key, counter in counts.items()}
+    return {"total": total, "fields": tops, "different": different, "pictures": pictures}
+
+
+def _pictures(names: Iterable[str]) -> dict[str, Any]:
+    known = sorted(filter(None, names))
+    return {"count": len(known), "images": known[:NAMED]}
 
 
 def ordered(counter: Counter[str]) -> list[tuple[str, int]]:

@@ -60,7 +60,10 @@ def _training(source: Source, run: int, budget: int, answers: Answers) -> tuple[
                 answers[f"turns/{run}/{update}/{env}/{episode}"] = source.turns(run, update, env, episode)
                 kept.add(f"{update}/{env}/{episode}")
                 spent += turns
-    answers[f"parts/{run}/-1"] = {**found, "kept": sorted(kept)}
+    # Pictures are what makes a file large, and those of the last update show what thoughts have come to.
+    *earlier, last = [*found["parts"]] or [None]
+    bare = [{**part, "thoughts": {**part["thoughts"], "pictures": {}}} for part in earlier]
+    answers[f"parts/{run}/-1"] = {**found, "parts": [*bare, *filter(None, [last])], "kept": sorted(kept)}
     return spent, sum(turns for part in rows for *_, turns in part)
 
 
@@ -73,6 +76,7 @@ def _rows(part: Mapping[str, Any]) -> Iterable[tuple[int, int, int, int]]:
 def _panels(source: Source, run: int, about: Mapping[str, Any], answers: Answers) -> None:
     """How every evaluation ended, and the turns of the first episodes of the first and the last one."""
     updates = [one["update"] for one in about["panel"]]
+    kept = []
     for update in updates:
         episodes = source.panel(run, update)
         whole = update in (updates[0], updates[-1])
@@ -80,6 +84,8 @@ def _panels(source: Source, run: int, about: Mapping[str, Any], answers: Answers
         for one in episodes[:PANEL_EPISODES] if whole else []:
             place = f"play/{run}/{update}/{one['episode']}"
             answers[place] = source.play(run, update, one["episode"])
+            kept.append(f"{update}/e{update}/{one['episode']}")
+    answers[f"panels/{run}"] = [{**part, "kept": kept} for part in source.panels(run)]
 
 
 def _images(answers: Answers, runs: Sequence[Run]) -> dict[str, str]:
@@ -116,4 +122,6 @@ def _named(answer: Any) -> Iterable[str]:
         if answer.get("image"):
             yield str(answer["image"])
         yield from (str(name) for name in answer.get("images", ()) if name)
+        for part in answer.get("parts", ()):
+            yield from (name for one in part["thoughts"]["pictures"].values() for name in _named(one))
         yield from (name for group in answer.get("groups", ()) for name in _named(group["pair"] or {}))

@@ -10,6 +10,7 @@ from gtr.metrics.table import METRICS, describe
 from gtr.report import Run
 from gtr.report.history import History, read_history
 from gtr.report.methods import comparable, distinct, methods_of
+from gtr.show.facts import facts
 from gtr.show.pair import questions, thought_pair
 from gtr.show.story import story
 
@@ -19,8 +20,9 @@ DIGITS = 5
 """Significant digits of a curve's values that the page gets."""
 
 
-def overview(runs: Sequence[Run], study: bool = False) -> dict[str, Any]:
-    """The story, the runs with their curves, and the meaning of every metric; `study`: whether there is a table."""
+def overview(runs: Sequence[Run], study: bool = False, doing: Sequence[str] = ()) -> dict[str, Any]:
+    """The story, the runs with their curves, and the meaning of every metric; `study`: whether there is a table.
+    Before there is a run, `doing` tells what is done."""
     histories = [read_history(run) for run in runs]
     groups = comparable(runs)
     methods = _methods(runs, groups.values())
@@ -32,7 +34,8 @@ def overview(runs: Sequence[Run], study: bool = False) -> dict[str, Any]:
         "runs": [_run(index, one, methods[index]) for index, one in enumerate(histories)],
         "metrics": {name: _metric(name) for name in names},
         "watched": [watch.metric for watch in WATCHED],
-        "questions": questions(runs[0]),
+        "questions": questions(runs[0]) if runs else {},
+        "doing": doing,
         "study": study,
     }
 
@@ -56,6 +59,8 @@ def _group(
 
 def title(runs: Sequence[Run]) -> str:
     """``points24: rl4vlm, gtr``."""
+    if not runs:
+        return "no run yet"
     games = dict.fromkeys(run.text("task.name") for run in runs)
     return f"{', '.join(games)}: {', '.join(dict.fromkeys(run.method for run in runs))}"
 
@@ -79,7 +84,9 @@ def _run(index: int, history: History, method: str) -> dict[str, Any]:
         "done": done,
         "total": run.whole("train.updates"),
         "goes_on": run.goes_on(done),
+        "only_played": run.only_played,
         "problems": run.problems,
+        "facts": facts(history),
         "notes": [run.task_trouble] if run.task_trouble else [],
         "alarm": None if history.collapse is None else vars(history.collapse),
         "updates": list(history.updates),
@@ -122,5 +129,6 @@ def _metric(name: str) -> dict[str, str] | None:
     """Formula, meaning, health and source of a metric, from the one table that defines it."""
     own = _own(name)
     row = describe(own)
-    where = "sampled turns of training" if name.startswith(SAMPLED) else ""
-    return None if row is None else {**vars(row), "on": "greedy play of the fixed panel" if own != name else where}
+    sampled = "sampled turns of training" if name.startswith(SAMPLED) else ""
+    on = "greedy play of the fixed panel" if name.startswith("panel/") else sampled
+    return None if row is None else {**vars(row), "on": on}

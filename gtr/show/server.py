@@ -20,16 +20,20 @@ from gtr.errors import RunError
 from gtr.report import Run
 from gtr.report.files import encode
 from gtr.show import page
+from gtr.show.begun import Begun
 from gtr.show.guard import Guarded
 from gtr.show.source import Source
 
 NUMBER = re.compile(r"[0-9]{1,9}")
+LONGEST_SEARCH = 200
 KINDS = {".js": "text/javascript; charset=utf-8", ".css": "text/css; charset=utf-8"}
 
 
-def make_app(runs: Sequence[Run], study: Mapping[str, Any] | None = None, host: str = "localhost") -> ASGIApp:
-    """The application; it answers under `host`, this machine's own names and addresses."""
-    source = Source(runs, study=study)
+def make_app(
+    runs: Sequence[Run], study: Mapping[str, Any] | None = None, host: str = "localhost", begun: Begun | None = None
+) -> ASGIApp:
+    """The application; it answers under `host`, this machine's own names and addresses. `begun` finds further runs."""
+    source = Source(runs, study=study, begun=begun)
 
     def overview(request: Request) -> Response:
         return _json(source.overview())
@@ -47,6 +51,15 @@ def make_app(runs: Sequence[Run], study: Mapping[str, Any] | None = None, host: 
     def panel(request: Request) -> Response:
         return _json(source.panel(_run(request), *_numbers(request, "update")))
 
+    def panels(request: Request) -> Response:
+        return _json(source.panels(_run(request)))
+
+    def search(request: Request) -> Response:
+        text, after = request.path_params["text"], request.path_params["after"]
+        if len(text) > LONGEST_SEARCH:
+            raise HTTPException(404, "there is no such long text")
+        return _json(source.search(_run(request), -1 if after == "-1" else _number(after), text))
+
     def play(request: Request) -> Response:
         return _json(source.play(_run(request), *_numbers(request, "update", "episode")))
 
@@ -54,7 +67,7 @@ def make_app(runs: Sequence[Run], study: Mapping[str, Any] | None = None, host: 
         return _json(source.probe(_run(request), *_numbers(request, "update")))
 
     def image(request: Request) -> Response:
-        data = runs[_run(request)].picture(request.path_params["name"])
+        data = source.runs[_run(request)].picture(request.path_params["name"])
         if data is None:
             return PlainTextResponse("there is no such picture", 404)
         return Response(data, media_type="image/png")
@@ -67,7 +80,7 @@ def make_app(runs: Sequence[Run], study: Mapping[str, Any] | None = None, host: 
 
     def _run(request: Request) -> int:
         (index,) = _numbers(request, "run")
-        if index >= len(runs):
+        if index >= len(source.runs):
             raise HTTPException(404, "there is no such run")
         return index
 
@@ -82,6 +95,8 @@ def make_app(runs: Sequence[Run], study: Mapping[str, Any] | None = None, host: 
         Route("/api/parts/{run}/{after}", parts),
         Route("/api/turns/{run}/{update}/{env}/{episode}", turns),
         Route("/api/panel/{run}/{update}", panel),
+        Route("/api/panels/{run}", panels),
+        Route("/api/search/{run}/{after}/{text:path}", search),
         Route("/api/play/{run}/{update}/{episode}", play),
         Route("/api/probe/{run}/{update}", probe),
     ]
@@ -104,17 +119,25 @@ def _json(value: Any) -> Response:
     return Response(encode(value), media_type="application/json")
 
 
-def serve(runs: Sequence[Run], study: Mapping[str, Any] | None, host: str, port: int, browser: bool) -> None:
+def serve(
+    runs: Sequence[Run],
+    study: Mapping[str, Any] | None,
+    host: str,
+    port: int,
+    browser: bool,
+    begun: Begun | None = None,
+) -> None:
     """Serves the page until it is stopped. Port 0 takes any that is free.
 
     Raises `RunError` where the port is taken or the host is not this machine's.
     """
     with _listening(host, port) as listener:
         address = f"http://{_shown(host)}:{listener.getsockname()[1]}/"
-        print(f"{address}  shows {', '.join(run.path.name for run in runs)}; Ctrl-C ends it", flush=True)
+        names = ", ".join(run.path.name for run in runs) or "the runs as they begin"
+        print(f"{address}  shows {names}; Ctrl-C ends it", flush=True)
         if browser:
             webbrowser.open(address)
-        app = make_app(runs, study, host)
+        app = make_app(runs, study, host, begun)
         config = uvicorn.Config(app, log_level="warning", lifespan="off", timeout_graceful_shutdown=1)
         with contextlib.suppress(KeyboardInterrupt):
             uvicorn.Server(config).run(sockets=[listener])

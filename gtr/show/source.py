@@ -7,6 +7,7 @@ from typing import Any
 
 from gtr.metrics.thought import written
 from gtr.report import Run
+from gtr.show.begun import Begun
 from gtr.show.detail import checks, shown
 from gtr.show.episodes import common_thoughts, parts
 from gtr.show.overview import overview, version
@@ -19,9 +20,14 @@ class Source:
     """Answers about some runs, remembered while their files stay as they are. Safe to use from several threads."""
 
     def __init__(
-        self, runs: Sequence[Run], patience: float = PATIENCE_SECONDS, study: Mapping[str, Any] | None = None
+        self,
+        runs: Sequence[Run],
+        patience: float = PATIENCE_SECONDS,
+        study: Mapping[str, Any] | None = None,
+        begun: Begun | None = None,
     ) -> None:
-        self.runs = runs
+        self.runs = list(runs)
+        self._begun = begun
         self.study = study
         """The table of the comparison that the runs are of (see `gtr.show.study`)."""
         self._patience = patience
@@ -33,15 +39,22 @@ class Source:
     def version(self) -> str:
         """Changes whenever a run has written something."""
         with self._lock:
-            return version(self.runs)
+            if self._begun is not None:
+                known = {run.path.resolve() for run in self.runs}
+                # Behind those that are known, whose numbers a page holds.
+                self.runs += [run for run in self._begun.runs() if run.path.resolve() not in known]
+            return version(self.runs) or " ".join(self._doing())
 
     def overview(self) -> dict[str, Any]:
         """See `gtr.show.overview.overview`."""
         with self._lock:
             now = self.version()
             if self._overview is None or self._overview[0] != now:
-                self._overview = (now, overview(self.runs, self.study is not None))
+                self._overview = (now, overview(self.runs, self.study is not None, self._doing()))
             return self._overview[1]
+
+    def _doing(self) -> list[str]:
+        return [] if self.runs or self._begun is None else self._begun.doing()
 
     def parts(self, run: int, after: int) -> dict[str, Any]:
         """Episodes and thoughts of the updates that follow `after`, as many as can be read in a moment.
@@ -103,6 +116,35 @@ class Source:
             for episode, last in sorted(lasts.items())
         ]
 
+    def panels(self, run: int) -> list[dict[str, Any]]:
+        """The episodes of every evaluation as `parts` has them, environment ``e12`` that of the one after update 12."""
+        with self._lock:
+            folder = self.runs[run]
+            found = [(update, parts(folder.panel(update))) for update in folder.evaluated_updates()]
+        return [
+            {"update": update, "columns": {**columns, "env": [f"e{update}"] * len(columns["env"])}}
+            for update, columns in found
+        ]
+
+    def search(self, run: int, after: int, text: str) -> dict[str, Any]:
+        """The episodes in whose replies a text stands, in any case: ``found``, as [environment, episode]; ``next`` and
+        ``done`` as in `parts`. Evaluations are searched with the last update."""
+        started, folder, wanted = time.monotonic(), self.runs[run], text.casefold()
+        places: dict[tuple[int | str, int], None] = {}
+        with self._lock:
+            left = [update for update in folder.updates_with_turns() if update > after]
+            last, searched = after, 0
+            for update in left:
+                places |= {(turn["env"], turn["episode"]): None for turn in folder.turns(update) if _says(turn, wanted)}
+                last, searched = update, searched + 1
+                if time.monotonic() - started > self._patience:
+                    break
+            done = searched == len(left)
+            for update in folder.evaluated_updates() if done else ():
+                turns = folder.panel(update)
+                places |= {(f"e{update}", turn["episode"]): None for turn in turns if _says(turn, wanted)}
+        return {"found": [list(place) for place in places], "next": last, "done": done}
+
     def play(self, run: int, update: int, episode: int) -> list[dict[str, Any]]:
         """The turns of one episode of an evaluation."""
         with self._lock:
@@ -123,6 +165,10 @@ class Source:
             "thoughts": [_thought(turn) for turn in probed],
             "checks": [checks(turn, folder) for turn in probed],
         }
+
+
+def _says(turn: Mapping[str, Any], wanted: str) -> bool:
+    return wanted in turn["reply"].casefold()
 
 
 def _thought(turn: Mapping[str, Any]) -> str:

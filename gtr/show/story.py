@@ -11,7 +11,8 @@ from typing import Any, Literal
 
 from gtr.metrics.alarm import BASELINE, DEFAULT
 from gtr.report.history import History
-from gtr.show.share import MOST, Change, change_of
+from gtr.show.share import MOST, Change, change_of, spoken
+from gtr.stats import wilson
 
 Fate = Literal[
     "collapsed", "partly", "rang", "decayed", "sound", "became sound", "improved", "poor", "unclear", "early", "unknown"
@@ -127,12 +128,26 @@ def _method(name: str, histories: Sequence[History]) -> Method:
 
 def story(histories: Sequence[History], names: Sequence[str]) -> dict[str, Any]:
     """``headline``, ``what`` (the definition) and ``sentences``, one per method, for the head of the page."""
+    if all(one.run.only_played for one in histories):
+        return _evaluations(histories, names)
     methods = methods_of(histories, names)
     return {
         "headline": headline(methods),
         "what": WHAT,
         "sentences": [{"method": method.name, "fate": method.fate, "text": _sentence(method)} for method in methods],
     }
+
+
+def _evaluations(histories: Sequence[History], names: Sequence[str]) -> dict[str, Any]:
+    """Of agents that were only played: success on their panel, each with its interval."""
+    told = []
+    for history, name in zip(histories, names, strict=True):
+        wins, played = history.panel[-1]["successes"], history.panel[-1]["episodes"]
+        if wins is not None and played:
+            text = f"{name} wins {wins} of {played} starts: {spoken(wilson(wins, played))}."
+            told.append({"method": name, "fate": "evaluated", "text": text})
+    what = "Agents that were played on a panel of start states, with the 95 % Wilson interval of each on other starts."
+    return {"headline": f"{len(told)} evaluation{'s' * (len(told) != 1)} of one panel", "what": what, "sentences": told}
 
 
 def headline(methods: Sequence[Method]) -> str:

@@ -33,6 +33,8 @@ TASKS: Mapping[str, Row] = {
     "ezpoints": Row("gtr.tasks.points:EZPointsTask", "gtr/EZPoints-v0", "gtr.tasks.points_env:EZPointsEnv"),
     "points24": Row("gtr.tasks.points:Points24Task", "gtr/Points24-v0", "gtr.tasks.points_env:Points24Env"),
     "blackjack": Row("gtr.tasks.blackjack:BlackjackTask", "gtr/Blackjack-v0", "gtr.tasks.blackjack:BlackjackEnv"),
+    "frozenlake": Row("gtr.tasks.frozenlake:FrozenLakeTask", "gtr/FrozenLake-v0", "gtr.tasks.frozenlake:FrozenLakeEnv"),
+    "sokoban": Row("gtr.tasks.sokoban:SokobanTask", "gtr/Sokoban-v0", "gtr.tasks.sokoban:SokobanEnv"),
     "alfworld": Row(
         "gtr.tasks.alfworld.task:ALFWorldTask", "gtr/ALFWorld-v0", "gtr.tasks.alfworld.env:ALFWorldEnv", extra=True
     ),

@@ -28,6 +28,7 @@ from gtr.config import Config
 from gtr.errors import ConfigError, PolicyError, RunError
 from gtr.guidance import make_corrector
 from gtr.guidance.teachers import Pair, tally
+from gtr.policy.models import model_folder
 from gtr.policy.policy import Policy
 from gtr.rollout import Collector
 from gtr.tasks.reply import parse
@@ -348,6 +349,20 @@ def test_who_cannot_be_a_teacher_is_told(
         with pytest.raises(PolicyError, match=words) as raised:
             OPD(settings("opd", **{"algo.teacher": path}), CountTask(), policy)
         assert str(raised.value).startswith(f"algo.teacher {path}")
+
+
+def test_a_run_stands_for_its_last_checkpoint(tmp_path: Path) -> None:
+    """Last by number: names of six digits sort before those of five."""
+    for number in ("00002", "99999", "100000"):
+        (tmp_path / "run" / "checkpoints" / f"update_{number}" / "model").mkdir(parents=True)
+    (tmp_path / "run" / "checkpoints" / ".update_100001.part").mkdir()
+    (tmp_path / "run" / "config.json").write_text("{}")
+    assert model_folder(str(tmp_path / "run")) == str(tmp_path / "run/checkpoints/update_100000/model")
+    early = tmp_path / "run/checkpoints/update_00002"
+    (early / "state.json").write_text("{}")
+    assert model_folder(str(early)) == str(early / "model")
+    for other in ("owner/name", str(early / "model"), str(tmp_path)):
+        assert model_folder(other) == other
 
 
 def test_a_checkpoint_without_its_teacher_is_told(settings: Settings, make_policy: MakePolicy) -> None:

@@ -1,6 +1,7 @@
 """The command line as a user meets it: what it accepts, and the one plain message for each mistake."""
 
 import errno
+import logging
 import os
 import signal
 import subprocess
@@ -265,6 +266,7 @@ FILES = (["eval", "random", "--json"], ["show", "runs", "--export"], ["corrector
 FOLDERS = (
     ["train", "gtr", "--runs"],
     ["compare", "gtr", "--out"],
+    ["eval", "random", "--out"],
     ["play", "points24", "--pictures"],
     ["corrector-eval", "--who", "oracle", "--folder"],
     ["compare", "--from", "runs", "--out"],
@@ -630,7 +632,55 @@ def test_doctor_finds_this_machine_fit_and_names_what_is_missing(
     assert doctor.extra("wandb").line() == (
         "ok  no guided-thought[wandb] (Weights & Biases as tracker); pip install 'guided-thought[wandb]' brings it"
     )
+    monkeypatch.setattr(doctor.shutil, "which", lambda name: None)
+    assert "gtr serve-engine MODEL --python ENV/bin/python" in doctor.engine().line()
+    monkeypatch.setattr(doctor.shutil, "which", lambda name: "/usr/bin/vllm")
+    assert "vllm is here" in doctor.engine().line()
     monkeypatch.setattr(doctor, "declared", list)
     assert not next(iter(doctor.packages())).fine
     monkeypatch.setattr(os, "access", lambda path, mode: False)
     assert "--runs" in doctor.writable(Path()).remedy
+
+
+# -- before anything is trained -----------------------------------------------------------------------------------
+def test_a_dry_run_says_what_would_be_done(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By hand: 3 updates of 4 environments x 5 turns; 2 epochs of 20 turns in steps of 8 are 5 steps."""
+    monkeypatch.chdir(tmp_path)
+    small = "--train.updates 3 --train.envs 4 --train.turns 5 --train.minibatch 8 --seed 7"
+    assert run(["train", "gtr", "--task", "numberline", "--dry-run", *small.split()]) == 0
+    said = capsys.readouterr()
+    assert "folder     runs/gtr-numberline-7" in said.err
+    assert "3 of 20 turns: 60 turns" in said.err
+    assert "2 epochs, at most 5 optimiser steps of 8 turns" in said.err
+    assert list(tmp_path.iterdir()) == [], "nothing was made"
+    (tmp_path / "my.json").write_text(said.out)
+    again = parse_train(["--config", str(tmp_path / "my.json")]).config
+    assert again == parse_train(["gtr", "--task", "numberline", *small.split()]).config
+    assert run(["train", "gtr", "--dry-run", "--train.updates", "0"]) == 2, "mistakes are told as ever"
+
+
+def test_log_levels(capsys: pytest.CaptureFixture[str]) -> None:
+    before, handlers = logging.root.level, list(logging.root.handlers)
+    try:
+        assert run(["tasks", "--log-level", "debug"]) == 0
+        assert logging.root.level == logging.DEBUG
+        assert run(["--log-level=error", "tasks"]) == 0
+        assert logging.root.level == logging.ERROR
+        assert run(["tasks", "--log-level", "loud"]) == 2
+        assert "--log-level loud: " in capsys.readouterr().err
+    finally:
+        logging.root.handlers[:] = handlers
+        logging.root.setLevel(before)
+
+
+def test_bash_completes_commands_and_flags(tmp_path: Path) -> None:
+    script = subprocess.run([sys.executable, "-m", "gtr", "completion", "bash"], capture_output=True, text=True)
+    (tmp_path / "gtr.bash").write_text(script.stdout)
+    ask = (
+        f"source {tmp_path}/gtr.bash; COMP_WORDS=(gtr show --po); COMP_CWORD=2; $(complete -p gtr | cut -d' ' -f3) gtr "
+        "--po show; echo ${COMPREPLY[@]}"
+    )
+    assert subprocess.run(["bash", "-c", ask], capture_output=True, text=True).stdout.strip() == "--port"
+    assert run(["completion"]) == run(["completion", "cmd"]) == 2

@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+import urllib.request
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -21,7 +22,7 @@ from rich.console import Console
 
 from gtr.cli.compare import parse_compare
 from gtr.cli.train import parse_train
-from gtr.compare import study_of, write
+from gtr.compare import page_served, study_of, write
 from gtr.compare.figures import curve
 from gtr.compare.formats import COLUMNS, cells, comma_separated, latex, markdown, number
 from gtr.compare.plan import Comparison, Job, claim, plan
@@ -348,6 +349,20 @@ def test_thoughts_that_are_worse_than_at_the_start_are_marked() -> None:
         assert ("0.70↓" in cells(row)) == bool(worse)
     single = rows_of([replace(result("rl4vlm", 1, 1, end=ends[2]), start=start)])[-1]
     assert single.worse == frozenset(), "a single run has no interval over runs"
+
+
+def test_the_page_is_served_while_runs_go_on(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "comparison.json").write_text("{}")
+    (tmp_path / "logs").mkdir()
+    (tmp_path / "logs" / "start-0.log").write_text("warm-up (stage 1 of 3)  step    25\n")
+    with page_served(tmp_path, 0):
+        address = capsys.readouterr().out.partition("watch it grow: ")[2].strip()
+        with urllib.request.urlopen(f"{address}api/overview") as answer:
+            assert json.load(answer)["doing"] == ["warm-up (stage 1 of 3)  step    25"]
+    with pytest.raises(OSError, match="refused"):
+        urllib.request.urlopen(address)
+    with page_served(tmp_path, None):
+        assert capsys.readouterr().out == ""
 
 
 def test_infinite_ratios_and_methods_that_never_finished() -> None:

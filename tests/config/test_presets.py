@@ -47,6 +47,7 @@ def test_the_reference_plays_whole_rollouts_of_the_published_steps() -> None:
         "ezpoints": 14,
         "points24": 14,
         "blackjack": 29,
+        **dict.fromkeys(("frozenlake", "sokoban"), 14),
         "alfworld": 4,
     }
     assert {train.lr_updates for train in found.values()} == {25}
@@ -170,6 +171,7 @@ def test_the_games_say_what_is_special_about_them() -> None:
         "ezpoints": (12, 0.01, 5e-4),
         "points24": (24, 0.008, 3e-4),
         "blackjack": (30, 0.3, 2e-4),
+        **dict.fromkeys(("frozenlake", "sokoban"), (12, None, 2e-4)),
         "alfworld": (16, 0.25, 2e-4),
     }
     paper = {name: build("rl4vlm", name, "7b") for name in TASKS}
@@ -179,7 +181,7 @@ def test_the_games_say_what_is_special_about_them() -> None:
     assert [name for name, one in paper.items() if not one.guidance.stop_early] == ["alfworld"]
     code = {name: build("reference", name) for name in TASKS}
     assert {name: one.guidance.stop_on for name, one in code.items() if one.guidance.stop_early} == {
-        **dict.fromkeys(("numberline", "blackjack", "ezpoints"), ("unsolvable", "loss")),
+        **dict.fromkeys(("numberline", "blackjack", "ezpoints", "frozenlake", "sokoban"), ("unsolvable", "loss")),
         "points24": ("unsolvable", "loss", "plan", "no_plan"),
     }
     assert not code["blackjack"].task.natural_wins

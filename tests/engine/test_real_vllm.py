@@ -140,7 +140,9 @@ def test_a_cache_that_is_not_reset_is_caught(
     policy = make_policy(**{"policy.freeze_vision": False})
     asked = engine(policy, address, tmp_path / "weights")
     asked.sync(0)
-    asked.generate(PROMPTS)
+    # A cache holds whole blocks of 32 tokens: shorter prompts would not be in it.
+    long = [Prompt(one.image, "now " * 60) for one in PROMPTS]
+    asked.generate(long)
     sent = Server._call
 
     def lazy(self: Server, method: str, path: str, *rest: Any) -> bytes:
@@ -150,7 +152,7 @@ def test_a_cache_that_is_not_reset_is_caught(
     move(policy)
     asked.sync(1)
     with pytest.raises(EngineError, match=r"weights are others|still has the old ones"):
-        asked.generate(PROMPTS)
+        asked.generate(long)
     asked.close()
 
 

@@ -16,10 +16,13 @@ from gtr.agents import Agent
 from gtr.config import Config
 from gtr.config.presets import build
 from gtr.envs import EnvState
+from gtr.errors import RunError
 from gtr.evaluate import evaluate, evaluate_policy, make_panel, play, print_table, write_json
 from gtr.evaluate.agents import ExpertAgent
 from gtr.evaluate.results import result_of
 from gtr.policy.policy import Policy
+from gtr.report.found import find_runs
+from gtr.show.source import Source
 from gtr.tasks.alfworld.task import ALFWorldTask
 from gtr.tasks.solver import solvable
 from gtr.types import Ending, Reply
@@ -167,7 +170,7 @@ def test_a_policys_result_is_its_own(settings: Settings, make_policy: Callable[.
 
 def test_one_table_and_one_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     file = tmp_path / "found.json"
-    words = f"eval expert random --task numberline --episodes 20 --split new-look --json {file}"
+    words = f"eval expert random --task numberline --episodes 20 --split new-look --json {file} --out {tmp_path}"
     assert cli.run(words.split()) == 0
     rows = json.loads(file.read_text())
     assert [row["agent"] for row in rows] == ["expert", "random"]
@@ -176,6 +179,58 @@ def test_one_table_and_one_file(tmp_path: Path, capsys: pytest.CaptureFixture[st
     assert rows[0]["panel"] in shown
     assert rows[0]["split"] == "new-look"
     assert "1.00" in shown
+
+
+def test_what_was_played_is_kept_and_shown_as_a_run_is(tmp_path: Path) -> None:
+    """Each agent's folder opens in the viewer: outcome, every turn, and how sure its success is; it is no run."""
+    config = build("gtr", "numberline")
+    found = {name: evaluate(name, config, episodes=6, keep=tmp_path) for name in ("expert", "random")}
+    again = evaluate("random", config, episodes=6, keep=tmp_path)
+    assert again == found["random"]
+    runs = find_runs([tmp_path])
+    assert len(runs) == 3
+    assert all(run.only_played and not run.goes_on(0) and run.problems == [] for run in runs)
+    source = Source(runs)
+    (group,) = source.overview()["groups"]
+    assert group["name"] == f"evaluations on {found['expert'].panel}"
+    assert group["story"]["headline"] == "3 evaluations of one panel"
+    texts = [one["text"] for one in group["story"]["sentences"]]
+    assert "expert wins 6 of 6 starts: 100% (61-100)." in texts
+    (expert,) = [i for i, run in enumerate(runs) if run.method == "expert"]
+    (part,) = source.panels(expert)
+    assert part["columns"]["success"] == [1] * 6
+    assert part["columns"]["env"] == ["e0"] * 6
+    turns = source.play(expert, 0, 3)
+    assert [turn["turn"] for turn in turns] == list(
+        range(part["columns"]["turns"][part["columns"]["episode"].index(3)])
+    )
+    assert all(turns[0]["checks"].values())
+    assert runs[expert].picture(turns[0]["image"]) is not None
+    assert source.search(expert, -1, turns[0]["reply"][:20].upper())["found"]
+    assert source.search(expert, -1, "no reply says this") == {"found": [], "next": -1, "done": True}
+
+
+def test_a_trained_agents_tokens_are_kept_too(
+    tmp_path: Path, settings: Settings, make_policy: Callable[..., Policy]
+) -> None:
+    config = settings("gtr", "numberline", "tiny-llava")
+    make_policy("tiny-llava").save(tmp_path / "model")
+    evaluate(str(tmp_path / "model"), config, episodes=2, keep=tmp_path / "kept")
+    (run,) = find_runs([tmp_path / "kept"])
+    for turn in run.panel(0):
+        assert len(turn["per_token"]["ends"]) == turn["tokens"] > 0
+
+
+def test_an_agent_without_an_episode_has_no_success(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Silent(Agent):
+        name = "silent"
+
+        def act(self, states: Sequence[EnvState]) -> list[Reply | None]:
+            return [None] * len(states)
+
+    monkeypatch.setattr("gtr.evaluate._player", lambda *_: Silent())
+    with pytest.raises(RunError, match="silent: none of 4 episodes was played to its end"):
+        evaluate("silent", build("gtr", "numberline"), episodes=4)
 
 
 def test_rows_under_different_rules_do_not_share_a_table(capsys: pytest.CaptureFixture[str]) -> None:

@@ -99,7 +99,7 @@ def test_resuming_may_leave_a_missing_tracker_out(tmp_path: Path, monkeypatch: p
     config = replace(build("gtr"), runs=str(tmp_path), name="run", report=ReportConfig(trackers=("wandb",)))
     path = str(RunFolder.create(config).path)
     monkeypatch.setattr(trackers, "find_spec", lambda name: None)
-    with pytest.raises(ConfigError, match=r"gtr\[wandb\]"):
+    with pytest.raises(ConfigError, match=r"guided-thought\[wandb\]"):
         parse_train(["--resume", path])
     assert parse_train(["--resume", path, "--report.trackers"]).config.report.trackers == ()
     assert RunFolder.open(path, main=False).connect() == [], "whoever reads needs no tracker"

@@ -133,6 +133,13 @@ def test_parts_of_episodes_add_up(run: Path) -> None:
     thoughts = found["parts"][1]["thoughts"]
     assert thoughts["total"] == 12
     assert thoughts["fields"]["thoughts"] == [["next 2", 12]]
+    named = {
+        turn["image"]
+        for env in (0, 1)
+        for number in (3, 4, 5)
+        for turn in Source(find_runs([run])).turns(0, 2, env, number)
+    }
+    assert thoughts["pictures"]["thoughts"] == [{"count": 3, "images": sorted(named)}]
 
 
 def test_the_kind_of_a_household_task_is_kept() -> None:

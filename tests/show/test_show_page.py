@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 import show_cases
-from show_cases import ANSI, HOSTILE, gtr, served, write_run
+from show_cases import ANSI, HOSTILE, SCRIPT, gtr, served, write_run
 
 from gtr.compare import study_of, write
 from gtr.compare.from_runs import read_existing
@@ -72,7 +72,8 @@ def address(comparison: Path) -> Iterator[str]:
 def visit(page: Page, address: str, view: str = "overview") -> None:
     page.set_default_timeout(PATIENCE)
     page.goto(f"{address}#/{view}", timeout=PATIENCE)
-    page.wait_for_selector(f"body[data-state=read] #view[data-drawn='#/{view}']")
+    path = view.partition("?")[0]
+    page.wait_for_selector(f"body[data-state=read] #view[data-drawn='#/{path}']")
 
 
 def rows(page: Page) -> list[str]:
@@ -134,6 +135,24 @@ def test_the_overview_tells_the_story_and_draws_the_curves(page: Page, address: 
     assert page.locator(".pair .cell").count() == 3
 
 
+@pytest.mark.parametrize(("chart", "update", "shown"), [(0, 3, "12 of 76 episodes"), (2, 5, "8 of 76 episodes")])
+def test_a_point_of_a_curve_leads_to_its_episodes(
+    page: Page, address: str, chart: int, update: int, shown: str
+) -> None:
+    """Of the training curves to the update's episodes, of the panel's to those of the evaluation."""
+    visit(page, address)
+    place = page.locator(".telling .js-plotly-plot").nth(chart)
+    place.locator(".nsewdrag").wait_for()
+    x = place.evaluate("(one, x) => one._fullLayout.xaxis.l2p(x) + one._fullLayout._size.l", update)
+    y = place.evaluate("one => one._fullLayout.yaxis.l2p(one.data[0].y.at(-1)) + one._fullLayout._size.t")
+    place.hover(position={"x": x, "y": y})
+    page.wait_for_timeout(200)
+    place.click(position={"x": x, "y": y})
+    page.wait_for_selector("main[data-view=episodes]")
+    assert f"from={update}&to={update}" in page.url
+    page.wait_for_selector(f".count:text-is('{shown}')")
+
+
 def test_a_method_can_be_hidden(page: Page, address: str) -> None:
     visit(page, address)
     page.locator(".chip", has_text="rl4vlm").click()
@@ -146,23 +165,112 @@ def test_a_method_can_be_hidden(page: Page, address: str) -> None:
 # -- the list -----------------------------------------------------------------------------------------------------
 def test_filters_and_order(page: Page, address: str) -> None:
     visit(page, address, "episodes")
-    assert count(page) == "60 of 60 episodes"
+    assert count(page) == "60 of 76 episodes"
     choose(page, "outcome", "won")
-    assert count(page) == "30 of 60 episodes"
+    assert count(page) == "30 of 76 episodes"
     choose(page, "corrected", "yes")
-    assert count(page) == "10 of 60 episodes"
+    assert count(page) == "10 of 76 episodes"
     assert all("gtr-seed1" in row for row in rows(page))
     page.get_by_role("button", name="Clear").click()
     choose(page, "alarm ringing", "yes")
-    assert count(page) == "18 of 60 episodes"
+    assert count(page) == "18 of 76 episodes"
     page.locator(".control", has_text="updates from").locator("input").fill("5")
-    assert count(page) == "6 of 60 episodes"
+    assert count(page) == "6 of 76 episodes"
     page.get_by_role("button", name="Clear").click()
-    choose(page, "sort by", "reward")
-    choose(page, "order", "yes")
+    title = page.locator("th button[data-key=reward]")
+    title.click()
+    title.click()
+    assert page.locator("th[aria-sort=descending]").inner_text() == "return ▼"
     assert "won" in rows(page)[0]
+    assert page.url.endswith("#/episodes?sort=reward&down=yes")
     page.locator(".control", has_text="updates from").locator("input").fill("99")
     assert "clear some" in count(page)
+
+
+def test_what_is_chosen_is_kept_in_the_address(page: Page, address: str) -> None:
+    visit(page, address, "episodes?outcome=won&corrected=yes&sort=turns&down=yes")
+    assert count(page) == "10 of 76 episodes"
+    page.locator("nav >> text=Overview").click()
+    page.wait_for_selector("main[data-view=overview]")
+    page.go_back()
+    page.wait_for_selector("main[data-view=episodes]")
+    assert count(page) == "10 of 76 episodes"
+    page.reload()
+    page.wait_for_selector("body[data-state=read] main[data-view=episodes]")
+    assert count(page) == "10 of 76 episodes"
+    page.get_by_role("button", name="Clear").click()
+    page.wait_for_selector(".count:text-is('60 of 76 episodes')")
+    assert page.url.endswith("#/episodes")
+
+
+def test_place_and_choice_survive_a_look_at_a_turn(page: Page, address: str) -> None:
+    """Arrow keys walk the list after a filter was set too, by mouse or by key."""
+    visit(page, address, "episodes")
+    page.set_viewport_size({"width": 1280, "height": 600})
+    page.locator(".control", has_text="outcome").locator("select").click()
+    choose(page, "outcome", "lost")
+    page.keyboard.press("Escape")
+    for _ in range(25):
+        page.keyboard.press("ArrowDown")
+    before = page.locator(".chosen").inner_text()
+    page.keyboard.press("Enter")
+    page.wait_for_selector(".turn-head")
+    page.keyboard.press("Escape")
+    page.wait_for_selector(".chosen")
+    assert page.locator(".chosen").inner_text() == before
+    chosen, around = page.locator(".chosen").bounding_box(), page.locator(".scroller").bounding_box()
+    assert around["y"] < chosen["y"] < around["y"] + around["height"]
+    page.keyboard.press("ArrowUp")
+    page.wait_for_timeout(200)
+    assert page.locator(".chosen").inner_text() != before
+
+
+@pytest.mark.parametrize("exported", [False, True])
+def test_replies_are_searched_and_evaluations_browsed(
+    page: Page, comparison: Path, address: str, exported: bool, tmp_path: Path
+) -> None:
+    """The text of one method's replies finds its episodes alone; those of its panels are found and opened too."""
+    runs = tmp_path / "runs"
+    write_run(runs, "rl4vlm-seed1", "rl4vlm", "a Straße <b>")
+    write_run(runs, "gtr-seed1", "gtr", "other")
+    file = tmp_path / "report.html"
+    assert subprocess.run(gtr("show", runs, "--export", file), capture_output=True).returncode == 0
+    with served(runs) as found:
+        visit(page, file.as_uri() if exported else found, "episodes")
+        choose(page, "played in", "")
+        page.get_by_label("replies that say").fill("A straße <B")
+        page.wait_for_selector(".count:text-is('26 of 52 episodes')")
+        assert all("rl4vlm" in row for row in rows(page))
+        choose(page, "played in", "evaluation")
+        page.wait_for_selector(".count:text-is('8 of 52 episodes')")
+        assert "start 1" in rows(page)[0]
+        page.keyboard.press("Escape")
+        page.keyboard.press("Enter")
+        page.wait_for_selector("text=evaluation after update 0, start state 1:")
+        assert "Straße" in page.locator(".tokens").inner_text()
+        page.get_by_role("link", name="Episodes").click()
+        page.get_by_label("replies that say").fill("nothing says this")
+        page.wait_for_selector(".count:has-text('clear some')")
+        page.goto("about:blank")
+
+
+def test_runs_that_cannot_be_compared_are_chosen_between(page: Page, tmp_path: Path) -> None:
+    write_run(tmp_path, "gtr-seed1")
+    other = write_run(tmp_path, "rl4vlm-seed1", "rl4vlm")
+    config = json.loads((other / "config.json").read_text())
+    config["task"]["name"] = "ezpoints"
+    (other / "config.json").write_text(json.dumps(config))
+    with served(tmp_path) as found:
+        visit(page, found)
+        assert page.locator(".fates li").count() == 1
+        assert "(gtr)" in page.locator(".fates").inner_text()
+        page.locator("select").first.select_option(index=1)
+        page.wait_for_selector("text=(rl4vlm)")
+        assert page.locator(".fates li").count() == 1
+        assert page.locator("table.study tbody tr").all_inner_texts()[0].startswith("rl4vlm-seed1")
+        page.reload()
+        page.wait_for_selector("text=(rl4vlm)")
+        page.goto("about:blank")
 
 
 def test_only_rows_in_view_are_in_the_page(page: Page, address: str) -> None:
@@ -316,9 +424,9 @@ def test_an_exported_file_asks_for_nothing(page: Page, comparison: Path, tmp_pat
     assert {url.partition(":")[0] for url in asked} <= {"file", "data"}
     assert {url.partition("#")[0] for url in asked if url.startswith("file")} == {file.as_uri()}
     visit(page, file.as_uri(), "episodes")
-    assert count(page) == "20 of 60 episodes"
+    assert count(page) == "20 of 76 episodes"
     choose(page, "turns in this file", "")
-    assert count(page) == "60 of 60 episodes"
+    assert count(page) == "60 of 76 episodes"
     page.locator(".absent").first.click()
     page.wait_for_selector("text=does not hold the turns of this episode")
 
@@ -331,12 +439,34 @@ def test_a_run_that_still_trains_is_followed(page: Page, tmp_path: Path) -> None
     (path / "config.json").write_text(json.dumps(config))
     with served(path) as found:
         visit(page, found, "episodes")
-        assert count(page) == "18 of 18 episodes"
+        assert count(page) == "18 of 26 episodes"
         assert page.locator("#status").inner_text() == "following gtr-seed1: update 3 of 30"
         with RunFolder.open(path) as folder:
             show_cases.write_update(folder, 4, "next 2", guided=True)
-        page.wait_for_selector("text=24 of 24 episodes", timeout=PATIENCE)
+        page.wait_for_selector("text=24 of 32 episodes", timeout=PATIENCE)
         assert page.locator("#status").inner_text() == "following gtr-seed1: update 4 of 30"
+        page.goto("about:blank")
+
+
+def test_a_comparison_is_watched_from_before_its_first_run(page: Page, tmp_path: Path) -> None:
+    """The same page shows what is done before there is a run, then each run as it begins."""
+    (tmp_path / "comparison.json").write_text("{}")
+    (tmp_path / "logs").mkdir()
+    (tmp_path / "logs" / "start.log").write_text(f"warm-up (stage 1 of 3)  step 25 {SCRIPT}\n")
+    with served(tmp_path) as found:
+        page.set_default_timeout(PATIENCE)
+        page.goto(found)
+        page.wait_for_selector("text=No run has begun yet")
+        assert "step 25 <script>" in page.locator("pre").inner_text()
+        (tmp_path / "logs" / "start.log").write_text("replies (stage 3 of 3)  step 40\n")
+        page.wait_for_selector("text=step 40")
+        write_run(tmp_path / "runs", "rl4vlm-seed1", "rl4vlm")
+        page.wait_for_selector(".fates >> text=(rl4vlm)")
+        write_run(tmp_path / "runs", "gtr-seed1")
+        page.wait_for_selector(".fates >> text=(gtr)")
+        assert page.locator(".fates li").count() == 2
+        page.locator(".pair img").wait_for()
+        assert page.evaluate("document.querySelector('.pair img').naturalWidth") == 64
         page.goto("about:blank")
 
 

@@ -288,7 +288,7 @@ def test_runs_of_several_games_and_settings_are_never_pooled(tmp_path: Path) -> 
         changed(write_run(tmp_path, f"gtr-{seed}"), seed=seed)
     changed(write_run(tmp_path, "gtr-3"), seed=3, algo__clip=0.3)
     for number, (key, value) in enumerate(
-        [("task__hands", 24), ("train__updates", 50), ("policy__max_new_tokens", 31), ("sft__seed", 9)]
+        [("task__hands", 24), ("train__updates", 50), ("policy__max_new_tokens", 31), ("sft__max_steps", 9)]
     ):
         changed(write_run(tmp_path, f"other-{number}"), **{key: value})
     other = write_run(tmp_path, "other-game")

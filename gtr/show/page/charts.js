@@ -1,4 +1,5 @@
 // Curves over training: one line per method, its mean over seeds, with the band from the worst seed to the best.
+import { addressOf, choose } from "./address.js";
 import { unpacked } from "./data.js";
 import { chartText, h, plain, short } from "./text.js";
 
@@ -76,12 +77,20 @@ function tracesOf(metric, methods) {
       line: { color: line, width: 2.5, dash: DASHES[method.slot % DASHES.length] },
       marker: { symbol: SYMBOLS[method.slot % SYMBOLS.length], size: 7 },
       cliponaxis: false,
+      error_y: sureness(metric, method),
       text: x.map((_, i) => (seeds ? ` (${short(low[i])} to ${short(high[i])}, ${method.runs.length} seeds)` : "")),
       hovertemplate: `%{y:.3~g}%{text}<extra>${chartText(method.name)}</extra>`,
     });
     traces.push(...rings(metric, method, line));
   }
   return traces;
+}
+
+/** How sure the success of a single run is: the 95 % interval of this agent on other starts. */
+function sureness(metric, method) {
+  const points = method.runs[0].panel;
+  if (metric !== "panel/success" || method.runs.length > 1 || !points.every((one) => one.interval)) return undefined;
+  return { type: "data", symmetric: false, array: points.map((one) => one.interval[1] - one.success), arrayminus: points.map((one) => one.success - one.interval[0]), thickness: 1, width: 3 };
 }
 
 /** Crosses where the alarm first rang, on the curves of the metrics that had fallen then and on success. */
@@ -198,9 +207,16 @@ export function curveCard(metric, title, methods, meaning, unit, height) {
     const traces = tracesOf(metric, methods);
     const yaxis = isShare(traces) ? { range: [-0.03, 1.05] } : {};
     const xs = traces.flatMap((trace) => trace.x);
-    draw(place, traces, { height, xaxis: updateAxis(xs, unit), yaxis });
+    draw(place, traces, { height, xaxis: updateAxis(xs, unit), yaxis }).then(() => place.on("plotly_click", ({ points }) => toEpisodes(metric, points[0].x)));
   });
   return h("figure", { class: "card" }, h("figcaption", {}, title, meaning?.on ? h("small", {}, meaning.on) : null), place, explained(metric, meaning));
+}
+
+/** From a point of a curve to the episodes that it was measured on. */
+function toEpisodes(metric, update) {
+  for (const bound of ["from", "to"]) choose(bound, update);
+  choose("played", metric.startsWith("panel/") ? "evaluation" : "training", "training");
+  location.hash = addressOf("#/episodes");
 }
 
 /** The chart in words, for those who do not see it. */

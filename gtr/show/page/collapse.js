@@ -17,7 +17,7 @@ export async function collapseView(app) {
     h("h2", { class: "sr" }, "Collapse"),
     h("form", { class: "filters", "aria-label": "What to show", submit: (event) => event.preventDefault() }, picker, counts.length ? fieldPicker : null),
     h("p", { class: run.alarm ? "note" : "quiet" }, rang(run)),
-    h("section", {}, h("h3", {}, "The most frequent thoughts over training"), frequent(app, counts, state.field)),
+    h("section", {}, h("h3", {}, "The most frequent thoughts over training"), frequent(app, run, counts, state.field)),
     h("section", {}, h("h3", {}, "Thoughts against pictures"), ...(await matrix(app, run, state))),
   ];
 }
@@ -39,7 +39,7 @@ function countsOf(app, run) {
   return run.with_turns.map((update) => ({ update, thoughts: app.episodes.thoughts.get(`${run.id}/${update}`) })).filter((one) => one.thoughts?.total);
 }
 
-function frequent(app, counts, field) {
+function frequent(app, run, counts, field) {
   if (!counts.length) return h("p", { class: "note" }, app.loading ? "Reading…" : "No complete thought is stored here yet.");
   const shares = new Map();
   for (const { update, thoughts } of counts) {
@@ -58,12 +58,21 @@ function frequent(app, counts, field) {
   });
   const first = counts[0], last = counts.at(-1);
   const different = (one) => `${one.thoughts.different[field] ?? 0} different among ${one.thoughts.total.toLocaleString("en")}`;
-  const rows = top.map(([text, series], i) => h("tr", {}, h("td", {}, h("span", { class: "swatch", style: `background:${methodColour(i)}` })), h("td", { class: "model" }, visible(text)), h("td", {}, share(series.get(first.update))), h("td", {}, share(most(series))), h("td", {}, share(series.get(last.update)))));
-  const head = [h("td"), ...["thought", `update ${first.update}`, "at most", `update ${last.update}`].map((text) => h("th", { scope: "col" }, text))];
+  const rows = top.map(([text, series], i) => h("tr", {}, h("td", {}, h("span", { class: "swatch", style: `background:${methodColour(i)}` })), h("td", { class: "model" }, visible(text)), h("td", {}, share(series.get(first.update))), h("td", {}, share(most(series))), h("td", {}, share(series.get(last.update))), h("td", {}, pictures(app, run, last, field, text))));
+  const head = [h("td"), ...["thought", `update ${first.update}`, "at most", `update ${last.update}`, `on pictures, update ${last.update}`].map((text) => h("th", { scope: "col" }, text))];
   return [
     h("p", {}, `In update ${first.update}: ${different(first)}; in update ${last.update}: ${different(last)}. When one thought grows until it serves every state, thoughts have collapsed into a template; a healthy run's shares stay small and level.`),
     h("figure", { class: "card" }, place, h("div", { class: "wide" }, h("table", { class: "shares" }, h("thead", {}, h("tr", {}, head)), h("tbody", {}, rows)))),
   ];
+}
+
+/** On how many different pictures an update's thought was thought, and some of them. */
+function pictures(app, run, last, field, text) {
+  const place = (last.thoughts.fields[field] ?? []).findIndex(([other]) => other === text);
+  const known = last.thoughts.pictures?.[field]?.[place];
+  if (!known) return "–";
+  const images = known.images.map((name, i) => h("img", { class: "pixels", width: 40, height: 40, loading: "lazy", src: app.data.image(run.id, name), alt: `picture ${i + 1} of ${known.count}` }));
+  return [`${known.count} different `, images];
 }
 
 function share(value) {

@@ -48,6 +48,14 @@ class Embedded {
 
   forget() {}
 
+  /** The episodes whose turns are in this file and in whose replies a text stands. */
+  search(run, text) {
+    const wanted = text.toLowerCase();
+    const says = (turns) => turns.some((turn) => (turn.reply ?? "").toLowerCase().includes(wanted));
+    const inside = Object.entries(this.held.answers).filter(([path, turns]) => /^(turns|play)\//.test(path) && path.split("/")[1] === String(run) && says(turns));
+    return inside.map(([path]) => path.split("/")).map(([kind, , update, env, episode]) => (kind === "play" ? [`e${update}`, env] : [env, episode]));
+  }
+
   image(run, name) {
     return this.held.images[name] ?? "data:,";
   }

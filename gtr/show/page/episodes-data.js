@@ -13,12 +13,12 @@ export class Episodes {
 
   /** Takes in an update's parts of a run; `ringing` says whether the alarm rang there. */
   add(run, update, columns, thoughts, ringing, kept) {
-    this.thoughts.set(`${run}/${update}`, thoughts);
+    if (thoughts) this.thoughts.set(`${run}/${update}`, thoughts);
     for (let i = 0; i < columns.env.length; i++) {
       const place = `${run}/${columns.env[i]}/${columns.episode[i]}`;
       let row = this.places.get(place);
       if (!row) {
-        row = { run, env: columns.env[i], episode: columns.episode[i], parts: [], first: columns.first[i], turns: 0, reward: 0, judged: 0, corrected: 0, illegal: 0, tokens: 0, logprob: 0, kind: columns.kind[i], alarm: false, kept: false };
+        row = { run, env: columns.env[i], episode: columns.episode[i], parts: [], first: columns.first[i], turns: 0, reward: 0, judged: 0, corrected: 0, illegal: 0, tokens: 0, logprob: 0, kind: columns.kind[i], played: thoughts ? "training" : "evaluation", alarm: false, kept: false };
         this.places.set(place, row);
         this.rows.push(row);
         if (row.kind) this.kinds.add(row.kind);
@@ -47,7 +47,7 @@ export class Episodes {
   }
 
   /** The rows that pass the filters, in the order asked for. */
-  chosen(filters) {
+  chosen(filters, found) {
     const from = filters.from === "" ? -Infinity : Number(filters.from);
     const to = filters.to === "" ? Infinity : Number(filters.to);
     const rows = this.rows.filter(
@@ -59,12 +59,15 @@ export class Episodes {
         row.update <= to &&
         (filters.alarm === "" || row.alarm === (filters.alarm === "yes")) &&
         (filters.corrected === "" || row.corrected > 0 === (filters.corrected === "yes")) &&
+        (filters.played === "" || row.played === filters.played) &&
+        (filters.text === "" || found.has(`${row.run}/${row.env}/${row.episode}`)) &&
         (filters.kept === "" || row.kept),
     );
     const key = filters.sort;
     const sign = filters.down === "yes" ? -1 : 1;
-    return rows.sort((a, b) => sign * (a[key] - b[key])); // Stable: equal ones stay in the order of play.
+    // Stable: equal ones stay in the order of play. Runs stand in the order of their numbers, outcomes by name.
+    return rows.sort((a, b) => sign * (a[key] < b[key] ? -1 : a[key] > b[key] ? 1 : 0));
   }
 }
 
-export const NO_FILTERS = { run: "", outcome: "", kind: "", from: "", to: "", alarm: "", corrected: "", kept: "", sort: "update", down: "" };
+export const NO_FILTERS = { text: "", played: "", run: "", outcome: "", kind: "", from: "", to: "", alarm: "", corrected: "", kept: "", sort: "update", down: "" };

@@ -19,7 +19,8 @@ const app = {
   hidden: new Set(),
   opened: new Set(),
   closed: new Set(),
-  list: { filters: { ...NO_FILTERS }, rows: [], at: 0 },
+  list: { rows: [], at: 0 },
+  found: { text: "", places: new Set() },
   at: null,
   shade: "logprob",
   loading: true,
@@ -43,6 +44,33 @@ const app = {
   toggle(method) {
     if (!app.hidden.delete(method)) app.hidden.add(method);
     app.show("keep");
+  },
+
+  // -- which episodes ------------------------------------------------------------------------------------------
+  defaults: () => ({ ...NO_FILTERS, kept: app.data.exported ? "yes" : "", played: app.overview.runs.some((run) => run.with_turns.length) ? "training" : "" }),
+  filters: () => Object.fromEntries(Object.entries(app.defaults()).map(([name, value]) => [name, chosen(name, value)])),
+
+  chosenRows() {
+    const filters = app.filters();
+    if (filters.text !== app.found.text) app.search(filters.text);
+    return app.episodes.chosen(filters, app.found.places);
+  },
+
+  /** Looks for a text in all replies, showing what is found as it is found. */
+  async search(text) {
+    const found = (app.found = { text, places: new Set() });
+    app.searching = text !== "";
+    for (const run of text ? app.overview.runs : []) {
+      for (let after = -1, more = true; more && app.found === found; ) {
+        const answer = app.data.exported ? { found: app.data.search(run.id, text), done: true } : await app.data.get("search", run.id, after, encodeURIComponent(text));
+        for (const [env, episode] of answer.found) found.places.add(`${run.id}/${env}/${episode}`);
+        [after, more] = [answer.next, !answer.done];
+        if (app.view === "episodes") app.list.refresh?.();
+      }
+    }
+    if (app.found !== found) return;
+    app.searching = false;
+    if (app.view === "episodes") app.list.refresh?.();
   },
 
   // -- going about ----------------------------------------------------------------------------------------------
@@ -71,7 +99,7 @@ const app = {
   },
 
   stepEpisode(step, turn = 0) {
-    const rows = app.list.rows.length ? app.list.rows : (app.list.rows = app.episodes.chosen(app.list.filters));
+    const rows = app.list.rows.length ? app.list.rows : (app.list.rows = app.chosenRows());
     const here = app.at ? rows.indexOf(app.episodes.find(app.at.run, app.at.env, app.at.episode)) : -1;
     const next = here + step;
     if (next < 0 || next >= rows.length) return;
@@ -85,6 +113,7 @@ const app = {
   },
 
   async turnsOf(row) {
+    if (row.played === "evaluation") return (await app.data.get("play", row.run, row.update, row.episode)) ?? [];
     const parts = await Promise.all(row.parts.map((update) => app.data.get("turns", row.run, update, row.env, row.episode)));
     return parts.flatMap((part) => part ?? []).sort((a, b) => a.turn - b.turn);
   },
@@ -94,8 +123,8 @@ const app = {
     const { view, place, path } = readAddress();
     const name = VIEWS[view] ? view : "overview";
     if (name === "turn" && place.length >= 3) {
-      const [run, env, episode, turn = 0] = place.map(Number);
-      app.at = { run, env, episode, turn };
+      const [run, env, episode, turn = 0] = place;
+      app.at = { run: Number(run), env, episode: Number(episode), turn: Number(turn) };
     }
     for (const link of document.querySelectorAll("nav a[data-view]")) {
       link.href = addressOf(`#/${link.dataset.view}`);
@@ -108,7 +137,7 @@ const app = {
     const focus = document.activeElement?.getAttribute("aria-label") ?? null;
     let parts;
     try {
-      parts = await VIEWS[name](app);
+      parts = app.overview.runs.length ? await VIEWS[name](app) : waiting();
     } catch (error) {
       parts = [h("p", { class: "note" }, `This view cannot be drawn: ${plain(error.message)}. Is gtr show still running?`)];
     }
@@ -133,6 +162,11 @@ const app = {
     troubles(runs);
   },
 };
+
+/** What is done before there is a run to look at. */
+function waiting() {
+  return [h("section", {}, h("h2", { id: "headline" }, "No run has begun yet"), h("p", { class: "what" }, "First the agent is made that all runs start from. The runs appear here by themselves.")), h("pre", { class: "model" }, plain(app.overview.doing.join("\n") || "…"))];
+}
 
 /** What could not be read, of every run, above whatever view is open. */
 function troubles(runs) {
@@ -161,6 +195,10 @@ async function readEpisodes() {
       if (app.view === "episodes") app.list.refresh?.();
     }
   }
+  for (const run of app.overview.runs.filter((one) => one.panel.length)) {
+    for (const part of (await app.data.get("panels", run.id)) ?? []) app.episodes.add(run.id, part.update, part.columns, null, false, part.kept ? new Set(part.kept) : null);
+  }
+  app.found.text = null; // What was read since must be searched too.
   app.loading = false;
   troubles(app.overview.runs);
   if (["episodes", "collapse", "turn"].includes(app.view)) app.view === "episodes" ? app.list.refresh?.() : await app.show("keep");
@@ -170,11 +208,12 @@ async function readEpisodes() {
 async function follow() {
   const version = (await (await fetch("api/version")).json()).version;
   if (app.version !== undefined && version !== app.version) {
+    const started = app.overview.runs.length > 0;
     app.data.forget();
     app.overview = await app.data.get("overview");
     if (app.overview.runs.some((run) => run.with_turns.length < [...app.episodes.thoughts.keys()].filter((key) => key.startsWith(`${run.id}/`)).length)) app.episodes.clear();
     app.head();
-    if (app.view === "overview") await app.show("keep");
+    if (app.view === "overview" || !started) await app.show("keep");
     await readEpisodes();
   }
   app.version = version;
@@ -196,13 +235,15 @@ function keepFollowing() {
 function keyed(event) {
   if (event.ctrlKey || event.metaKey || event.altKey || document.getElementById("help").open) return;
   const typing = /^(INPUT|SELECT|TEXTAREA)$/.test(event.target.tagName) && event.target.type !== "checkbox";
-  if (event.key === "Escape" && typing) event.target.blur();
+  if (event.key === "Escape" && typing) event.target.blur(), toList();
   if (typing) return;
+  if (app.view === "episodes" && !event.target.closest("button, a, summary")) app.list.key?.(event);
+  if (event.defaultPrevented) return;
   const inTurn = app.view === "turn";
   const keys = {
     "?": () => document.getElementById("help").showModal(),
     "/": () => document.querySelector(".filters select, .filters input")?.focus(),
-    Escape: () => inTurn && app.go("episodes"),
+    Escape: () => (inTurn ? app.go("episodes") : toList()),
     c: () => inTurn && app.setShade(SHADES[(SHADES.findIndex(([name]) => name === app.shade) + 1) % SHADES.length][0]),
     ArrowLeft: () => inTurn && app.stepTurn(-1),
     ArrowRight: () => inTurn && app.stepTurn(1),
@@ -221,12 +262,18 @@ function keyed(event) {
   }
 }
 
+/** Puts the keys onto the list of episodes. */
+function toList() {
+  document.querySelector(".scroller")?.focus({ preventScroll: true });
+}
+
 async function start() {
   addEventListener("hashchange", async () => {
     await app.show();
-    if (app.view === "episodes") document.querySelector(".scroller")?.focus({ preventScroll: true });
+    if (app.view === "episodes") toList();
   });
-  addEventListener("keydown", keyed);
+  addEventListener("keydown", (event) => { app.pointed = false; keyed(event); });
+  addEventListener("pointerdown", () => (app.pointed = true), true);
   document.getElementById("keys").addEventListener("click", () => document.getElementById("help").showModal());
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => app.show("keep"));
   try {
@@ -236,7 +283,6 @@ async function start() {
     document.getElementById("view").replaceChildren(h("p", { class: "note" }, `The run could not be read: ${plain(error.message)}`));
     return;
   }
-  if (app.data.exported) app.list.filters.kept = "yes";
   app.head();
   await app.show();
   performance.mark("gtr-first-view");

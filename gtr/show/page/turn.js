@@ -29,7 +29,7 @@ function heading(app, row, turns) {
   return h(
     "div",
     { class: "turn-head" },
-    h("h2", {}, h("span", { class: "swatch", style: `background:${app.runColour(run)}` }), `${plain(run.name)}, update ${row.parts.join(" and ")}, environment ${row.env}, episode ${row.episode}: `, h("span", { class: `outcome-${row.outcome}` }, OUTCOMES[row.outcome] ?? plain(row.outcome))),
+    h("h2", {}, h("span", { class: "swatch", style: `background:${app.runColour(run)}` }), `${plain(run.name)}, ${row.played === "evaluation" ? `evaluation after update ${row.update}, start state ${row.episode + 1}` : `update ${row.parts.join(" and ")}, environment ${row.env}, episode ${row.episode}`}: `, h("span", { class: `outcome-${row.outcome}` }, OUTCOMES[row.outcome] ?? plain(row.outcome))),
     h("p", { class: "quiet" }, `return ${short(row.reward, 2)}, ${counted(row.turns, "turn")}, surprise ${short(row.surprise)} nats a token${row.kind ? `, ${plain(row.kind)}` : ""}.${missing}`),
   );
 }
@@ -48,7 +48,7 @@ function walker(app, turns, at) {
     const judged = judgement(turn.verdict);
     const sign = judged === "incorrect" ? "✎" : turn.legal === false ? "!" : judged === "unsolvable" ? "∅" : "";
     const words = `turn ${turn.turn + 1}, ${judged ? `judged ${judged}` : "not judged"}${turn.legal ? "" : ", illegal action"}`;
-    return h("button", { type: "button", class: `step ${judged}`, "aria-current": i === at.turn ? "true" : null, title: words, "aria-label": words, click: () => app.goTurn(i) }, h("b", {}, String(turn.turn + 1)), h("span", {}, plain(turn.action ?? "?").slice(0, 12)), h("i", {}, sign));
+    return h("button", { type: "button", class: `step ${judged}`, "aria-current": i === at.turn ? "true" : null, title: words, "aria-label": `${turn.turn + 1} ${plain(turn.action ?? "?").slice(0, 12)} ${sign}: ${words}`, click: () => app.goTurn(i) }, h("b", {}, String(turn.turn + 1)), h("span", {}, plain(turn.action ?? "?").slice(0, 12)), h("i", {}, sign));
   });
   const move = (text, label, step) => h("button", { type: "button", "aria-label": label, title: label, click: step }, text);
   return h("nav", { class: "walker", "aria-label": "Turns of this episode" }, move("⇤", "episode before (k)", () => app.stepEpisode(-1)), move("←", "turn before (h)", () => app.stepTurn(-1)), h("div", { class: "steps" }, buttons), move("→", "turn after (l)", () => app.stepTurn(1)), move("⇥", "episode after (j)", () => app.stepEpisode(1)));
@@ -186,5 +186,5 @@ function numbers(app, turn, row) {
     ["surprise", tokens ? short(-turn.logprob / tokens) : short(-turn.logprob), tokens ? "nats a token, when sampled" : "nats in all, when sampled"],
     ["ending", OUTCOMES[turn.ending] ?? turn.ending, "how the turn left the episode"],
   ];
-  return h("section", {}, h("h3", {}, "Numbers"), h("dl", { class: "numbers" }, cells.map(([name, value, meaning]) => h("div", { title: meaning }, h("dt", {}, name), h("dd", {}, plain(value ?? "–")), h("p", { class: "quiet" }, meaning)))));
+  return h("section", {}, h("h3", {}, "Numbers"), h("dl", { class: "numbers" }, cells.map(([name, value, meaning]) => h("div", { title: meaning }, h("dt", {}, name), h("dd", {}, plain(value ?? "–")), h("dd", { class: "quiet" }, meaning)))));
 }
