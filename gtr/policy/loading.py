@@ -167,9 +167,18 @@ def _load_model(path: str, dtype: torch.dtype, whole: bool = False) -> Any:
     # sampling where scoring cannot see them; only its token ids are kept.
     own = model.generation_config
     model.generation_config = GenerationConfig(
-        bos_token_id=own.bos_token_id, eos_token_id=own.eos_token_id, pad_token_id=own.pad_token_id
+        **{f"{name}_token_id": _token_id(own, name, path) for name in ("bos", "eos", "pad")}
     )
     return model
+
+
+def _token_id(own: GenerationConfig, name: str, path: str) -> int | list[int] | None:
+    """A special token's number, or several; PolicyError where a file says something else."""
+    value = vars(own).get(f"{name}_token_id")
+    several = value if isinstance(value, list) else [] if value is None else [value]
+    if not all(isinstance(one, int) and not isinstance(one, bool) and 0 <= one < 2**31 for one in several):
+        raise PolicyError(f"generation_config.json of '{path}': {name}_token_id is {value!r:.80}, not a token's number")
+    return value  # type: ignore[no-any-return]
 
 
 def _precision(config: PolicyConfig, device: torch.device) -> tuple[torch.dtype, bool]:

@@ -100,6 +100,15 @@ def test_damaged_files_of_a_model_are_refused_in_words(model: Path, name: str, d
         use(model)
 
 
+@pytest.mark.parametrize("value", [[None], "x", -1, 10**30, 1.5, True, {}, [[1]], ["a"]])
+@pytest.mark.parametrize("name", ["bos", "eos", "pad"])
+def test_special_tokens_are_numbers(model: Path, name: str, value: object) -> None:
+    file = model / "generation_config.json"
+    file.write_text(json.dumps({**json.loads(file.read_text()), f"{name}_token_id": value}))
+    with pytest.raises(PolicyError):
+        use(model)
+
+
 @pytest.mark.parametrize("name", ["config.json", "tokenizer.json", "processor_config.json", "value_head.safetensors"])
 @pytest.mark.parametrize("damage", ["a pipe", "a device", "three sparse gigabytes"])
 def test_what_would_be_read_without_end_is_refused(model: Path, name: str, damage: str) -> None:
