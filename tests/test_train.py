@@ -23,6 +23,7 @@ from gtr import train as street
 from gtr.algo import cloning
 from gtr.algo.buffer import ThoughtBuffer
 from gtr.algo.iterate import IterateSettings
+from gtr.checkpoint import optimizer
 from gtr.cli.train import parse_train
 from gtr.config import Config
 from gtr.config.io import settings_of
@@ -205,13 +206,13 @@ def interrupt(patch: pytest.MonkeyPatch, owner: Any, name: str, call: int, after
 
 
 MOMENTS = {
-    "while the first checkpoint is written": (checkpoint, "save_file", 1, False),
+    "while the first checkpoint is written": (optimizer, "save_file", 1, False),
     "before the first panel is played": (street, "evaluate_policy", 1, False),
     "in the first rollout": (cloning, "corrected", 5, False),
     "in the second update": (street, "learn", 2, False),
     "between lessons and metrics": (checkpoint, "save_lessons", 2, True),
     "between metrics and checkpoint": (RunFolder, "write_metrics", 2, True),
-    "while the second checkpoint is written": (checkpoint, "save_file", 3, True),
+    "while the second checkpoint is written": (optimizer, "save_file", 3, True),
     "right after a checkpoint": (checkpoint, "save", 2, True),
     "after the last checkpoint": (checkpoint, "save", 4, True),
 }

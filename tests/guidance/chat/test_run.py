@@ -228,14 +228,19 @@ def test_a_key_that_the_server_repeats_is_in_no_file_of_the_run(tmp_path, monkey
 @pytest.mark.slow
 def test_interrupt_with_requests_in_flight_ends_in_seconds_with_a_checkpoint(tmp_path, build_model):
     task = load(settings(None, "ezpoints"))
-    with Server(task, delay=120.0) as server:
+    with Server(task) as server:
         words = "train gtr --task ezpoints --sft.enabled False --guidance.corrector chat --guidance.stop_early False"
         words += f" --corrector.base_url {server.url} --corrector.timeout 100 --train.envs 2 --train.turns 2"
         words += f" --policy.model {build_model('tiny-llava', 'ezpoints')}"
         words += " --train.minibatch 4 --train.eval_episodes 1 --policy.max_new_tokens 4 --report.probe_turns 0"
         command = [sys.executable, "-m", "gtr", *words.split(), "--runs", str(tmp_path / "runs")]
         running = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
-        while not server.requests:
+        while not list((tmp_path / "runs").glob("*/checkpoints/update_00000")):
+            time.sleep(0.05)
+            assert running.poll() is None, running.stderr.read()
+        # It was asked whether it is there; from here on it is slow.
+        server.delay, answered = 120.0, len(server.requests)
+        while len(server.requests) == answered:
             time.sleep(0.2)
             assert running.poll() is None, running.stderr.read()
         started = time.monotonic()
