@@ -7,6 +7,7 @@ import time
 import tracemalloc
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from statistics import median
 
 import numpy as np
 import pytest
@@ -90,7 +91,8 @@ def test_ten_thousand_updates_grow_by_what_must_be_kept(settings: Settings, watc
                 gc.collect()
                 sizes[update], seconds[update] = tracemalloc.get_traced_memory()[0], time.process_time()
         tracemalloc.stop()
-        grown = (sizes[UPDATES] - sizes[EARLY]) / (UPDATES - EARLY)
+        # The median of the stretches: Python's own table of names of files is enlarged once, by megabytes.
+        grown = median((sizes[mark + EARLY] - sizes[mark]) / EARLY for mark in range(EARLY, UPDATES, EARLY))
         assert grown < must + 50, f"{grown:.0f} bytes an update, of which the buffer takes {must:.0f}"
         assert len(latest) == len(latest._pictures) == 1
         spent = [seconds[mark] - seconds[mark - EARLY] for mark in range(EARLY, UPDATES + 1, EARLY)]

@@ -1,6 +1,7 @@
 """The agent: any Hugging Face image-text-to-text model, from prompts to replies and back to log-probabilities."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from gtr.config import PolicyConfig
+from gtr.errors import PolicyError
 from gtr.policy import sharding
 from gtr.policy.network import Network, Scores
 from gtr.policy.prompts import PromptEncoder
@@ -34,6 +36,8 @@ class Policy:
         self.scorer: nn.Module = network
         """What scoring passes with a gradient go through: the network, or its distributed wrapper."""
         self._pieces: dict[int, str] = {}
+        self._spoke = False
+        """Whether the model has sampled replies."""
 
     @property
     def device(self) -> torch.device:
@@ -60,17 +64,35 @@ class Policy:
         """One reply per prompt, in one batched pass; draws from torch's global generator unless greedy."""
         config = self.config
         self.network.eval()
-        samples = self.whole.sample(
-            self.inputs(prompts),
-            config.temperature,
-            greedy,
-            config.max_new_tokens,
-            self.end_ids,
-            config.repetition_penalty,
-            config.penalised == "prompt_and_reply",
-        )
+        whole, inputs = self.whole, self.inputs(prompts)
+        with self._first_use():
+            samples = whole.sample(
+                inputs,
+                config.temperature,
+                greedy,
+                config.max_new_tokens,
+                self.end_ids,
+                config.repetition_penalty,
+                config.penalised == "prompt_and_reply",
+            )
         rows = zip(samples.tokens.tolist(), samples.logprobs.tolist(), samples.values.tolist(), strict=True)
         return [self._reply(tokens, logprobs, value) for tokens, logprobs, value in rows]
+
+    @contextmanager
+    def _first_use(self) -> Iterator[None]:
+        """PolicyError where a model fails that has never said a word: its files do not belong together."""
+        try:
+            yield
+        except torch.OutOfMemoryError:
+            raise
+        except (ArithmeticError, AttributeError, LookupError, RuntimeError, TypeError, ValueError) as error:
+            if self._spoke:
+                raise
+            raise PolicyError(
+                f"policy.model cannot answer a prompt ({type(error).__name__}: {str(error)[:300]}): its weights, "
+                "tokenizer and processor do not belong together, or are damaged"
+            ) from error
+        self._spoke = True
 
     def _reply(self, tokens: list[int], logprobs: list[float], value: float) -> Reply:
         ends = [i for i, token in enumerate(tokens) if token in self.end_ids]

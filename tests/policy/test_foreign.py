@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import torch
 from foreign import DAMAGES
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 from small import changed
 
 from gtr import checkpoint
@@ -98,6 +98,21 @@ def test_damaged_files_of_a_model_are_refused_in_words(model: Path, name: str, d
     # Anything but a GtrError fails here; some of this a library does not mind.
     with contextlib.suppress(GtrError):
         use(model)
+
+
+@pytest.mark.parametrize("damage", ["patches", "numbers", "weights"])
+def test_files_that_do_not_belong_together_are_told(model: Path, damage: str) -> None:
+    if damage == "weights":
+        weights = load_file(model / "model.safetensors")
+        spoilt = {name: torch.full_like(one, float("nan")) for name, one in weights.items()}
+        save_file(spoilt, model / "model.safetensors", metadata={"format": "pt"})
+    else:
+        file = model / "processor_config.json"
+        changed = {"patches": {"patch_size": 16}, "numbers": {"num_additional_image_tokens": 7}}[damage]
+        file.write_text(json.dumps({**json.loads(file.read_text()), **changed}))
+    policy = load_policy(model, settings())
+    with pytest.raises(GtrError, match="logits are not finite" if damage == "weights" else "do not belong together"):
+        policy.generate([Prompt(np.zeros((96, 96, 3), np.uint8), "say")])
 
 
 @pytest.mark.parametrize("value", [[None], "x", -1, 10**30, 1.5, True, {}, [[1]], ["a"]])
