@@ -4,8 +4,8 @@
 PYTHON ?= python3
 PIP_ARGS ?=
 # What `make test` installs besides. ALFWorld's engine compiles some minutes and needs a C++ compiler:
-# make test EXTRAS=alfworld,chat,dev,show,vllm runs its tests too; without it they are skipped, and say so.
-EXTRAS ?= chat,dev,show,vllm
+# make test EXTRAS=alfworld,chat,dev,docs,show,vllm runs its tests too; without it they are skipped, and say so.
+EXTRAS ?= chat,dev,docs,show,vllm
 UV_ARGS ?=
 TORCH := torch==2.13.0
 CAMPAIGN ?=
@@ -14,7 +14,7 @@ HASHED := $(BIN)/python -m pip install -q $(PIP_ARGS) --require-hashes --no-deps
 GTR := OMP_NUM_THREADS=1 $(BIN)/gtr
 DEMO := runs/demo
 
-.PHONY: demo test test-engines bench study algorithms teachers doctor campaign constraints clean
+.PHONY: demo docs test test-engines bench study algorithms teachers doctor campaign constraints clean
 
 demo: .venv/installed ## 10-15 minutes on 2 cores: thought collapse and its prevention, as a table, a picture and a page
 	$(GTR) compare rl4vlm gtr --task points24 --seeds 1 --out $(DEMO) --serve 8024
@@ -59,8 +59,11 @@ constraints: .venv/bin/python ## renews the versions and hashes in constraints.t
 	grep '^#' constraints.txt > .venv/head.txt
 	$(BIN)/uv pip compile pyproject.toml constraints.in --upgrade --universal --python-version 3.11 --generate-hashes \
 	  --annotation-style line --no-header --override .venv/without.txt $(UV_ARGS) -o .venv/new.txt -q \
-	  --extra alfworld --extra chat --extra dev --extra hub --extra show --extra vllm --extra wandb
+	  --extra alfworld --extra chat --extra dev --extra docs --extra hub --extra show --extra vllm --extra wandb
 	cat .venv/head.txt .venv/new.txt > constraints.txt
+
+docs: .venv/installed-$(EXTRAS) ## the site of docs/, into build/site
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
 doctor: .venv/installed
 	$(GTR) doctor

@@ -14,9 +14,13 @@ HERE = Path(__file__).parent
 
 
 def entries() -> dict[str, str]:
-    """By package: its version, marker, hashes and the packages that need it."""
+    """By package: its versions, their markers, hashes and the packages that need it."""
     parts = re.split(r"^(?=[a-z0-9])", (HERE / "constraints.txt").read_text(), flags=re.MULTILINE)[1:]
-    return {part.split("==")[0]: part for part in parts}
+    found: dict[str, str] = {}
+    for part in parts:  # A package may have several entries, each with its marker.
+        name = part.split("==")[0]
+        found[name] = found.get(name, "") + part
+    return found
 
 
 def roots(extras: str) -> Iterator[str]:

@@ -314,7 +314,7 @@ def pins(extras: str) -> dict[str, list[str]]:
     return {one.split("==")[0]: re.findall(r"--hash=sha256:([0-9a-f]{64})", one) for one in entries}
 
 
-EVERY = "alfworld,chat,dev,show,wandb"
+EVERY = "alfworld,chat,dev,docs,show,wandb"
 
 
 def pinned() -> dict[str, list[str]]:

@@ -26,10 +26,16 @@ class ExportOptions:
 
 def export(arguments: Sequence[str]) -> None:
     """RUN                    its turns with pictures, for datasets, TRL or verifiers"""
+    run, chosen = parse_export(arguments)
+    from gtr.export import export as write
+
+    print(write(run, chosen.to, chosen.out))
+
+
+def parse_export(arguments: Sequence[str]) -> tuple[Path, ExportOptions]:
+    """The run and the options of ``gtr export``."""
     chosen = parse(ExportOptions, arguments, ExportOptions(), "export")
     if chosen.run is None:
         raise ConfigError("write the run folder first: gtr export RUN --to parquet")
     check_file("--out", chosen.out)
-    from gtr.export import export as write
-
-    print(write(chosen.run, chosen.to, chosen.out))
+    return chosen.run, chosen

@@ -8,6 +8,7 @@ from annotated_types import Ge, Le
 
 from gtr.cli.argv import leading, parse, split_options
 from gtr.cli.train import parse_train
+from gtr.config import Config
 from gtr.errors import ConfigError
 
 
@@ -23,14 +24,7 @@ class PlanOptions:
 
 def plan(arguments: Sequence[str]) -> None:
     """PRESET ...              memory and disk that a run would take, and which settings make room"""
-    own, settings = split_options(arguments, ("--gpus", "--memory", "-h", "--help"))
-    preset = leading(arguments)
-    options = parse(PlanOptions, own[len(preset) :], PlanOptions(), "plan")
-    config = parse_train([*preset, *settings]).config
-    if config.train.shard != "none" and options.gpus == 1:
-        raise ConfigError(
-            f"train.shard {config.train.shard} with one GPU: give --gpus 2 or more, or --train.shard none"
-        )
+    options, config = parse_plan(arguments)
     from gtr.plan import GIB, RESERVED, knobs, make_plan
 
     made, room = make_plan(config, options.gpus), options.memory * GIB
@@ -47,6 +41,19 @@ def plan(arguments: Sequence[str]) -> None:
     print(f"{made.peak() / GIB:.1f} of {options.memory:g} GiB a GPU: {'it fits' if fits else 'it does not fit; try'}")
     for knob in knobs(config, made, room, options.gpus):
         print(f"  {knob}")
+
+
+def parse_plan(arguments: Sequence[str]) -> tuple[PlanOptions, Config]:
+    """The options of ``gtr plan`` and the settings of the run."""
+    own, settings = split_options(arguments, ("--gpus", "--memory", "-h", "--help"))
+    preset = leading(arguments)
+    options = parse(PlanOptions, own[len(preset) :], PlanOptions(), "plan")
+    config = parse_train([*preset, *settings]).config
+    if config.train.shard != "none" and options.gpus == 1:
+        raise ConfigError(
+            f"train.shard {config.train.shard} with one GPU: give --gpus 2 or more, or --train.shard none"
+        )
+    return options, config
 
 
 def _table(title: str, parts: Mapping[str, float]) -> None:

@@ -30,14 +30,20 @@ class PushOptions:
 
 def push(arguments: Sequence[str]) -> None:
     """RUN OWNER/NAME         the agent to the Hugging Face Hub with its card, its turns as a dataset"""
-    if len(leading(arguments)) != 2 and not {"-h", "--help"} & set(arguments):
-        raise ConfigError("write the run and the id it is to have: gtr push RUN OWNER/NAME")
-    chosen = parse(PushOptions, arguments, PushOptions(), "push")
-    if chosen.repo.count("/") != 1:
-        raise ConfigError(f"{chosen.repo}: an id on the hub is OWNER/NAME")
+    chosen = parse_push(arguments)
     from gtr.export.hub import push as run
 
     address = run(chosen.run, chosen.repo, chosen.private, chosen.turns)
     print(
         f"{address}\nevaluate it with: gtr eval {chosen.repo}\ntrain it on with: gtr train --policy.model {chosen.repo}"
     )
+
+
+def parse_push(arguments: Sequence[str]) -> PushOptions:
+    """The options of ``gtr push``."""
+    if len(leading(arguments)) != 2 and not {"-h", "--help"} & set(arguments):
+        raise ConfigError("write the run and the id it is to have: gtr push RUN OWNER/NAME")
+    chosen = parse(PushOptions, arguments, PushOptions(), "push")
+    if chosen.repo.count("/") != 1:
+        raise ConfigError(f"{chosen.repo}: an id on the hub is OWNER/NAME")
+    return chosen
