@@ -94,7 +94,7 @@ SCALES: Mapping[str, Callable[[str], Config]] = {
 ALGO_AT: Mapping[str, Mapping[str, Any]] = {
     # The critic trains its head alone, and fast: returns of up to 10 would otherwise drown the other gradients.
     "tiny": {"clip": 0.2, "value_clip": 0.0, "value_gradient": "stop", "normalise_floor": 1.0},
-    **dict.fromkeys(("2b", "3b", "7b"), {"clip": 0.1, "value_clip": 0.1}),
+    **{name: {"clip": 0.1, "value_clip": 0.1} for name in ("2b", "3b", "7b")},
 }
 """By scale, settings of policy-gradient algorithms."""
 
