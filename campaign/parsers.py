@@ -38,7 +38,8 @@ from gtr.report.files import encode
 from gtr.report.inside import Unreadable, parsed
 from gtr.report.text import visible
 from gtr.tasks.alfworld.games import read_game
-from gtr.tasks.reply import parse, write
+from gtr.tasks.formats import FORMATS
+from gtr.tasks.reply import write
 from gtr.tasks.task import Task
 
 GAMES = ("numberline", "ezpoints", "points24", "blackjack")
@@ -65,23 +66,24 @@ def doors(place: Path) -> list[Door]:
     place.mkdir(parents=True, exist_ok=True)
     made: list[Door] = []
     for name in GAMES:
-        made += game(name)
+        for form in FORMATS:
+            made += game(name, form)
     return [*made, *server(), *files(place), *words(place)]
 
 
 # -- games: replies, actions, corrections, verdicts, judges' answers --------------------------------------------------
-def game(name: str) -> Iterator[Door]:
-    """What an agent, a corrector, a judge or a person may say in a game."""
-    task = tasks.load(tasks.settings(name))
+def game(name: str, form: str) -> Iterator[Door]:
+    """What an agent, a corrector, a judge or a person may say in a game; the latter in its first format alone."""
+    task = tasks.load(replace(tasks.settings(name), format=form))
     dealt = (chat_cases.case_of(task, "{}", seed=seed) for seed in range(12))
     helped = [(one, expert) for one in dealt if (expert := task.expert(one.truth)) is not None]
-    cases = [replace(one, text=write(expert.thought, expert.action)) for one, expert in helped]
+    cases = [replace(one, text=task.write(expert.thought, expert.action)) for one, expert in helped]
     corpus = [case.text for case in cases] + [chat_cases.misread(task, cases[0].truth)]
     oracle = OracleCorrector(task)
 
     def replied(text: str) -> None:
         case = cases[len(text) % len(cases)]
-        read = parse(text, len(text) % 7 > 0, task.thought_keys)
+        read = task.parse(text, len(text) % 7 > 0)
         known = replace(case, env=0, episode=len(text), text=text, parsed=read)
         oracle.judge([known])[0].result()
         target = task.stated_plan(case.truth, read)
@@ -100,7 +102,9 @@ def game(name: str) -> Iterator[Door]:
         task.fits(case.observation, text)
         task.expert(case.truth, text)
 
-    yield Door(f"replies, {name}", corpus, replied, weight=3)
+    yield Door(f"replies, {name}, {form}", corpus, replied, weight=3)
+    if form != "json":
+        return
     yield Door(f"actions, {name}", [*task.actions(cases[0].observation), "1", "(", "hit", "10"], acted)
     yield from judged(name, task, cases)
     played = Game(presets.build("gtr", name), 1)

@@ -20,7 +20,6 @@ from gtr.envs import EnvState, VecEnv, case_of, numbers
 from gtr.errors import ConfigError
 from gtr.guidance.corrector import Corrector
 from gtr.guidance.judge import reward_of
-from gtr.tasks.reply import parse
 from gtr.tasks.task import Task
 from gtr.types import (
     Ending,
@@ -128,7 +127,7 @@ class Collector:
         started = time.perf_counter()
         replies = self._engine.generate([state.prompt for state in states])
         generated = time.perf_counter()
-        parsed = [parse(reply.text, reply.finished, self.task.thought_keys) for reply in replies]
+        parsed = [self.task.parse(reply.text, reply.finished) for reply in replies]
         verdicts = self._judge(states, replies, parsed)
         judged = time.perf_counter()
         for state, reply, read, future in zip(states, replies, parsed, verdicts, strict=True):

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from gtr.algo.policy_gradient import token_weights
 from gtr.config import Config, io
 from gtr.policy.policy import Policy
 from gtr.tasks.reply import parse
@@ -64,6 +65,14 @@ def plain_turn(
     return Turn(
         0, 0, 0, prompt, Truth({}), reply, parsed, True, reward, Ending(ending), bootstrap=bootstrap
     )  # fmt: skip
+
+
+def counted(policy: Policy, turn: Turn, weight: float, config: Config) -> str:
+    """The characters whose tokens have a weight."""
+    spans = policy.offsets(turn.reply.tokens)
+    weights = token_weights(turn, policy, config.algo)
+    assert len(weights) == len(turn.reply.tokens)
+    return "".join(turn.reply.text[a:b] for (a, b), w in zip(spans, weights, strict=True) if w == weight)
 
 
 def spoken(policy: Policy, text: str, ended: bool = True, keys: tuple[str, ...] = ("thoughts",)) -> Turn:

@@ -19,7 +19,12 @@ from gtr.policy.loading import load_policy, prepare
 from gtr.policy.shapes import KNOWN, Shape, shape_of
 from gtr.types import Prompt
 
-PUBLISHED = {"llava-hf/llava-v1.6-mistral-7b-hf": 7_566_747_648, "Qwen/Qwen2.5-VL-7B-Instruct": 8_292_166_656}
+PUBLISHED = {
+    "llava-hf/llava-v1.6-mistral-7b-hf": 7_566_747_648,
+    "Qwen/Qwen2.5-VL-7B-Instruct": 8_292_166_656,
+    "Qwen/Qwen2.5-VL-3B-Instruct": 3_754_622_976,
+    "Qwen/Qwen3-VL-2B-Instruct": 2_127_532_032,
+}
 """Parameters, as the hub's pages of these models say."""
 
 
@@ -28,6 +33,18 @@ PUBLISHED = {"llava-hf/llava-v1.6-mistral-7b-hf": 7_566_747_648, "Qwen/Qwen2.5-V
 def test_known_models_have_their_published_sizes(model: str) -> None:
     config = changed(presets.build("gtr", "points24", "7b"), **{"policy.model": model, "policy.finetune": "full"})
     assert shape_of(config.policy, 300).weights == PUBLISHED[model]
+
+
+@pytest.mark.parametrize("scale", ["2b", "3b"])
+def test_small_scales_are_the_papers_settings_on_smaller_models(scale: str, capsys: pytest.CaptureFixture[str]) -> None:
+    config, paper = (presets.build("gtr", "points24", one) for one in (scale, "7b"))
+    assert not config.sft.enabled
+    assert changed(config, **{"policy.model": paper.policy.model}) == paper
+    command(["gtr", "--task", "points24", "--scale", scale, "--gpus", "8", "--memory", "24"])
+    said = capsys.readouterr().out
+    billions = PUBLISHED[config.policy.model] / 1e9
+    assert said.startswith(f"{config.policy.model}, lora: {billions:.2f} billion weights")
+    assert "of 24 GiB a GPU: it fits" in said
 
 
 @pytest.mark.parametrize("kind", ["tiny-llava", "tiny-llava-next", "tiny-qwen2.5-vl"])

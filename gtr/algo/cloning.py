@@ -10,7 +10,6 @@ from gtr.algo.buffer import ThoughtBuffer
 from gtr.algo.edits import edit_weights
 from gtr.config import GuidanceConfig
 from gtr.policy.tokens import touching
-from gtr.tasks.reply import parse, write
 from gtr.tasks.task import Task
 from gtr.types import Judgement, ReplyStatus, Sample, Turn
 
@@ -71,7 +70,7 @@ def per_draw(samples: Sequence[Sample], draws: int) -> list[Sample]:
 def corrected(turn: Turn, task: Task, policy: "Policy", config: GuidanceConfig) -> Sample | None:
     """The corrected thought of a turn around the agent's own action, or None when there is nothing to learn from it.
 
-    Only the action's value is masked, not the JSON around it: that scaffold carries no decision, and left
+    Only the action's value is masked, not the signs around it: that scaffold carries no decision, and left
     unsupervised it decays under negative advantages. A reply that cannot be read has no action to put back: there the
     corrector's own is taught, or replies never learn to be whole again.
     """
@@ -83,8 +82,8 @@ def corrected(turn: Turn, task: Task, policy: "Policy", config: GuidanceConfig) 
     own = turn.parsed.action or None  # Masking an empty action would mask nothing, and teach to write none.
     with_action = config.clone == "thought_and_action" or own is None
     action = verdict.action if with_action else own
-    text = write(verdict.thought, action or "")
-    span = parse(text, True, task.thought_keys).action_span
+    text = policy.continued(task.write(verdict.thought, action or ""))
+    span = task.parse(text).action_span
     if action is None and span is not None:
         text = text[: span[0]]
     tokens = policy.encode_reply(text) if action is not None else policy.encode_reply(text)[:-1]

@@ -19,6 +19,7 @@ from gtr.algo.credit import PerTurn
 from gtr.config import AlgoConfig
 from gtr.config.section import Clip, Reward, Share, Weight
 from gtr.policy.tokens import touching
+from gtr.tasks.formats import FORMATS
 from gtr.types import Ending, ReplyStatus, Rollout, Sample, Span, Trajectory, Turn
 
 if TYPE_CHECKING:
@@ -209,4 +210,5 @@ def action_span(turn: Turn, what: Literal["value", "field"]) -> Span | None:
         return None
     if what == "value":
         return span[0], span[1] + 1
-    return turn.reply.text.rfind('"action"', 0, span[0]), len(turn.reply.text)
+    marks = [one.action_mark.rstrip(":") for one in FORMATS.values()]
+    return max(turn.reply.text.rfind(mark, 0, span[0]) for mark in marks), len(turn.reply.text)

@@ -17,7 +17,6 @@ from gtr.algo.ppo import PPO, PPOSettings
 from gtr.config.section import Share, Text
 from gtr.errors import ConfigError, RunError
 from gtr.guidance.teachers import Pair, Tally, tally
-from gtr.tasks.reply import parse, write
 from gtr.types import Ending, Place, Prompt, Reply, Rollout, Sample, Turn
 
 if TYPE_CHECKING:
@@ -130,7 +129,7 @@ class TaughtPPO(PPO):
         expert = self.task.expert(turn.truth) if self.settings.teacher == "hint" else None
         if expert is None:
             return turn.prompt
-        return Prompt(turn.prompt.image, turn.prompt.text + HINT + write(expert.thought, expert.action))
+        return Prompt(turn.prompt.image, turn.prompt.text + HINT + self.task.write(expert.thought, expert.action))
 
     def examined(self, turns: Sequence[Turn], replies: Sequence[Reply]) -> dict[str, float]:
         """How good the teacher's thoughts are on these turns; nothing where the task cannot tell."""
@@ -144,7 +143,7 @@ class TaughtPPO(PPO):
 
     def tally(self, turns: Sequence[Turn], replies: Sequence[Reply]) -> Tally:
         """The teacher's thoughts on these turns against the agent's."""
-        read = [parse(reply.text, reply.finished, self.task.thought_keys) for reply in replies]
+        read = [self.task.parse(reply.text, reply.finished) for reply in replies]
         rows = zip(turns, read, strict=True)
         return tally(self.task, [Pair(turn.truth, turn.parsed, said) for turn, said in rows])
 

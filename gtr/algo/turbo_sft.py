@@ -13,7 +13,6 @@ from annotated_types import Ge, Le
 
 from gtr.algo.teacher import TaughtPPO, TeacherSettings, place_of
 from gtr.guidance.teachers import thought
-from gtr.tasks.reply import parse
 from gtr.types import Judgement, Parsed, Place, Reply, ReplyStatus, Turn, Verdict
 
 UNANSWERED = (Judgement.ABSENT, Judgement.SKIPPED)
@@ -38,7 +37,7 @@ class TurboSFT(TaughtPPO):
     def listen(self, turns: Sequence[Turn]) -> dict[str, float]:
         asked = [turn for turn in turns if turn.verdict is None or turn.verdict.judgement in UNANSWERED]
         replies, tokens = self._written(asked)
-        read = [parse(reply.text, reply.finished, self.task.thought_keys) for reply in replies]
+        read = [self.task.parse(reply.text, reply.finished) for reply in replies]
         self.thoughts = {place_of(turn): said for turn, said in zip(asked, read, strict=True)}
         return {**self.examined(asked, replies), "count/teacher_tokens": float(tokens)}
 
@@ -54,7 +53,7 @@ class TurboSFT(TaughtPPO):
         return [found[i] for i in range(len(turns))], tokens
 
     def _whole(self, reply: Reply) -> bool:
-        return parse(reply.text, reply.finished, self.task.thought_keys).status is ReplyStatus.COMPLETE
+        return self.task.parse(reply.text, reply.finished).status is ReplyStatus.COMPLETE
 
     def corrected(self, turns: Sequence[Turn]) -> Sequence[Turn]:
         return [self._taught(turn) for turn in turns]

@@ -10,7 +10,6 @@ import numpy as np
 
 from gtr import tasks
 from gtr.check.walk import State, Walk, by_expert, walk
-from gtr.tasks.reply import parse, write
 from gtr.tasks.task import Finding, Task
 from gtr.types import Expert, Parsed, ReplyStatus
 
@@ -119,7 +118,7 @@ def checks(played: "Played") -> Iterator[Finding]:
         if failed := [name for name, passed in answers.items() if not passed]:
             yield Finding(
                 False,
-                f"check fails the expert's own thought on {failed[0]!r}: {write(expert.thought, expert.action)}",
+                f"check fails the expert's own thought on {failed[0]!r}: {task.write(expert.thought, expert.action)}",
                 "let check pass every thought that is right, the expert's first",
             )
             return
@@ -210,7 +209,7 @@ def labels(played: "Played") -> Iterator[Finding]:
 def lengths(played: "Played") -> Iterator[Finding]:
     """Whether the expert's replies fit into `policy.max_new_tokens` of a tiny agent, which learns its tokens there."""
     policy = played.config.policy
-    texts = [write(expert.thought, expert.action) for _, expert in _thoughts(played.expert)]
+    texts = [played.task.write(expert.thought, expert.action) for _, expert in _thoughts(played.expert)]
     if not texts or not policy.model.startswith("tiny"):
         return
     from gtr.policy.tiny import tokenizer_for
@@ -233,4 +232,4 @@ def _thoughts(walks: Sequence[Walk]) -> list[tuple[State, Expert]]:
 
 
 def _parsed(task: Task, thought: Mapping[str, Any], action: str) -> Parsed:
-    return parse(write(thought, action), True, task.thought_keys)
+    return task.parse(task.write(thought, action))

@@ -9,7 +9,6 @@ import gymnasium
 
 from gtr import tasks
 from gtr.check.walk import State
-from gtr.tasks.reply import parse, write
 from gtr.tasks.task import Finding, Task
 from gtr.types import ReplyStatus
 
@@ -59,12 +58,14 @@ def prompts(played: "Played") -> Iterator[Finding]:
 def _unreadable(prompt: str, task: Task) -> Finding | None:
     """What keeps a reply that follows the prompt from being read."""
     keys = (*task.thought_keys, "action")
-    shape = "{" + ", ".join(f'"{key}": ...' for key in keys) + "}"
-    places = [re.search(rf'"{re.escape(key)}"\s*:', prompt) for key in keys]
+    form = task.reply_format
+    shape = task.ask(dict.fromkeys(task.thought_keys, "..."), "...")
+    shown = [form.shown.format(re.escape(key)) for key in task.thought_keys]
+    places = [re.search(one, prompt) for one in (*shown, form.action_mark.replace(":", r"\s*:"))]
     missing = [key for key, place in zip(keys, places, strict=True) if place is None]
     if missing:
         text = f"the prompt does not show the key {missing[0]!r}: a reply that follows it cannot be read"
-        return Finding(False, text, f"end the prompt with the reply as one JSON object: {shape}")
+        return Finding(False, text, f"end the prompt with the reply's form: {shape}")
     found = [place.start() for place in places if place]
     if found != sorted(found):
         return Finding(
@@ -97,12 +98,12 @@ def _unplayable(action: Any, task: Task, state: State, space: Any) -> Finding | 
         return Finding(
             False, f"actions() names {action!r}, no text", f"name it as the agent writes it: {str(action)!r}"
         )
-    read = parse(write(dict.fromkeys(task.thought_keys, ""), action), True, task.thought_keys)
+    read = task.parse(task.blank(action))
     if read.status is not ReplyStatus.COMPLETE or read.action != action or not action:
         return Finding(
             False,
-            f"the action {action!r} comes back from a JSON reply as {read.action!r}",
-            "name it in letters that JSON can carry, without blanks at its ends",
+            f"the action {action!r} comes back from a reply as {read.action!r}",
+            "name it in letters that a reply can carry, without blanks at its ends",
         )
     played = task.to_env(action, state.observation)
     if played is None:

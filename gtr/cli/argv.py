@@ -15,7 +15,7 @@ from gtr.config.reading import LONGEST, words_for
 from gtr.errors import ConfigError
 
 T = TypeVar("T")
-Scale = Literal["tiny", "7b"]
+Scale = Literal["tiny", "2b", "3b", "7b"]
 
 
 def flag_value(arguments: Sequence[str], flag: str) -> str | None:

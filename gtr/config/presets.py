@@ -201,7 +201,7 @@ def _built(method: str, task: str, scale: str, updates: int | None, algorithm: s
     row = METHODS.get(base, Preset(algorithm or base))
     name = algorithm or row.algo
     config = SCALES[scale](task)
-    if updates is None and row.whole_rollouts and scale == "7b":
+    if updates is None and row.whole_rollouts and scale != "tiny":
         updates = published(config).steps // published(config).turns_per_update
     if updates is not None:
         config = replace(config, train=replace(config.train, updates=updates))

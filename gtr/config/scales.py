@@ -1,7 +1,7 @@
 """Scales: what agent is trained on what machine. Sources: "paper" is arXiv 2503.08525, "code" its public code."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import fields, is_dataclass
+from dataclasses import fields, is_dataclass, replace
 from typing import Any
 
 from gtr import algo, tasks
@@ -41,6 +41,20 @@ def scale_7b(task: str) -> Config:
     )
 
 
+def scale_3b(task: str) -> Config:
+    """As `scale_7b`, for Qwen2.5-VL-3B, which follows instructions: it needs no SFT to begin from."""
+    return _with_model(scale_7b(task), "Qwen/Qwen2.5-VL-3B-Instruct")
+
+
+def scale_2b(task: str) -> Config:
+    """As `scale_3b`, for Qwen3-VL-2B."""
+    return _with_model(scale_7b(task), "Qwen/Qwen3-VL-2B-Instruct")
+
+
+def _with_model(config: Config, model: str) -> Config:
+    return replace(config, policy=replace(config.policy, model=model))
+
+
 def scale_tiny(task: str) -> Config:
     """A tiny LLaVA, initialised on the spot and trained on CPU cores in minutes."""
     game = tasks.find(task)
@@ -71,11 +85,16 @@ def scale_tiny(task: str) -> Config:
     )
 
 
-SCALES: Mapping[str, Callable[[str], Config]] = {"tiny": scale_tiny, "7b": scale_7b}
+SCALES: Mapping[str, Callable[[str], Config]] = {
+    "tiny": scale_tiny,
+    "2b": scale_2b,
+    "3b": scale_3b,
+    "7b": scale_7b,
+}
 ALGO_AT: Mapping[str, Mapping[str, Any]] = {
     # The critic trains its head alone, and fast: returns of up to 10 would otherwise drown the other gradients.
     "tiny": {"clip": 0.2, "value_clip": 0.0, "value_gradient": "stop", "normalise_floor": 1.0},
-    "7b": {"clip": 0.1, "value_clip": 0.1},
+    **{name: {"clip": 0.1, "value_clip": 0.1} for name in ("2b", "3b", "7b")},
 }
 """By scale, settings of policy-gradient algorithms."""
 

@@ -16,6 +16,9 @@ class TaskConfig(Section):
     """The game, chosen by --task, which brings its settings: one of `gtr tasks`, or the import path of your own."""
     prompt: Literal["paper", "compact"] = "paper"
     """Full rules (paper), or a few words, for tiny models whose time goes into tokens."""
+    format: Literal["json", "think"] = "json"
+    """How the agent replies: one JSON object, or free text and an action as <think>...</think><answer>...</answer>, as
+    models that come with thinking do."""
     thought: bool = True
     """Whether the agent writes a thought before its action (False: the no-thought baseline, arXiv 2503.16188)."""
     image_size: Annotated[int, Ge(32), Le(4096)] = 300

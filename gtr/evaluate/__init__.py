@@ -24,7 +24,6 @@ from gtr.guidance import api_ready
 from gtr.policy.policy import Policy
 from gtr.policy.seeded import seeded
 from gtr.report.folder import read_config
-from gtr.tasks.reply import parse
 from gtr.tasks.task import Task
 from gtr.types import Ending, Reply, Turn
 
@@ -123,7 +122,7 @@ def play(
 
 
 def _played(envs: VecEnv, state: EnvState, reply: Reply) -> Turn:
-    parsed = parse(reply.text, reply.finished, envs.task.thought_keys)
+    parsed = envs.task.parse(reply.text, reply.finished)
     return envs.play(state, reply, parsed, np.random.default_rng([PANEL_SEED, state.episode, state.turn]))
 
 

@@ -1,7 +1,7 @@
 """Who plays a panel: random players, the task's expert and trained policies, alike so that they share a table."""
 
-from collections.abc import Mapping, Sequence
-from typing import Any, final
+from collections.abc import Sequence
+from typing import final
 
 import numpy as np
 
@@ -13,7 +13,6 @@ from gtr.evaluate.panels import PANEL_SEED
 from gtr.policy.loading import load_policy
 from gtr.policy.models import model_folder
 from gtr.policy.policy import Policy
-from gtr.tasks.reply import write
 from gtr.tasks.task import Task
 from gtr.types import Reply
 
@@ -41,8 +40,7 @@ class RandomAgent(Agent):
 
     def act(self, states: Sequence[EnvState]) -> Sequence[Reply]:
         options = [list(self._task.actions(state.observation)) for state in states]
-        blank = dict.fromkeys(self._task.thought_keys, "")
-        return [_written(blank, words[int(self._rng.integers(len(words)))]) for words in options]
+        return [_said(self._task.blank(words[int(self._rng.integers(len(words)))])) for words in options]
 
 
 @final
@@ -62,13 +60,13 @@ class ExpertAgent(Agent):
         episode, target = self._targets.get(state.index, (-1, None))
         expert = self._task.expert(state.truth, target if episode == state.episode else None)
         if expert is None:
-            return _written(dict.fromkeys(self._task.thought_keys, ""), self._task.actions(state.observation)[0])
+            return _said(self._task.blank(self._task.actions(state.observation)[0]))
         self._targets[state.index] = (state.episode, expert.target)
-        return _written(expert.thought, expert.action)
+        return _said(self._task.write(expert.thought, expert.action))
 
 
-def _written(thought: Mapping[str, Any], action: str) -> Reply:
-    return Reply(write(thought, action), (), (), True)
+def _said(text: str) -> Reply:
+    return Reply(text, (), (), True)
 
 
 def load_agent(agent: str, config: PolicyConfig) -> Policy:

@@ -20,7 +20,7 @@ from gtr.report.files import encode, write_whole
 from gtr.report.found import is_run
 from gtr.report.inside import Unreadable
 from gtr.report.run import Run, read_picture
-from gtr.tasks.reply import write
+from gtr.tasks.formats import FORMATS as REPLY_FORMATS
 
 Row = dict[str, Any]
 
@@ -37,7 +37,7 @@ def _every_turn(run: Run, update: int) -> Iterator[Row]:
             "thought": json.dumps({key: value for key, value in turn["fields"].items() if key != "action"}),
             **{key: turn[key] for key in ("action", "legal", "reward", "value", "advantage", "ending", "success")},
             "verdict": verdict.get("judgement"),
-            "correction": _corrected(turn),
+            "correction": _corrected(run, turn),
             "checks": json.dumps(turn["checks"] or {}),
             "truth": json.dumps(turn["truth"]),
         }
@@ -45,13 +45,13 @@ def _every_turn(run: Run, update: int) -> Iterator[Row]:
 
 def _cloned(run: Run, update: int) -> Iterator[Row]:
     for turn in run.turns(update):
-        if (text := (turn["lesson"] or {}).get("text") or _corrected(turn)) is not None:
+        if (text := (turn["lesson"] or {}).get("text") or _corrected(run, turn)) is not None:
             yield {**_asked(run, turn), "completion": [_said(text)]}
 
 
 def _preferred(run: Run, update: int) -> Iterator[Row]:
     for turn in run.turns(update):
-        if (text := _corrected(turn)) is not None:
+        if (text := _corrected(run, turn)) is not None:
             yield {**_asked(run, turn), "chosen": [_said(text)], "rejected": [_said(turn["reply"])]}
 
 
@@ -148,9 +148,10 @@ def _said(text: str) -> Row:
     return {"role": "assistant", "content": text}
 
 
-def _corrected(turn: Mapping[str, Any]) -> str | None:
+def _corrected(run: Run, turn: Mapping[str, Any]) -> str | None:
     """The whole reply that a corrector would rather have seen; None where it corrected nothing."""
     verdict = turn["verdict"] or {}
     if verdict.get("thought") is None:
         return None
-    return write(verdict["thought"], verdict.get("action") or turn["action"] or "")
+    form = REPLY_FORMATS.get(run.text("task.format", "json"), REPLY_FORMATS["json"])
+    return form.write(verdict["thought"], verdict.get("action") or turn["action"] or "")

@@ -11,7 +11,6 @@ from gtr.guidance.corrector import Case, Corrector
 from gtr.guidance.mistakes import QUESTION, ErrorKind, checks, expert_states, mistaken
 from gtr.stats import Interval, wilson
 from gtr.tasks.expert import ExpertState
-from gtr.tasks.reply import parse, write
 from gtr.tasks.task import Task
 from gtr.types import Judgement, Parsed, Prompt, Verdict
 
@@ -73,8 +72,8 @@ def _case(
         if (thought := mistaken(task, kind, state, other, rng)) is None:
             continue
         prompt = Prompt(state.observation.image, task.prompt(state.observation))
-        text = write(thought, state.expert.action)
-        parsed = parse(text, True, task.thought_keys)
+        text = task.write(thought, state.expert.action)
+        parsed = task.parse(text)
         return BenchmarkCase(kind, Case(number, 0, 0, prompt, state.observation, state.truth, text, parsed))
     return None
 
@@ -125,7 +124,7 @@ def _follows(task: Task, case: BenchmarkCase, verdict: Verdict) -> bool | None:
 
 
 def _read(task: Task, thought: Mapping[str, Any] | None) -> Parsed:
-    return parse(write(thought or {}, "?"), True, task.thought_keys)
+    return task.parse(task.write(thought or {}, "?"))
 
 
 def _score(name: str, task: Task, judged: Judged) -> Score:

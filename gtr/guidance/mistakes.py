@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 
 from gtr.tasks.expert import ExpertState, expert_episode
-from gtr.tasks.reply import parse, write
 from gtr.tasks.task import Task
 from gtr.types import Expert, Truth
 
@@ -60,7 +59,7 @@ def mistaken(
 
 def checks(task: Task, truth: Truth, thought: Any) -> dict[str, bool]:
     """Which of the task's questions a thought passes."""
-    return dict(task.check(truth, parse(write(thought, "?"), True, task.thought_keys), None))
+    return dict(task.check(truth, task.parse(task.write(thought, "?")), None))
 
 
 def _is(kind: ErrorKind, passed: dict[str, bool]) -> bool:

@@ -12,7 +12,6 @@ from gtr.guidance.corrector import Case
 from gtr.guidance.mistakes import QUESTION, ErrorKind, expert_states, mistaken, possible
 from gtr.policy.pictures import image_hash
 from gtr.tasks.expert import ExpertState
-from gtr.tasks.reply import parse, write
 from gtr.tasks.task import Task
 from gtr.types import Expert, Judgement, ReplyStatus, Verdict
 
@@ -97,7 +96,7 @@ class Noise:
         return Verdict(Judgement.INCORRECT, thought, self._announced(case, thought, expert), answers, target)
 
     def _announced(self, case: Case, thought: Mapping[str, Any], expert: Expert) -> str:
-        parsed = parse(write(thought, expert.action), True, self._task.thought_keys)
+        parsed = self._task.parse(self._task.write(thought, expert.action))
         return self._task.implied_action(parsed, case.observation) or expert.action
 
     def _misplayed(self, case: Case, exact: Verdict, rng: np.random.Generator) -> Verdict:

@@ -11,7 +11,7 @@ from gtr.envs import VecEnv, case_of, numbers
 from gtr.guidance.oracle import OracleCorrector
 from gtr.report.inside import Unreadable, parsed
 from gtr.report.text import visible
-from gtr.tasks.reply import parse, write
+from gtr.tasks.formats import ReplyFormat
 from gtr.tasks.task import Task
 from gtr.types import Ending, Expert, Judgement, Parsed, Prompt, Reply, ReplyStatus, Turn, Verdict
 
@@ -22,7 +22,7 @@ STATUS = {
     ReplyStatus.COMPLETE: "complete",
     ReplyStatus.EMPTY: "empty",
     ReplyStatus.CUT: "cut off",
-    ReplyStatus.MALFORMED: "not readable as one JSON object",
+    ReplyStatus.MALFORMED: "not readable as one {}",
     ReplyStatus.MISSING_KEY: "a key is missing",
     ReplyStatus.REPEATED_KEY: "a key is there twice",
 }
@@ -42,6 +42,8 @@ class Played:
     """None where the task has no expert."""
     allowed: Sequence[str]
     """The actions that the game allowed."""
+    form: ReplyFormat
+    """Of the agent's replies."""
     of_action: str | None = None
     """What is to say of an action that was played without a thought, where there is none to judge."""
 
@@ -50,7 +52,7 @@ class Played:
         turn = self.turn
         legal = "legal" if turn.legal else "not legal here"
         said = {
-            "reply": STATUS[turn.parsed.status],
+            "reply": STATUS[turn.parsed.status].format(self.form.name),
             "action": f"{'none' if turn.parsed.action is None else turn.parsed.action} ({legal})",
             **({} if turn.legal else {"allowed": choices(turn.parsed.action or "", self.allowed)}),
             **self._judged(),
@@ -69,7 +71,7 @@ class Played:
         if verdict.answers:
             said["checks"] = ", ".join(f"{name} {'right' if ok else 'WRONG'}" for name, ok in verdict.answers.items())
         if verdict.thought is not None:
-            said["correction"] = write(verdict.thought, verdict.action or "")
+            said["correction"] = self.form.write(verdict.thought, verdict.action or "")
         if verdict.target is not None:
             said["plan kept"] = verdict.target
         return said
@@ -114,7 +116,7 @@ class Game:
 
     def play(self, text: str) -> Played:
         """Judges a whole reply and plays it."""
-        parsed = parse(text, True, self.task.thought_keys)
+        parsed = self.task.parse(text)
         case = case_of(self._state, text, parsed)
         return self._play(text, parsed, self._oracle.judge([case])[0].result() if self._oracle else None)
 
@@ -122,7 +124,7 @@ class Game:
         """Plays an action without a thought: the action itself is held against the expert's."""
         text = self.written({}, action)
         before = self._expert()
-        played = self._play(text, parse(text, True, self.task.thought_keys), None)
+        played = self._play(text, self.task.parse(text), None)
         if self._oracle is not None:
             played = replace(played, of_action=self._of_action(played.turn, before))
             self.turns[-1] = played
@@ -145,7 +147,7 @@ class Game:
         allowed = self.allowed()
         draws = numbers(self.seed, 0, state.index, state.episode, 1 + state.turn)
         turn = self._envs.play(state, Reply(text, (), (), True), parsed, draws)
-        self.turns.append(played := Played(turn, verdict, allowed))
+        self.turns.append(played := Played(turn, verdict, allowed, self.task.reply_format))
         self.total += turn.reward
         if self.over:
             self.returns.append(self.total)
@@ -154,12 +156,12 @@ class Game:
 
     def written(self, thought: Mapping[str, Any], action: str) -> str:
         """A reply in the agent's form, its thought's fields in order, empty where not given."""
-        return write({key: thought.get(key, "") for key in self.task.thought_keys}, action)
+        return self.task.write({key: thought.get(key, "") for key in self.task.thought_keys}, action)
 
     def expert(self) -> str | None:
         """The expert's reply here, following the plan kept so far; None where nothing helps, or there is no expert."""
         found = self._expert()
-        return None if found is None else write(found.thought, found.action)
+        return None if found is None else self.task.write(found.thought, found.action)
 
     def _expert(self) -> Expert | None:
         kept = [played.verdict.target for played in self.turns if played.verdict is not None]

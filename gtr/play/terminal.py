@@ -13,7 +13,7 @@ from rich.text import Text
 
 from gtr.play.game import Game, Played
 from gtr.report.text import visible
-from gtr.tasks.reply import parse
+from gtr.tasks.formats import ReplyFormat
 from gtr.types import Image, ReplyStatus
 
 HELP = (
@@ -43,7 +43,7 @@ def _episode(game: Game, pictures: Path, console: Console, ask: Ask) -> bool:
     """Plays one episode; False where the person left."""
     _show(game, pictures, console)
     while not game.over:
-        text = _read(ask)
+        text = _read(ask, game.task.reply_format)
         if text == "q" and text not in game.allowed():
             return False
         if text == "?":
@@ -91,10 +91,10 @@ def blocks(image: Image, width: int) -> Text:
     return text
 
 
-def _read(ask: Ask) -> str:
-    """One line; a JSON object may go on over several, until it is whole or a line is empty."""
+def _read(ask: Ask, form: ReplyFormat) -> str:
+    """One line; a reply may go on over several, until it is whole or a line is empty."""
     text = ask().strip()
-    while text.startswith("{") and parse(text, False, ()).status is ReplyStatus.CUT:
+    while text.startswith(form.begin({})) and form.parse(text, False, ()).status is ReplyStatus.CUT:
         if not (more := ask()).strip():
             break
         text += "\n" + more

@@ -33,19 +33,29 @@ class Family:
 
 CLIP_TOWER = ("vision_tower.", "vision_tower.vision_model.")
 FAMILIES: dict[str, Family] = {
+    "aya_vision": Family(),
+    "cohere2_vision": Family(),
     "gemma3": Family(),
+    "glm46v": Family(own_positions=True),
     "glm4v": Family(own_positions=True),
+    "got_ocr2": Family(),
+    "idefics2": Family(),
     "idefics3": Family(),
     "internvl": Family(),
+    "lfm2_vl": Family(),
+    "lighton_ocr": Family(vision=("vision_encoder",)),
     "llava": Family(served_as=CLIP_TOWER),
     "llava_next": Family(served_as=CLIP_TOWER),
     "llava_onevision": Family(),
     "mistral3": Family(),
+    "ovis2": Family(),
     "paligemma": Family(own_positions=True, reply_type=1),
     "qwen2_5_vl": Family(own_positions=True),
     "qwen2_vl": Family(own_positions=True),
+    "qwen3_5": Family(own_positions=True),
     "qwen3_vl": Family(own_positions=True),
     "smolvlm": Family(),
+    "vipllava": Family(),
 }
 """By `config.model_type`. Of each, a small model has been seen to score its own samples alike (a test)."""
 

@@ -15,6 +15,7 @@ from gtr.policy import sharding
 from gtr.policy.network import Network, Scores
 from gtr.policy.prompts import PromptEncoder
 from gtr.policy.tokens import offsets
+from gtr.tasks.think import OPEN
 from gtr.types import Prompt, Reply, Span
 
 VALUE_HEAD = "value_head.safetensors"
@@ -115,6 +116,14 @@ class Policy:
         if tokens[0] not in self._pieces:
             self._pieces[tokens[0]] = self.decode(tokens)
         return self._pieces[tokens[0]]
+
+    def continued(self, text: str) -> str:
+        """A whole reply without the sign that opens its thought, where the chat template has written that already."""
+        opened = self.prompts.opened
+        if not opened or not text.startswith(OPEN):
+            return text
+        rest = text.removeprefix(OPEN)
+        return rest.lstrip("\n") if opened.endswith("\n") else rest
 
     def encode_reply(self, text: str) -> tuple[int, ...]:
         """The tokens of a reply that a teacher wrote, end token included; special tokens in it are spelt out."""

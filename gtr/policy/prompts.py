@@ -3,10 +3,13 @@
 Every prompt is encoded alone and padded afterwards, so that a turn's tokens never depend on the batch it is in.
 """
 
+import re
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
+from functools import cached_property
 from typing import Any
 
+import numpy as np
 import torch
 from PIL import Image as Pillow
 from torch import Tensor
@@ -15,6 +18,7 @@ from torch.nn import functional as F
 from gtr.errors import PolicyError
 from gtr.policy.pictures import image_hash
 from gtr.policy.templates import written
+from gtr.tasks.think import OPEN
 from gtr.types import Prompt
 
 Encoded = Mapping[str, Tensor]
@@ -60,6 +64,12 @@ class PromptEncoder:
     def _written(self, prompt: Prompt) -> str:
         content = [{"type": "image"}, {"type": "text", "text": prompt.text}]
         return written(self._processor, [{"role": "user", "content": content}])
+
+    @cached_property
+    def opened(self) -> str:
+        """What the chat template writes of a thought where the model's turn begins: its ``<think>``, or nothing."""
+        found = re.search(rf"{OPEN}\s*\Z", self._written(Prompt(np.zeros((1, 1, 3), np.uint8), "")))
+        return found[0] if found else ""
 
     def adds_special(self, prompt: Prompt) -> bool:
         """Whether the tokeniser adds a start token to what the chat template wrote."""

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from transformers import AutoConfig, AutoModelForImageTextToText, LlavaNextConfig, Qwen2_5_VLConfig
+from transformers import AutoConfig, AutoModelForImageTextToText, LlavaNextConfig, Qwen2_5_VLConfig, Qwen3VLConfig
 
 from gtr.config import PolicyConfig
 from gtr.errors import PolicyError
@@ -38,6 +38,31 @@ KNOWN: Mapping[str, tuple[type[Any], Mapping[str, Any]]] = {
                 **{"num_attention_heads": 28, "num_key_value_heads": 4, "tie_word_embeddings": False},
             },
             "vision_config": {"depth": 32, "hidden_size": 1280, "intermediate_size": 3420, "out_hidden_size": 3584},
+        },
+    ),
+    "Qwen/Qwen2.5-VL-3B-Instruct": (
+        Qwen2_5_VLConfig,
+        {
+            "tie_word_embeddings": True,
+            "text_config": {
+                **{"hidden_size": 2048, "intermediate_size": 11008, "num_hidden_layers": 36, "vocab_size": 151936},
+                **{"num_attention_heads": 16, "num_key_value_heads": 2, "tie_word_embeddings": True},
+            },
+            "vision_config": {"depth": 32, "hidden_size": 1280, "intermediate_size": 3420, "out_hidden_size": 2048},
+        },
+    ),
+    "Qwen/Qwen3-VL-2B-Instruct": (
+        Qwen3VLConfig,
+        {
+            "tie_word_embeddings": True,
+            "text_config": {
+                **{"hidden_size": 2048, "intermediate_size": 6144, "num_hidden_layers": 28, "vocab_size": 151936},
+                **{"num_attention_heads": 16, "num_key_value_heads": 8, "head_dim": 128, "tie_word_embeddings": True},
+            },
+            "vision_config": {
+                **{"depth": 24, "hidden_size": 1024, "intermediate_size": 4096, "num_heads": 16, "patch_size": 16},
+                **{"out_hidden_size": 2048, "deepstack_visual_indexes": [5, 11, 17]},
+            },
         },
     ),
 }

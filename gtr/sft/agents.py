@@ -25,7 +25,6 @@ from gtr.report.owner import beside
 from gtr.sft import competence
 from gtr.sft.experts import expert_examples
 from gtr.sft.stages import teach_reading, teach_replies, warm_up
-from gtr.tasks.reply import write
 
 SHAPING = ("model", "finetune", "value_hidden", "temperature", "max_new_tokens")
 """Those settings of the policy that shape the starting agent."""
@@ -108,7 +107,9 @@ def agent_name(config: Config) -> str:
     shaping = (*SHAPING, *(SHAPING_LORA if config.policy.finetune == "lora" else ()))
     policy = {k: v for k, v in asdict(config.policy).items() if k in shaping}
     policy |= {"tiles": "one"} if config.policy.tiles == "one" else {}
-    made_by = {"task": asdict(config.task), "policy": policy, "sft": asdict(config.sft), "gtr": __version__}
+    # Settings that came later are named where they change something: agents made before are found again.
+    task = {k: v for k, v in asdict(config.task).items() if (k, v) != ("format", "json")}
+    made_by = {"task": task, "policy": policy, "sft": asdict(config.sft), "gtr": __version__}
     digest = hashlib.sha256(json.dumps(made_by, sort_keys=True, default=str).encode()).hexdigest()[:10]
     return f"{tasks.load(config.task).name}-{digest}"
 
@@ -146,8 +147,7 @@ def _make_random(config: Config, folder: Path) -> dict[str, Any]:
     for _ in range(SAMPLES):
         image, info = env.reset(**task.reset_arguments(rng))
         observation = task.observe(image, info)
-        blank = dict.fromkeys(task.thought_keys, "")
-        texts += [task.prompt(observation), *(write(blank, action) for action in task.actions(observation))]
+        texts += [task.prompt(observation), *(task.blank(action) for action in task.actions(observation))]
     env.close()
     _built(config, texts, folder).save(folder)
     return {"untrained": True}

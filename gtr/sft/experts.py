@@ -1,6 +1,5 @@
 """What there is to learn from: states of expert episodes, their replies, and what their pictures show."""
 
-import json
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,7 +9,6 @@ from torch import Tensor
 
 from gtr.errors import TaskError
 from gtr.tasks.expert import ExpertState, expert_episode
-from gtr.tasks.reply import write
 from gtr.tasks.task import Task
 from gtr.types import Prompt, Truth
 
@@ -43,14 +41,14 @@ def expert_examples(task: Task, episodes: int, rng: np.random.Generator) -> list
 
 def _example(task: Task, state: ExpertState) -> Example:
     prompt = Prompt(state.observation.image, task.prompt(state.observation))
-    reply = write(state.expert.thought, state.expert.action)
+    reply = task.write(state.expert.thought, state.expert.action)
     return Example(prompt, state.truth, reply, _reading_part(task, state.expert.thought))
 
 
 def _reading_part(task: Task, thought: Any) -> str:
     """The reply's beginning, up to the end of the keys that say what is seen."""
     seen = {key: thought[key] for key in task.reading_keys if key in thought}
-    return json.dumps(seen, ensure_ascii=False)[:-1] if seen else ""
+    return task.reply_format.begin(seen) if seen else ""
 
 
 def readings(task: Task, count: int, rng: np.random.Generator) -> tuple[list[Prompt], Tensor]:

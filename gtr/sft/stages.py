@@ -110,7 +110,8 @@ def teach_reading(
                 policy.network, policy.processor, replace(policy.config, max_new_tokens=longest), policy.end_ids
             )
             replies = short.generate([e.prompt for e in held], greedy=True)
-            exact = float(np.mean([r.text.startswith(e.reading) for r, e in zip(replies, held, strict=True)]))
+            read = [policy.continued(e.reading) for e in held]
+            exact = float(np.mean([r.text.startswith(part) for r, part in zip(replies, read, strict=True)]))
             stage.say(step, f"pictures read exactly {exact:.2f} (target {config.sft.reading:.2f})")
     return {"steps": step, "exact": exact}
 
@@ -160,7 +161,7 @@ def _competence(policy: Policy, config: Config) -> Evaluation:
 
 def taught(policy: Policy, prompt: Prompt, text: str, ended: bool) -> Sample:
     """A text of which every token is taught; its end too, where the reply has `ended`."""
-    tokens = policy.encode_reply(text)
+    tokens = policy.encode_reply(policy.continued(text))
     tokens = tokens if ended else tokens[:-1]
     return Sample(prompt, tokens, {"cloning": (1.0,) * len(tokens)})
 

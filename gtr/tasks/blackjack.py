@@ -106,11 +106,10 @@ class BlackjackTask(CardTask):
             "player": "[the number of each of your cards]",
             "thoughts": '"your total, and what it calls for; end with: the next action is ..."',
         }
-        thought = "".join(f'"{key}": {fields[key]}, ' for key in self.thought_keys)
         return (
             "You play blackjack. The picture shows the dealer's open card and your own cards. Come closer to 21 than "
             "the dealer, who draws up to 17, without going over. J, Q and K count 10; A counts 1 or 11 (write 1).\n"
-            f'Answer with one JSON object: {{{thought}"action": "stand" or "hit"}}'
+            + self.ask(fields, '"stand" or "hit"')
         )
 
     def actions(self, observation: Observation) -> Sequence[str]:

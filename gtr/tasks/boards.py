@@ -48,8 +48,7 @@ class BoardTask(DeckTask):
             return "move:"
         said = {key: f"[{words}]" if kind is not int else words for key, (kind, words) in self.fields.items()}
         said["thoughts"] = '"which way, and why; end with: the next move is ..."'
-        thought = "".join(f'"{key}": {said[key]}, ' for key in self.thought_keys)
-        return f'{self.told()}\nAnswer with one JSON object: {{{thought}"action": "left", "down", "right" or "up"}}'
+        return f"{self.told()}\n" + self.ask(said, '"left", "down", "right" or "up"')
 
     def actions(self, observation: Observation) -> Sequence[str]:
         """All moves, always."""

@@ -160,11 +160,9 @@ class NumberLineTask(CardTask):
             "current": "the current number in the picture",
             "thoughts": '"compare them; end with: the next action is ..."',
         }
-        thought = "".join(f'"{key}": {fields[key]}, ' for key in self.thought_keys)
         return (
             "The picture shows a target number and a current number. Bring the current number to the target: each turn "
-            "you add one (+) or subtract one (-).\n"
-            f'Answer with one JSON object: {{{thought}"action": "+" or "-"}}'
+            "you add one (+) or subtract one (-).\n" + self.ask(fields, '"+" or "-"')
         )
 
     def actions(self, observation: Observation) -> Sequence[str]:

@@ -75,13 +75,11 @@ class PointsTask(CardTask):
             "formula": f'"a whole formula worth {game.goal} that begins with the current one, closed by ="',
             "thoughts": '"which symbol follows the current formula in yours; end with: the next symbol is ..."',
         }
-        thought = "".join(f'"{key}": {fields[key]}, ' for key in self.thought_keys)
         return (
             f"The picture shows {game.cards} cards. Build a formula worth {game.goal} from them, one symbol a turn, "
             f"and use every card exactly once. A counts as 1; {faces}. Once the formula is complete, write =.\n"
             f"Current formula: {formula}\n"
-            f"Symbols you may append: {' '.join(self.words)}\n"
-            f'Answer with one JSON object: {{{thought}"action": "the symbol to append"}}'
+            f"Symbols you may append: {' '.join(self.words)}\n" + self.ask(fields, '"the symbol to append"')
         )
 
     def actions(self, observation: Observation) -> Sequence[str]:

@@ -84,14 +84,43 @@ def parse(text: str, finished: bool, thought_keys: Sequence[str], action_key: st
     return Parsed(ReplyStatus.COMPLETE, fields, action, span_of_action)
 
 
-def after_key(text: str, last: int, action_key: str = "action") -> str:
-    """What stands from the first of a key's mentions on, in lower case; without one, the `last` characters (code).
+def begin(thought: Mapping[str, Any]) -> str:
+    """How a reply begins that states these fields first.
 
-    >>> after_key('{"action": "Number 7"', 1)
+    >>> begin({"cards": [2, 10]})
+    '{"cards": [2, 10]'
+    """
+    return json.dumps(dict(thought), ensure_ascii=False)[:-1]
+
+
+def value_in(text: str) -> Any:
+    """The JSON value that a text is, or else the text itself without blanks at its ends.
+
+    >>> value_in(" [2, 10]"), value_in("2 * 10")
+    ([2, 10], '2 * 10')
+    """
+    text = valid_text(text.strip())
+    if not text:
+        return text
+    try:
+        if text[0] == '"':
+            value, end = _string(text, 0)
+        else:
+            end = _end_of_nested(text, 0) if text[0] in "[{" else len(text)
+            value = _decoded(text[:end], False)
+    except (_Cut, _Bad):
+        return text
+    return value if end == len(text) else text
+
+
+def after_mark(text: str, mark: str, last: int) -> str:
+    """What stands from the first of a mark's places on, in lower case; without one, the `last` characters (code).
+
+    >>> after_mark('{"action": "Number 7"', '"action":', 1)
     '"action": "number 7"'
     """
     text = text.lower()
-    at = text.find(f'"{action_key}":')
+    at = text.find(mark)
     return text[at:] if at >= 0 else text[-last:]
 
 

@@ -74,10 +74,10 @@ class SkeletonTask(Task):
         """The rules, and the reply with its keys in order; a few words for tiny agents."""
         if self.config.prompt == "compact":
             return "move:"
-        seen = '"ball": cell, "goal": cell, "thoughts": "where to; end with: next <move>", '
+        seen = {"ball": "cell", "goal": "cell", "thoughts": '"where to; end with: next <move>"'}
         return (
             "Bring the red ball to the green goal. Cells are numbered 1 to 9, row by row from the upper left.\n"
-            f'Answer with one JSON object: {{{seen if self.thought_keys else ""}"action": "left, right, up or down"}}'
+            + self.ask(seen, '"left, right, up or down"')
         )
 
     def actions(self, observation: Observation) -> Sequence[str]:

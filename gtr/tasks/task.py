@@ -15,10 +15,10 @@ import numpy as np
 from gtr.config import TaskConfig
 from gtr.errors import ConfigError
 from gtr.tasks.defaults import Published, Tiny
-from gtr.tasks.reply import after_key
+from gtr.tasks.formats import FORMATS, ReplyFormat
 from gtr.types import Expert, Image, Observation, Parsed, Truth
 
-OF_THE_AGENT = ("prompt", "thought")
+OF_THE_AGENT = ("prompt", "format", "thought")
 """Settings of how the game is told to an agent and what it must write, not of the game."""
 QUESTIONS: Mapping[str, str] = {
     "perception": "Is everything that the thought says it sees really in the picture?",
@@ -158,6 +158,32 @@ class Task(ABC):
         settings = {**asdict(self.config), "max_turns": self.max_turns}
         return {key: value for key, value in settings.items() if key not in OF_THE_AGENT}
 
+    # -- replies --------------------------------------------------------------------------------------------------
+    @property
+    def reply_format(self) -> ReplyFormat:
+        """The row of `task.format`."""
+        return FORMATS[self.config.format]
+
+    def write(self, thought: Mapping[str, Any], action: str) -> str:
+        """A reply as the agent is to write it."""
+        return self.reply_format.write(thought, action)
+
+    def parse(self, text: str, finished: bool = True) -> Parsed:
+        """A reply read as thought and action; `finished` says whether the model ended it itself."""
+        return self.reply_format.parse(text, finished, self.thought_keys)
+
+    def blank(self, action: str) -> str:
+        """A reply whose thought says nothing."""
+        return self.write(dict.fromkeys(self.thought_keys, ""), action)
+
+    def ask(self, fields: Mapping[str, str], action: str) -> str:
+        """The words of a prompt that ask for a reply in the form of `task.format`.
+
+        `fields` tell what each key of the thought is to say, in the order of the reply, those alone that `thought_keys`
+        name being asked for; `action` tells what the action may be. Texts stand in double quotes, other values do not.
+        """
+        return self.reply_format.ask({key: fields[key] for key in self.thought_keys}, action)
+
     # -- words ----------------------------------------------------------------------------------------------------
     @abstractmethod
     def prompt(self, observation: Observation) -> str:
@@ -174,7 +200,7 @@ class Task(ABC):
     def action_in(self, text: str, observation: Observation) -> str | None:
         """The one action that a reply names behind the action's key, whatever stands around it; None where there is
         none, or several. As the code reads: only ``task.illegal lenient`` asks for it."""
-        tail, named = after_key(text, 1), []
+        tail, named = self.reply_format.tail(text, 1), []
         for action in sorted(self.actions(observation), key=len, reverse=True):
             if action.lower() in tail:
                 named.append(action)

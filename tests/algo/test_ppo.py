@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 import pytest
-from small import changed, cut, plain_turn, spoken
+from small import changed, counted, cut, plain_turn, spoken
 from toys import say
 
 from gtr.algo.policy_gradient import token_weights
@@ -126,14 +126,6 @@ def test_samples_lie_turn_by_turn(normalise: bool, settings: Settings, make_poli
 
 
 # -- token weights ------------------------------------------------------------------------------------------------
-def counted(policy: Policy, turn: Turn, weight: float, config: Config) -> str:
-    """The characters whose tokens have a weight."""
-    spans = policy.offsets(turn.reply.tokens)
-    weights = token_weights(turn, policy, config.algo)
-    assert len(weights) == len(turn.reply.tokens)
-    return "".join(turn.reply.text[a:b] for (a, b), w in zip(spans, weights, strict=True) if w == weight)
-
-
 TEXT = '{"target": 4, "current": 1, "thoughts": "next +", "action": "+"}'
 
 

@@ -43,7 +43,7 @@ CASES = {
     "NoKeys": ("the prompt does not show the key 'ball'", '{"ball": ..., "goal": ..., "thoughts": ..., "action": ...}'),
     "WrongOrder": ("in another order", "action last"),
     "Numbered": ("actions() names 0, no text", "'0'"),
-    "Blanks": ("the action ' left' comes back from a JSON reply as 'left'", "without blanks"),
+    "Blanks": ("the action ' left' comes back from a reply as 'left'", "without blanks"),
     "Twice": ("actions() names ['left', 'left']", "once"),
     "Refused": ("to_env refuses it", "actions() allows here"),
     "Takes": ("to_env takes 'no such action'", "None"),

@@ -3,7 +3,8 @@
 Their processors want libraries that are not needed otherwise, so the inputs are written by hand as these would.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -51,6 +52,17 @@ GRID = {
 TURNING = {**TEXT, "rope_parameters": {"rope_type": "default", "rope_theta": 1e4, "mrope_section": [2, 3, 3]}}
 MARKS = {"image_token_id": IMAGE, "video_token_id": 60, "vision_start_token_id": 61, "vision_end_token_id": 62}
 SETTINGS: Mapping[str, dict[str, Any]] = {
+    "aya_vision": {
+        "text_config": {**TEXT, "model_type": "cohere2", "sliding_window": 64},
+        "vision_config": {**VISION, "model_type": "siglip_vision_model", "patch_size": 8},
+        "image_token_index": IMAGE,
+    },
+    "cohere2_vision": {
+        "text_config": {**TEXT, "model_type": "cohere2", "sliding_window": 64},
+        "vision_config": {**VISION, "model_type": "siglip_vision_model", "patch_size": 8},
+        "image_token_id": IMAGE,
+        "alignment_intermediate_size": 64,
+    },
     "gemma3": {
         "text_config": {**TEXT, "sliding_window": 64},
         "vision_config": {**VISION, "patch_size": 8},
@@ -59,7 +71,30 @@ SETTINGS: Mapping[str, dict[str, Any]] = {
         "boi_token_index": 6,
         "eoi_token_index": 7,
     },
+    "glm46v": {
+        "text_config": {**TURNING, "model_type": "glm4v_text"},
+        "vision_config": {**GRID, "model_type": "glm4v_vision", "image_size": 32},
+        **{"image_token_id": IMAGE, "video_token_id": 60, "image_start_token_id": 61, "image_end_token_id": 62},
+        **{"video_start_token_id": 63, "video_end_token_id": 59},
+    },
     "glm4v": {"text_config": TURNING, "vision_config": {**GRID, "image_size": 32}, **MARKS},
+    "got_ocr2": {
+        "text_config": {**TEXT, "model_type": "qwen2"},
+        "vision_config": {
+            **{"hidden_size": WIDTH, "output_channels": 16, "num_hidden_layers": 2, "num_attention_heads": 2},
+            **{"image_size": 64, "patch_size": 4, "mlp_dim": 48, "window_size": 4, "global_attn_indexes": [1]},
+        },
+        "image_token_index": IMAGE,
+    },
+    "idefics2": {
+        "text_config": {**TEXT, "model_type": "mistral"},
+        "vision_config": {**VISION, "patch_size": 8},
+        "perceiver_config": {
+            **{"resampler_n_latents": 4, "resampler_depth": 1, "resampler_n_heads": 2, "resampler_head_dim": 16},
+            **{"num_key_value_heads": 1, "hidden_size": WIDTH},
+        },
+        "image_token_id": IMAGE,
+    },
     "idefics3": {
         "text_config": {**TEXT, "model_type": "llama"},
         "vision_config": {**VISION, "patch_size": 8},
@@ -71,6 +106,21 @@ SETTINGS: Mapping[str, dict[str, Any]] = {
         "vision_config": {**VISION, "image_size": [32, 32], "patch_size": [8, 8]},
         "image_token_id": IMAGE,
         "downsample_ratio": 0.5,
+    },
+    "lfm2_vl": {
+        "text_config": {
+            **{**TEXT, "model_type": "lfm2", "layer_types": ["conv", "full_attention"]},
+            **{"block_ff_dim": 48, "conv_L_cache": 3},
+        },
+        "vision_config": {**VISION, "model_type": "siglip2_vision_model", "patch_size": 8, "num_patches": 16},
+        "image_token_id": IMAGE,
+        "projector_hidden_size": 48,
+    },
+    "lighton_ocr": {
+        "text_config": {**TEXT, "model_type": "qwen3"},
+        "vision_config": {**VISION, "model_type": "pixtral", "patch_size": 8},
+        "image_token_id": IMAGE,
+        "spatial_merge_size": 2,
     },
     "llava_onevision": {
         "text_config": {**TEXT, "model_type": "qwen2"},
@@ -87,6 +137,12 @@ SETTINGS: Mapping[str, dict[str, Any]] = {
         "spatial_merge_size": 2,
         "vision_feature_layer": -1,
     },
+    "ovis2": {
+        "text_config": {**TEXT, "model_type": "qwen2"},
+        "vision_config": {**VISION, "patch_size": 8, "hidden_stride": 2, "vocab_size": 40},
+        **{"image_token_id": IMAGE, "visual_indicator_token_ids": [50, 51, 52, 53, 54]},
+        **{"vocab_size": VOCABULARY, "hidden_size": WIDTH},
+    },
     "paligemma": {
         "text_config": {**TEXT, "model_type": "gemma"},
         "vision_config": VISION,
@@ -99,6 +155,19 @@ SETTINGS: Mapping[str, dict[str, Any]] = {
         "vision_config": {**GRID, "embed_dim": WIDTH, "mlp_ratio": 2},
         **MARKS,
     },
+    "qwen3_5": {
+        "text_config": {
+            **{**TEXT, "model_type": "qwen3_5_text", "layer_types": ["linear_attention", "full_attention"]},
+            **{"linear_key_head_dim": 8, "linear_value_head_dim": 8},
+            **{"linear_num_key_heads": 2, "linear_num_value_heads": 2},
+            "rope_parameters": {
+                **{"rope_type": "default", "rope_theta": 1e4, "mrope_section": [1, 1, 2]},
+                **{"mrope_interleaved": True, "partial_rotary_factor": 0.5},
+            },
+        },
+        "vision_config": {**GRID, "num_position_embeddings": 16},
+        **MARKS,
+    },
     "qwen3_vl": {
         "text_config": TURNING,
         "vision_config": {**GRID, "num_position_embeddings": 16, "deepstack_visual_indexes": [0]},
@@ -109,6 +178,12 @@ SETTINGS: Mapping[str, dict[str, Any]] = {
         "vision_config": {**VISION, "patch_size": 8},
         "image_token_id": IMAGE,
         "scale_factor": 2,
+    },
+    "vipllava": {
+        "text_config": {**TEXT, "model_type": "llama"},
+        "vision_config": {**VISION, "model_type": "clip_vision_model"},
+        "image_token_index": IMAGE,
+        "vision_feature_layers": [-1, -2],
     },
 }
 WALKED = ("llava", "llava_next", "qwen2_5_vl")
@@ -125,18 +200,47 @@ def small(kind: str) -> Any:
     return model
 
 
+Pictures = Mapping[str, Tensor]
+
+
+def plain(side: int = 32) -> Pictures:
+    return {"pixel_values": torch.randn(2, 3, side, side)}
+
+
+def sized() -> Pictures:
+    return {**plain(), "image_sizes": torch.tensor([[32, 32]] * 2)}
+
+
+def tiled(tiles: int) -> Pictures:
+    return {"pixel_values": torch.randn(2, tiles, 3, 32, 32)}
+
+
+def gridded() -> Pictures:
+    return {"pixel_values": torch.randn(2 * 16, 3 * 2 * 8 * 8), "image_grid_thw": torch.tensor([[1, 4, 4]] * 2)}
+
+
+def patched() -> Pictures:
+    shapes = {"spatial_shapes": torch.tensor([[4, 4]] * 2), "pixel_attention_mask": torch.ones(2, 16, dtype=torch.long)}
+    return {"pixel_values": torch.randn(2, 16, 3 * 8 * 8), **shapes}
+
+
+PICTURES: Mapping[str, Callable[[], Pictures]] = {
+    **dict.fromkeys(("glm46v", "glm4v", "qwen2_vl", "qwen3_5", "qwen3_vl"), gridded),
+    **dict.fromkeys(("idefics2", "idefics3", "smolvlm"), lambda: tiled(1)),
+    **dict.fromkeys(("lighton_ocr", "mistral3"), sized),
+    "got_ocr2": lambda: plain(64),
+    "lfm2_vl": patched,
+    "llava_onevision": lambda: {**tiled(2), "image_sizes": torch.tensor([[32, 32]] * 2)},
+}
+"""By family, what its processor makes of two pictures; other families take them plain."""
+TOKENS = {"got_ocr2": 16, "llava_onevision": 10}
+"""Of a picture; of other families 4."""
+
+
 def inputs_of(kind: str) -> dict[str, Tensor]:
     """Two prompts of different lengths with a picture each, as the family's processor would write them."""
-    tokens = 10 if kind == "llava_onevision" else 4
-    made: dict[str, Tensor] = {"pixel_values": torch.randn(2, 3, 32, 32)}
-    if "patch_size" in SETTINGS[kind]["vision_config"] and SETTINGS[kind]["text_config"] is TURNING:
-        made = {"pixel_values": torch.randn(2 * 16, 3 * 2 * 8 * 8), "image_grid_thw": torch.tensor([[1, 4, 4]] * 2)}
-    if kind in ("idefics3", "smolvlm"):
-        made = {"pixel_values": torch.randn(2, 1, 3, 32, 32)}
-    if kind == "llava_onevision":
-        made = {"pixel_values": torch.randn(2, 2, 3, 32, 32)}
-    if kind in ("llava_onevision", "mistral3"):
-        made["image_sizes"] = torch.tensor([[32, 32]] * 2)
+    made = dict(PICTURES.get(kind, plain)())
+    tokens = TOKENS.get(kind, 4)
     rows = [[BOS, 20, 21, 22, *[IMAGE] * tokens, 30, 31], [BOS, *[IMAGE] * tokens, 33]]
     longest = max(map(len, rows))
     ids = torch.tensor([[PAD] * (longest - len(row)) + row for row in rows])
@@ -146,6 +250,35 @@ def inputs_of(kind: str) -> dict[str, Tensor]:
     if kind in ("gemma3", "paligemma"):
         made["token_type_ids"] = (ids == IMAGE).long() if kind == "gemma3" else torch.zeros_like(ids)
     return made
+
+
+def second_of(batch: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The second prompt alone, without the padding on its left."""
+    length = int(batch["attention_mask"][1].sum())
+    rows = {name: value[len(value) // 2 :] for name, value in batch.items()}
+    return {
+        name: row[:, -length:] if row.shape == (1, batch["input_ids"].shape[1]) else row for name, row in rows.items()
+    }
+
+
+@pytest.mark.parametrize("kind", sorted(SETTINGS))
+def test_a_family_scores_alone_as_in_a_batch_and_after_a_reload(kind: str, tmp_path: Path) -> None:
+    model = small(kind)
+    prompt = inputs_of(kind)
+    reply = torch.randint(20, 50, (2, 5))
+    ones = torch.ones_like(reply)
+
+    def scored(model: Any, prompt: Mapping[str, Tensor], rows: slice) -> Tensor:
+        network = Network(model, ValueHead(WIDTH, (8,)), FORBIDDEN, family_of(model), PAD)
+        with torch.no_grad():
+            found: Tensor = network(prompt, reply[rows], ones[rows], torch.ones(len(reply[rows]))).logprobs
+        return found
+
+    together = scored(model, prompt, slice(None))
+    torch.testing.assert_close(scored(model, second_of(prompt), slice(1, 2)), together[1:], atol=1e-4, rtol=0)
+    model.save_pretrained(tmp_path)
+    again = AutoModelForImageTextToText.from_pretrained(tmp_path).eval()
+    torch.testing.assert_close(scored(again, prompt, slice(None)), together, atol=1e-5, rtol=0)
 
 
 @pytest.mark.parametrize("kind", sorted(SETTINGS))

@@ -187,7 +187,8 @@ def thought_text(parsed: Parsed, text: str, task: Task) -> str:
         return shortened(json.dumps({key: parsed.fields[key] for key in task.thought_keys}, ensure_ascii=False))
     if parsed.action_span is not None:
         text = text[: parsed.action_span[0]] + text[parsed.action_span[1] :]
-    return "(not readable as the JSON object that was asked for) " + shortened(json.dumps(text, ensure_ascii=False))
+    unread = f"(not readable as the {task.reply_format.name} that was asked for) "
+    return unread + shortened(json.dumps(text, ensure_ascii=False))
 
 
 def shortened(text: str) -> str:

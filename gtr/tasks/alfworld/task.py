@@ -21,7 +21,6 @@ from gtr.tasks.alfworld.workers import THOR_LOAD_SECONDS, THOR_STEP_SECONDS, Wor
 from gtr.tasks.alfworld.world import SHORT, SHORT_OF, Kind
 from gtr.tasks.defaults import Published, Tiny
 from gtr.tasks.looks import DeckTask
-from gtr.tasks.reply import after_key
 from gtr.tasks.task import CorrectorSpec, Finding
 from gtr.types import Expert, Image, Observation, Parsed, Truth
 
@@ -127,7 +126,7 @@ class ALFWorldTask(DeckTask):
 
     def action_in(self, text: str, observation: Observation) -> str | None:
         """The first admissible command that occurs behind the action's key, or else in the last 30 letters (code)."""
-        tail = after_key(text, 30)
+        tail = self.reply_format.tail(text, 30)
         return next((command for command in self.actions(observation) if command in tail), None)
 
     def strict(self) -> TaskConfig:
@@ -143,7 +142,7 @@ class ALFWorldTask(DeckTask):
         """Task, history, admissible commands and reply format, or the first three in a few words."""
         if self.config.prompt == "compact":
             return words.compact(observation.words, self.actions(observation))
-        return words.full(observation.words, self.actions(observation), self.thought_keys)
+        return words.full(observation.words, self.actions(observation), self.ask)
 
     def actions(self, observation: Observation) -> Sequence[str]:
         """The admissible commands; in a compact prompt those that do something."""

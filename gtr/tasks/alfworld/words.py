@@ -1,7 +1,7 @@
 """The words around the picture: prompts, and what a thought says it sees."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -26,13 +26,12 @@ QUESTIONS = {
 }
 
 
-def full(shown: Mapping[str, str], commands: Sequence[str], keys: Sequence[str]) -> str:
+def full(shown: Mapping[str, str], commands: Sequence[str], ask: Callable[[Mapping[str, str], str], str]) -> str:
     """The prompt with everything said (paper: task, history, admissible actions, JSON; RL4VLM adds the text)."""
     fields = {
         "thoughts": '"what the picture shows in front of you and in your hand, which step of the task comes now, '
         'and at the end: my next action is ..."'
     }
-    wanted = "".join(f'"{key}": {fields[key]}, ' for key in keys)
     done = shown["history"].replace("\n", "; ") or "nothing yet"
     scene = f"What you are told about it: {shown['text']}\n" if "text" in shown else ""
     return (
@@ -40,8 +39,7 @@ def full(shown: Mapping[str, str], commands: Sequence[str], keys: Sequence[str])
         "Your hand takes one thing at a time; look inside closed things by opening them.\n"
         f"{scene}Your task: {shown['task']}.\n"
         f"What you did last: {done}.\n"
-        f"Actions you may take now: {', '.join(commands)}\n"
-        f'Answer with one JSON object: {{{wanted}"action": "one of these actions"}}'
+        f"Actions you may take now: {', '.join(commands)}\n" + ask(fields, '"one of these actions"')
     )
 
 
