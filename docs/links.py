@@ -8,4 +8,5 @@ OUTSIDE = re.compile(r"\]\(\.\./([^)\s]+)\)")
 
 def on_page_markdown(markdown: str, *, config: Any, **rest: Any) -> str:
     """Called by mkdocs with every page's text."""
-    return OUTSIDE.sub(rf"]({config.repo_url}/blob/main/\1)", markdown)
+    repository = config.extra["social"][0]["link"]
+    return OUTSIDE.sub(rf"]({repository}/blob/main/\1)", markdown)

@@ -223,6 +223,8 @@ def test_the_site_is_whole_and_loads_nothing_from_elsewhere(tmp_path: Path) -> N
         loaded = re.findall(r"<(?:script|img|iframe)[^>]* src=\"?([^\s\">]+)", text)
         loaded += re.findall(r"<link[^>]* rel=\"?stylesheet[^>]* href=\"?([^\s\">]+)", text)
         assert [one for one in loaded if one.startswith(("http", "//"))] == [], name
+        # The theme's box of the repository asks GitHub for its stars.
+        assert 'data-md-component="source"' not in text, name
     assert "A preset, over it the settings of a file" in pages["API.html"]
     assert "/blob/main/examples/dots.py" in pages["TASKS.html"]
 
