@@ -43,8 +43,8 @@ from gtr.policy.seeded import seeded
 from gtr.report.inside import LARGEST
 
 transformers_logging.disable_progress_bar()
-BESIDE_LANGUAGE = r"(?!.*\blanguage_model\.).*"
-"""Names of all modules but the language model's."""
+BESIDE_LANGUAGE = r"(?!.*\b(?:language_model|text_model)\.).*"
+"""Names of all modules but the language model's, which Idefics and SmolVLM call their text model."""
 WEIGHTS = re.compile(r"\.(safetensors|bin|pt|pth|ckpt|gguf|h5|msgpack|onnx)$")
 log = logging.getLogger(__name__)
 QUIET = {

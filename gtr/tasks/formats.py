@@ -51,7 +51,14 @@ def _ask_think(thought: Mapping[str, str], action: str) -> str:
 FORMATS: Mapping[str, ReplyFormat] = {
     "json": ReplyFormat("JSON object", reply.write, reply.begin, reply.parse, _ask_json, '"action":', "", '"{}"\\s*:'),
     "think": ReplyFormat(
-        "thought and answer in tags", think.write, think.begin, think.parse, _ask_think, think.ANSWER, think.END, "{}:"
+        "thought and answer in tags",
+        think.write,
+        think.begin,
+        think.parse,
+        _ask_think,
+        think.ANSWER,
+        think.END,
+        "(?m)^{}:",
     ),
 }
 """By `task.format`."""

@@ -12,8 +12,10 @@ import torch
 from torch import Tensor
 from transformers import AutoConfig, AutoModelForImageTextToText
 
+from gtr.config import PolicyConfig
 from gtr.errors import PolicyError
 from gtr.policy.families import FAMILIES, check_usable, family_of, vision_modules
+from gtr.policy.loading import prepare
 from gtr.policy.network import Network, ValueHead
 
 PAD, BOS, EOS, IMAGE, VOCABULARY, WIDTH = 0, 1, 2, 5, 64, 32
@@ -296,6 +298,22 @@ def test_a_family_scores_its_own_samples_alike(kind: str) -> None:
     assert samples.logprobs[live].min() < -0.02
     assert not torch.isin(samples.tokens[live], torch.tensor(FORBIDDEN)).any()
     assert vision_modules(model), "the vision tower is found, so that it can be frozen"
+
+
+@pytest.mark.parametrize("kind", sorted(SETTINGS))
+def test_adapters_learn_in_every_family_and_can_leave_the_picture_alone(kind: str) -> None:
+    config = PolicyConfig(finetune="lora", lora_rank=2, lora_target="language")
+    model = prepare(small(kind), config, None)
+    network = Network(model, ValueHead(WIDTH, (8,)), FORBIDDEN, family_of(model), PAD)
+    reply = torch.randint(20, 50, (2, 5))
+    network(inputs_of(kind), reply, torch.ones_like(reply), torch.ones(2)).logprobs.sum().backward()
+    learnt = {name: p for name, p in model.named_parameters() if p.requires_grad}
+    assert learnt
+    assert all("lora_" in name for name in learnt)
+    # An adapter's second half begins as zeros: it is the one that a first gradient reaches.
+    assert any(p.grad is not None and p.grad.abs().sum() > 0 for p in learnt.values())
+    towers = {id(p) for tower in vision_modules(model) for p in tower.parameters()}
+    assert not any(id(p) in towers for p in learnt.values())
 
 
 def test_every_row_of_the_table_is_tried() -> None:
