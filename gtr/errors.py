@@ -28,6 +28,10 @@ class ConfigError(GtrError):
     """A setting has a value that cannot work; the message names the key."""
 
 
+class EmptySplitError(ConfigError):
+    """A split of an evaluation of which the settings leave no start."""
+
+
 class TaskError(GtrError):
     """A task or its environment cannot be loaded, or breaks the contract of `gtr.tasks.task.Task`."""
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from gtr import tasks
 from gtr.check.walk import State, Walk, walk
-from gtr.errors import TaskError
+from gtr.errors import EmptySplitError
 from gtr.tasks.task import Finding, Task
 
 if TYPE_CHECKING:
@@ -118,7 +118,7 @@ def splits(played: "Played") -> Iterator[Finding]:
     for split in task.splits:
         try:
             there = tasks.load(tasks.load(task.strict()).for_split(split))
-        except TaskError:
+        except EmptySplitError:
             continue  # What asks for it is told which setting leaves it no start.
         walk(there, there.reset_arguments(np.random.default_rng(1)), lambda state, so_far: None)
         there.rules()

@@ -10,7 +10,7 @@ from typing import Annotated, Literal
 import numpy as np
 from annotated_types import Ge, Le
 
-from gtr.errors import ConfigError, TaskError, nearest
+from gtr.errors import ConfigError, EmptySplitError, TaskError, nearest
 from gtr.tasks.cards import RANKS
 from gtr.tasks.looks import CardSettings
 from gtr.tasks.solver import solvable
@@ -111,11 +111,13 @@ def hand_set(game: Game, faces: str, count: int, first: int = 0) -> tuple[tuple[
 
 
 def new_hands(game: Game, settings: PointsSettings) -> PointsSettings:
-    """The settings with hands of the same kind that are never dealt under these; TaskError where there are none."""
+    """The settings with hands of the same kind that were never dealt; EmptySplitError where there are none."""
     dealt = settings.hands or len(solvable_hands(game, settings.faces))
     left = len(solvable_hands(game, settings.faces)) - settings.first_hand - dealt
     if left < 1:
-        raise TaskError(f"--split new-hands: task.hands is {settings.hands}, which holds no hand back: give fewer")
+        raise EmptySplitError(
+            f"--split new-hands: task.hands is {settings.hands}, which holds no hand back: give fewer"
+        )
     return replace(settings, first_hand=settings.first_hand + dealt, hands=min(dealt, left))
 
 
