@@ -59,8 +59,7 @@ def make_plan(config: Config, gpus: int) -> Plan:
     shares = {"none": 1, "full": gpus, "hybrid": min(gpus, 8)}[config.train.shard]
     held = _held(config, shape, shares)
     turns = config.train.updates * config.train.envs * config.train.turns
-    size = config.policy.dtype
-    width = 4 if size == "float32" else 2
+    _, width = widths(config)
     cache = shape.layers * shape.cached * width * (prompt + config.policy.max_new_tokens) * config.train.envs
     return Plan(
         sampling={**held, "cache of keys and values": cache, "logits": 4.0 * shape.vocabulary * config.train.envs * 3},

@@ -69,6 +69,10 @@ class Judgement(StrEnum):
         return old.get(value) if isinstance(value, str) else None
 
 
+UNANSWERED = (Judgement.ABSENT, Judgement.SKIPPED)
+"""Answers that say nothing of the thought."""
+
+
 @dataclass(frozen=True)
 class Observation:
     """What the policy may see: the picture, and the words that the game shows beside it.

@@ -1,7 +1,11 @@
 """What test files share beside fixtures: settings with a few replaced, pictures of noise, a critic with opinions."""
 
+import json
+import subprocess
+import time
 from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -80,3 +84,18 @@ def spoken(policy: Policy, text: str, ended: bool = True, keys: tuple[str, ...] 
     turn = plain_turn(0.0, 0.0)
     reply = Reply(policy.decode(tokens), tokens, (-0.5,) * len(tokens), ended, 0.0)
     return replace(turn, reply=reply, parsed=parse(reply.text, ended, keys))
+
+
+def curve(run: Path) -> list[dict[str, Any]]:
+    """Every update's metrics as written, without those that measure time."""
+    lines = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
+    return [{name: value for name, value in line.items() if not name.startswith("seconds/")} for line in lines]
+
+
+def wait_for_update(run: Path, process: "subprocess.Popen[Any]", lines: int) -> None:
+    """Returns once a run has written more updates than `lines`, has ended, or is late."""
+    deadline, file = time.monotonic() + 200, run / "metrics.jsonl"
+    while time.monotonic() < deadline and process.poll() is None:
+        if file.exists() and len(file.read_text().splitlines()) > lines:
+            return
+        time.sleep(0.02)

@@ -1,6 +1,5 @@
 """A run that is killed and resumed ends as one that was never stopped: same curve, same weights, bit for bit."""
 
-import json
 import shlex
 import signal
 import subprocess
@@ -9,6 +8,7 @@ import time
 from pathlib import Path
 
 import pytest
+from small import curve, wait_for_update
 
 WORDS = shlex.split(
     "train gtr --task numberline --sft.enabled False --train.updates 3 --train.envs 4 --train.turns 3 "
@@ -22,12 +22,6 @@ def start(*words: str) -> "subprocess.Popen[bytes]":
     return subprocess.Popen([sys.executable, "-m", "gtr", *words], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
 
 
-def curve(run: Path) -> list[dict[str, float]]:
-    """The metrics of every update without those that measure time."""
-    lines = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
-    return [{key: value for key, value in line.items() if not key.startswith("seconds/")} for line in lines]
-
-
 @pytest.mark.slow
 def test_a_run_killed_at_any_moment_goes_on_exactly(tmp_path: Path) -> None:
     runs = ("--runs", str(tmp_path))
@@ -36,12 +30,7 @@ def test_a_run_killed_at_any_moment_goes_on_exactly(tmp_path: Path) -> None:
     process = start(*WORDS, *runs, "--name", "broken")
     lines = 0
     for delay in (0.0, 0.4):
-        deadline = time.monotonic() + 200
-        while time.monotonic() < deadline and process.poll() is None:
-            file = broken / "metrics.jsonl"
-            if file.exists() and len(file.read_text().splitlines()) > lines:
-                break
-            time.sleep(0.02)
+        wait_for_update(broken, process, lines)
         time.sleep(delay)
         lines = len((broken / "metrics.jsonl").read_text().splitlines())
         process.send_signal(signal.SIGKILL)

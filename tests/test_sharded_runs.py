@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import load_file
-from test_resume import curve
+from small import curve, wait_for_update
 
 from gtr import checkpoint
 
@@ -74,12 +74,7 @@ def test_two_processes_killed_at_any_moment_go_on_exactly(straight: Path, tmp_pa
     process = start(2, f"train gtr {SMALL} --train.shard full --runs {tmp_path} --name broken")
     broken, rng = tmp_path / "broken", random.Random(3)
     for lines in (0, 1):
-        deadline = time.monotonic() + 200
-        while time.monotonic() < deadline and process.poll() is None:
-            file = broken / "metrics.jsonl"
-            if file.exists() and len(file.read_text().splitlines()) > lines:
-                break
-            time.sleep(0.02)
+        wait_for_update(broken, process, lines)
         time.sleep(rng.random())
         kill(process)
         process = start(2, f"train --resume {broken}")

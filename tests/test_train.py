@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
-from small import changed
+from small import changed, curve
 
 from gtr import checkpoint
 from gtr import train as street
@@ -49,12 +49,6 @@ def small(settings: Settings, speaker: MakeModel) -> Settings:
         return settings(method, "numberline", kind, **{**chosen, **dotted})
 
     return make
-
-
-def curve(run: Path) -> list[dict[str, Any]]:
-    """Every update's metrics as written, without those that measure time."""
-    lines = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
-    return [{name: value for name, value in line.items() if not name.startswith("seconds/")} for line in lines]
 
 
 def weights(run: Path, update: int) -> dict[str, bytes]:

@@ -39,7 +39,7 @@ class ScoredPPO(TaughtPPO):
         rows = [Sample(self.prompt(turn), turn.reply.tokens, {}, temperature=temperature) for turn in turns]
         found = self.teacher.logprobs(self.policy, rows)
         self.said = {place_of(turn): np.array(row) for turn, row in zip(turns, found, strict=True)}
-        apart = [x for turn in turns for x in self.apart(turn, "k3")[self.scored(turn)].tolist()]
+        apart = [x for turn in turns for x in self.counted(turn, "k3").tolist()]
         kl = {"teacher/kl": float(np.mean(apart))} if apart else {}
         scored = float(sum(len(turn.reply.tokens) for turn in turns))
         return {**super().listen(turns), **kl, "count/teacher_tokens": scored}
@@ -54,10 +54,17 @@ class ScoredPPO(TaughtPPO):
 
     def apart(self, turn: Turn, kind: Divergence) -> PerRow:
         """The divergence at each token of a reply, 0 where none is scored."""
+        return np.where(self.scored(turn), self._everywhere(turn, kind), 0.0)
+
+    def counted(self, turn: Turn, kind: Divergence) -> PerRow:
+        """The divergence at the tokens that are scored alone."""
+        return self._everywhere(turn, kind)[self.scored(turn)]
+
+    def _everywhere(self, turn: Turn, kind: Divergence) -> PerRow:
         teacher = self.said.get(place_of(turn))
         if teacher is None:
             return np.zeros(len(turn.reply.tokens))
-        return np.where(self.scored(turn), divergence(np.array(turn.reply.logprobs), teacher, kind), 0.0)
+        return divergence(np.array(turn.reply.logprobs), teacher, kind)
 
     def drawn(
         self, samples: Sequence[Sample], rollout: Rollout, pull: Callable[[Turn], PerRow], outcome: float = 1.0

@@ -7,25 +7,20 @@ reaches the turns before. The author's later port takes the difference, unclippe
 """
 
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 
 from gtr.algo.credit import PerTurn
 from gtr.algo.divergence import Divergence
+from gtr.algo.rl4vlm import RL4VLMSettings
 from gtr.algo.scored import ScoredPPO, ScoredSettings
-from gtr.config.section import Share
 from gtr.types import Rollout, Sample, Trajectory, Turn
 
 
 @dataclass(frozen=True)
-class TurboKLSettings(ScoredSettings):
-    """Turbo-KL's."""
+class TurboKLSettings(RL4VLMSettings, ScoredSettings):
+    """Turbo-KL's; the policy loss sees what RL4VLM's does."""
 
-    thought_weight: Share = 0.5
-    """lambda: weight of the thought's log-prob in the ratio (0.5 on cards, 0.2 on household tasks)."""
-    action_tokens: Literal["value", "field"] = "field"
-    """What counts as the action: its value alone, or everything from its key to the end of the reply."""
     divergence: Divergence = "clipped"
     """Estimate of the divergence from the teacher: clipped at 0 (paper), k1 (not clipped), abs, k3, or forward."""
     per_token: bool = False
@@ -46,7 +41,7 @@ class TurboKL(ScoredPPO):
 
     def cost(self, turn: Turn) -> float:
         """The mean divergence over the tokens that the teacher scores; 0 where there are none."""
-        counted = self.apart(turn, self.settings.divergence)[self.scored(turn)]
+        counted = self.counted(turn, self.settings.divergence)
         return float(counted.mean()) if len(counted) else 0.0
 
     def made(self, rollout: Rollout) -> list[Sample]:

@@ -13,9 +13,7 @@ from annotated_types import Ge, Le
 
 from gtr.algo.teacher import TaughtPPO, TeacherSettings, place_of
 from gtr.guidance.teachers import thought
-from gtr.types import Judgement, Parsed, Place, Reply, ReplyStatus, Turn, Verdict
-
-UNANSWERED = (Judgement.ABSENT, Judgement.SKIPPED)
+from gtr.types import UNANSWERED, Judgement, Parsed, Place, Reply, ReplyStatus, Turn, Verdict
 
 
 @dataclass(frozen=True)

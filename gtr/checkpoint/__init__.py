@@ -22,7 +22,7 @@ from safetensors.torch import save_file
 from gtr.checkpoint.lessons import load_lessons, save_lessons
 from gtr.checkpoint.optimizer import loaded, restore_optimizer, save_optimizer, the_one_before
 from gtr.errors import RunError
-from gtr.policy.models import CHECKPOINT
+from gtr.policy.models import checkpoints_in as found
 from gtr.policy.policy import Policy
 from gtr.report.files import UNUSABLE, encode, make_folder, move_whole, write_whole
 from gtr.report.inside import LARGEST, Unreadable, parsed, read_inside
@@ -68,14 +68,6 @@ def save(
     for old in found(folder)[1:-keep]:
         shutil.rmtree(old)
     return target
-
-
-def found(folder: Path) -> list[Path]:
-    """All finished checkpoints, oldest first."""
-    if not folder.is_dir():
-        return []
-    inside = (path for path in folder.iterdir() if CHECKPOINT.fullmatch(path.name))
-    return sorted(path for path in inside if path.is_dir() and not path.is_symlink())
 
 
 def latest(folder: Path) -> Path | None:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from gtr.compare.figures import literal, look_of, saved
+from gtr.compare.figures import literal, look_of, of_shares, saved
 from gtr.compare.results import RunResult
 from gtr.compare.table import THRESHOLDS, Row
 from gtr.report.files import write_whole
@@ -93,7 +93,5 @@ def _axis(across: str, up: str) -> "tuple[Figure, Any]":
     axis = made.subplots()
     axis.set_xlabel(literal(across))
     axis.set_ylabel(up)
-    axis.set_ylim(-0.02, 1.02)
-    axis.grid(alpha=0.25)
-    axis.spines[["top", "right"]].set_visible(False)
+    of_shares(axis)
     return made, axis

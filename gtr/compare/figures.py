@@ -125,14 +125,19 @@ def figure(results: Sequence[RunResult], title: str, layout: Layout, paper: str 
     return made
 
 
+def of_shares(axis: Any) -> None:
+    """Dresses a plot of shares."""
+    axis.set_ylim(-0.02, 1.02)
+    axis.grid(alpha=0.25)
+    axis.spines[["top", "right"]].set_visible(False)
+
+
 def _draw_panel(axis: Any, panel: Panel, results: Sequence[RunResult], layout: Layout) -> None:
     axis.set_title(panel.title if layout.titled else panel.short, fontsize=layout.font + 1)
     axis.set_ylabel(f"share of {panel.unit}" if panel.unit else "BLEU", fontsize=layout.font - 1)
     axis.tick_params(labelsize=layout.font - 1)
     axis.xaxis.set_major_locator(_few_ticks())
-    axis.set_ylim(-0.02, 1.02)
-    axis.grid(alpha=0.25)
-    axis.spines[["top", "right"]].set_visible(False)
+    of_shares(axis)
     for index, method in enumerate(_ordered(results)):
         runs = [one for one in results if one.method == method]
         _draw_method(axis, runs, panel.metric, index, layout)

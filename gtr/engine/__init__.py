@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 from gtr.config import EngineConfig
 from gtr.engine.base import Engine
 from gtr.engine.local import LocalEngine
-from gtr.errors import EngineError
+from gtr.errors import EngineError, to_install
 
 if TYPE_CHECKING:
     from gtr.policy.policy import Policy
@@ -32,7 +32,7 @@ def make_engine(config: EngineConfig, policy: "Policy", folder: Path) -> Engine:
         if error.name not in EXTRA:
             raise
         raise EngineError(
-            f"engine.name vllm needs {error.name}, which is not installed: pip install 'guided-thought[vllm]'"
+            f"engine.name vllm needs {error.name}, which is not installed: {to_install('vllm')}"
         ) from None
     return VllmEngine(config, policy, Path(config.exchange) if config.exchange else folder)
 

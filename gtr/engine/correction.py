@@ -12,13 +12,12 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
+from gtr.algo.divergence import MOST, divergence
 from gtr.config import EngineConfig
 from gtr.types import Sample
 
 Row = NDArray[np.float64]
 """(token,) of one reply."""
-MAX_LOG_RATIO = 20.0
-"""Log-ratios are kept within this many nats before `exp`, so that no ratio overflows."""
 
 
 def importance_weights(log_ratios: Row, used: NDArray[np.bool_], config: EngineConfig) -> Row:
@@ -32,7 +31,7 @@ def importance_weights(log_ratios: Row, used: NDArray[np.bool_], config: EngineC
         return np.ones_like(log_ratios)
     if config.correction == "sequence":
         log_ratios = np.full_like(log_ratios, log_ratios[used].sum())
-    ratios = np.exp(log_ratios.clip(-MAX_LOG_RATIO, MAX_LOG_RATIO))
+    ratios = np.exp(log_ratios.clip(-MOST, MOST))
     low, high = config.correction_floor, config.correction_cap
     bounded = ratios.clip(low, high)
     if config.correction_mode == "mask":
@@ -43,10 +42,9 @@ def importance_weights(log_ratios: Row, used: NDArray[np.bool_], config: EngineC
 def mismatch(log_ratios: Row) -> dict[str, float]:
     """How far the sampler was from the trainer, over all tokens: K1 and K3 of KL(sampler || trainer), and the largest
     difference, in nats."""
-    bounded = log_ratios.clip(-MAX_LOG_RATIO, MAX_LOG_RATIO)
     return {
         "engine/kl_k1": float(-log_ratios.mean()),
-        "engine/kl_k3": float((np.expm1(bounded) - bounded).mean()),
+        "engine/kl_k3": float(divergence(-log_ratios, np.zeros_like(log_ratios), "k3").mean()),
         "engine/mismatch": float(np.abs(log_ratios).max()),
     }
 

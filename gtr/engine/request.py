@@ -1,15 +1,13 @@
 """What a vLLM server is asked for a prompt, and how its answer is read: nothing is taken on trust."""
 
-import base64
-import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from PIL import Image as Pillow
 from pydantic import BaseModel, ValidationError
 
 from gtr.engine.server import Failure, Server
+from gtr.policy.pictures import data_url, to_png
 from gtr.policy.policy import Policy
 from gtr.types import Prompt
 
@@ -82,7 +80,7 @@ class Requests:
 
     def body(self, asked: Question) -> Mapping[str, Any]:
         """The request for one reply."""
-        picture = {"type": "image_url", "image_url": {"url": _url(asked.prompt)}}
+        picture = {"type": "image_url", "image_url": {"url": data_url(to_png(asked.prompt.image))}}
         message = {"role": "user", "content": [picture, {"type": "text", "text": asked.prompt.text}]}
         chosen = {"seed": asked.seed, "temperature": asked.temperature, "max_tokens": asked.most}
         return {"messages": [message], "add_special_tokens": self._special, **self._settings, **chosen}
@@ -120,12 +118,6 @@ class Requests:
             return f"gave a token that a reply may not hold: {barred[0]}"
         impossible = [one for one in logprobs if not -1e4 < one <= 1e-6]
         return f"gave {impossible[0]} as a log-probability" if impossible else None
-
-
-def _url(prompt: Prompt) -> str:
-    file = io.BytesIO()
-    Pillow.fromarray(prompt.image).save(file, "PNG", compress_level=1)
-    return "data:image/png;base64," + base64.b64encode(file.getvalue()).decode()
 
 
 def _where(seen: Sequence[int], wanted: Sequence[int]) -> str:

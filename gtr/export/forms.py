@@ -6,7 +6,6 @@
 - ``verifiers``: whole episodes as messages in OpenAI's form with their rewards, as `verifiers` stores rollouts.
 """
 
-import base64
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -16,6 +15,7 @@ from typing import Any
 
 from gtr.errors import RunError, nearest
 from gtr.export.parquet import write_parquet
+from gtr.policy.pictures import data_url
 from gtr.report.files import encode, write_whole
 from gtr.report.found import is_run
 from gtr.report.inside import Unreadable
@@ -139,7 +139,7 @@ def _shown(run: Run, turn: Mapping[str, Any]) -> Row:
     """A prompt in OpenAI's form, its picture as a data URL."""
     picture, parts = _picture(run, turn), [{"type": "text", "text": turn["prompt"]}]
     if picture:
-        url = "data:image/png;base64," + base64.b64encode(picture["bytes"]).decode()
+        url = data_url(picture["bytes"])
         return {"role": "user", "content": [{"type": "image_url", "image_url": {"url": url}}, *parts]}
     return {"role": "user", "content": parts}
 

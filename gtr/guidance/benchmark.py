@@ -12,7 +12,7 @@ from gtr.guidance.mistakes import QUESTION, ErrorKind, checks, expert_states, mi
 from gtr.stats import Interval, wilson
 from gtr.tasks.expert import ExpertState
 from gtr.tasks.task import Task
-from gtr.types import Judgement, Parsed, Prompt, Verdict
+from gtr.types import UNANSWERED, Judgement, Parsed, Prompt, Verdict
 
 BENCHMARK_SEED = 20_250_309
 """Added to the panel's seed, so that it repeats no run's start states."""
@@ -130,7 +130,7 @@ def _read(task: Task, thought: Mapping[str, Any] | None) -> Parsed:
 def _score(name: str, task: Task, judged: Judged) -> Score:
     found = sum(_found(case, verdict) for case, verdict in judged)
     fixed = sum(_fixed(task, case, verdict) for case, verdict in judged)
-    absent = sum(verdict.judgement in (Judgement.ABSENT, Judgement.SKIPPED) for _, verdict in judged)
+    absent = sum(verdict.judgement in UNANSWERED for _, verdict in judged)
     count = len(judged)
     return Score(name, count, wilson(found, count), wilson(fixed, count), absent)
 

@@ -57,13 +57,13 @@ class Noise:
         rng = self._drawn(case)
         judged, kind, action = rng.random(3)
         if exact.judgement is Judgement.CORRECT:
-            return self._wrong(case, exact, exact.target, rng) if judged < self._config.spoil else exact
+            return self._wrong(case, exact, rng) if judged < self._config.spoil else exact
         if judged < self._config.miss and case.parsed.status is ReplyStatus.COMPLETE:
             return Verdict(Judgement.CORRECT, answers=dict.fromkeys(exact.answers, True), target=kept)
         if exact.judgement is not Judgement.INCORRECT:
             return exact
         if kind < self._config.wrong:
-            return self._wrong(case, exact, exact.target, rng)
+            return self._wrong(case, exact, rng)
         return self._misplayed(case, exact, rng) if action < self._config.wrong_action else exact
 
     def score(self, case: Case, exact: Verdict) -> Verdict:
@@ -81,9 +81,9 @@ class Noise:
         key = f"{image_hash(case.prompt.image)} {case.prompt.text}".encode()
         return np.random.default_rng([NOISE_SEED, self._seed, *key])
 
-    def _wrong(self, case: Case, exact: Verdict, target: str | None, rng: np.random.Generator) -> Verdict:
+    def _wrong(self, case: Case, exact: Verdict, rng: np.random.Generator) -> Verdict:
         """A wrong correction, with the action that it announces."""
-        expert = self._task.expert(case.truth, target)
+        expert = self._task.expert(case.truth, exact.target)
         if expert is None:
             return exact
         kind = list(self._shares)[int(rng.choice(len(self._shares), p=list(self._shares.values())))]
@@ -93,7 +93,7 @@ class Noise:
         if thought is None:
             return exact
         answers = {**exact.answers, QUESTION[kind]: False} if exact.answers else {}
-        return Verdict(Judgement.INCORRECT, thought, self._announced(case, thought, expert), answers, target)
+        return Verdict(Judgement.INCORRECT, thought, self._announced(case, thought, expert), answers, exact.target)
 
     def _announced(self, case: Case, thought: Mapping[str, Any], expert: Expert) -> str:
         parsed = self._task.parse(self._task.write(thought, expert.action))

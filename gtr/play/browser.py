@@ -1,7 +1,5 @@
 """Playing in a browser: one page with the picture, the prompt, boxes for thought and action, and the verdict."""
 
-import base64
-import io
 import secrets
 import socket
 import sys
@@ -11,7 +9,6 @@ from urllib.parse import parse_qs
 
 import uvicorn
 from jinja2 import Environment, PackageLoader, StrictUndefined
-from PIL import Image as Pictures
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, PlainTextResponse, RedirectResponse, Response
@@ -20,6 +17,7 @@ from starlette.types import ASGIApp
 
 from gtr.errors import ConfigError
 from gtr.play.game import Game, value_of
+from gtr.policy.pictures import data_url, to_png
 from gtr.report.text import visible
 from gtr.show.guard import Guarded
 
@@ -120,6 +118,4 @@ async def form(request: Request) -> dict[str, str]:
 
 def png(game: Game) -> str:
     """The picture as the address of its own contents."""
-    data = io.BytesIO()
-    Pictures.fromarray(game.prompt.image).save(data, format="png")
-    return "data:image/png;base64," + base64.b64encode(data.getvalue()).decode()
+    return data_url(to_png(game.prompt.image))

@@ -27,6 +27,14 @@ def check_model(model: str, key: str = "policy.model", error: type[GtrError] = P
         raise error(f"{key}: '{model[:200]}' is no folder here and no hub id (owner/name). {hint}")
 
 
+def checkpoints_in(folder: Path) -> list[Path]:
+    """All finished checkpoints, oldest first."""
+    if not folder.is_dir():
+        return []
+    named = [(int(name[1]), path) for path in folder.iterdir() if (name := CHECKPOINT.fullmatch(path.name))]
+    return [path for _, path in sorted(named) if path.is_dir() and not path.is_symlink()]
+
+
 def model_folder(path: str) -> str:
     """Where a model lies: of a run folder its last checkpoint's, of a checkpoint its own; else the path, or hub id.
 
@@ -37,9 +45,7 @@ def model_folder(path: str) -> str:
         return str(folder / "model")
     if not (folder / "config.json").exists() or not (folder / "checkpoints").is_dir():
         return path
-    saved = {
-        int(name[1]): one for one in (folder / "checkpoints").iterdir() if (name := CHECKPOINT.fullmatch(one.name))
-    }
+    saved = checkpoints_in(folder / "checkpoints")
     if not saved:
         raise RunError(f"{folder} holds no finished checkpoint; train it on with: gtr train --resume {folder}")
-    return str(saved[max(saved)] / "model")
+    return str(saved[-1] / "model")

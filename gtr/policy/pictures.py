@@ -1,5 +1,6 @@
 """Names for pictures by what they show, and pictures as bytes."""
 
+import base64
 import hashlib
 import io
 
@@ -19,6 +20,11 @@ def to_png(image: Image) -> bytes:
     data = io.BytesIO()
     Pillow.fromarray(image).save(data, format="png", compress_level=3)
     return data.getvalue()
+
+
+def data_url(png: bytes) -> str:
+    """A PNG file as the address of its own contents, as chat APIs and pages take it."""
+    return "data:image/png;base64," + base64.b64encode(png).decode()
 
 
 def from_png(data: bytes) -> Image:

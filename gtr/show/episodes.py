@@ -9,7 +9,7 @@ from contextlib import suppress
 from typing import Any
 
 from gtr.metrics.thought import written
-from gtr.types import Judgement, ReplyStatus
+from gtr.types import UNANSWERED, Judgement, ReplyStatus
 
 COMMON = 24
 """Most frequent thoughts of an update that are kept."""
@@ -55,7 +55,7 @@ def _part(turns: Sequence[Mapping[str, Any]]) -> tuple[Any, ...]:
         round(sum(turn["reward"] for turn in turns), 4),
         last["ending"],
         int(last["success"]),
-        sum(one not in ("", Judgement.ABSENT, Judgement.SKIPPED) for one in judgements),
+        sum(one not in ("", *UNANSWERED) for one in judgements),
         sum(one == Judgement.INCORRECT for one in judgements),
         sum(not turn["legal"] for turn in turns),
         sum(turn["tokens"] for turn in turns),

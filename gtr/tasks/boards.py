@@ -25,6 +25,7 @@ class BoardTask(DeckTask):
         self.reading_keys = tuple(self.fields)
         self.thought_keys = (*self.reading_keys, "thoughts")
         super().__init__(config)
+        self.make_env()
 
     @abstractmethod
     def told(self) -> str:

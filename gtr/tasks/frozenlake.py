@@ -151,7 +151,6 @@ class FrozenLakeTask(BoardTask):
     def __init__(self, config: FrozenLakeSettings) -> None:
         self.max_turns = 4 * config.side
         super().__init__(config)
-        self.make_env()
 
     def make_env(self) -> FrozenLakeEnv:
         """The environment with this task's settings."""

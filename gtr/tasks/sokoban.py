@@ -203,7 +203,6 @@ class SokobanTask(BoardTask):
     def __init__(self, config: SokobanSettings) -> None:
         self.max_turns = 6 * config.side * config.boxes
         super().__init__(config)
-        self.make_env()
 
     def make_env(self) -> SokobanEnv:
         """The environment with this task's settings."""

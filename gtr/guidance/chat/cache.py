@@ -11,9 +11,8 @@ from gtr.errors import CorrectorError
 from gtr.guidance.chat.answers import clean, clean_thought
 from gtr.guidance.corrector import Case
 from gtr.report.files import JsonlFile, plain, read_usable
-from gtr.types import Judgement, Verdict
+from gtr.types import UNANSWERED, Judgement, Verdict
 
-UNANSWERED = (Judgement.ABSENT, Judgement.SKIPPED)
 """Verdicts that are recorded, but never given for an answer when the same is asked again."""
 
 

@@ -1,14 +1,11 @@
 """What correctors and judges are asked: pictures, thoughts without actions, rules, and the form of the answer."""
 
-import base64
 import hashlib
-import io
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
-from PIL import Image as Pictures
 from pydantic import BaseModel, BeforeValidator, Field, create_model
 
 from gtr.config import CorrectorConfig
@@ -16,6 +13,7 @@ from gtr.guidance.chat.answers import answer_form, to_verdict
 from gtr.guidance.chat.model import Message
 from gtr.guidance.corrector import Case
 from gtr.guidance.judge import FIRST_BETTER, scored
+from gtr.policy.pictures import data_url, to_png
 from gtr.tasks.task import CorrectorSpec, Task
 from gtr.types import Image, Parsed, ReplyStatus, Verdict
 
@@ -175,10 +173,7 @@ def turn_text(case: Case, task: Task) -> str:
 
 def picture(image: Image, config: CorrectorConfig) -> dict[str, Any]:
     """A picture as the API takes it: a PNG inside the message."""
-    data = io.BytesIO()
-    Pictures.fromarray(image).save(data, format="png", compress_level=3)
-    url = "data:image/png;base64," + base64.b64encode(data.getvalue()).decode()
-    return {"type": "image_url", "image_url": {"url": url, "detail": config.detail}}
+    return {"type": "image_url", "image_url": {"url": data_url(to_png(image)), "detail": config.detail}}
 
 
 def thought_text(parsed: Parsed, text: str, task: Task) -> str:
