@@ -50,7 +50,8 @@ class Source:
         with self._lock:
             now = self.version()
             if self._overview is None or self._overview[0] != now:
-                self._overview = (now, overview(self.runs, self.study is not None, self._doing()))
+                # With the version it is of: what is written between two answers is then seen by the next one.
+                self._overview = (now, overview(self.runs, self.study is not None, self._doing()) | {"version": now})
             return self._overview[1]
 
     def _doing(self) -> list[str]:

@@ -207,7 +207,7 @@ async function readEpisodes() {
 /** Looks again and again whether a run has written more; a busy person's place is left alone. */
 async function follow() {
   const version = (await (await fetch("api/version")).json()).version;
-  if (app.version !== undefined && version !== app.version) {
+  if (version !== app.overview.version) {
     const started = app.overview.runs.length > 0;
     app.data.forget();
     app.overview = await app.data.get("overview");
@@ -216,7 +216,6 @@ async function follow() {
     if (app.view === "overview" || !started) await app.show("keep");
     await readEpisodes();
   }
-  app.version = version;
 }
 
 function keepFollowing() {
