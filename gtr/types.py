@@ -167,6 +167,8 @@ class Verdict:
     """Whether the corrector asks for the episode to end here."""
     score: float | None = None
     """How good a judge finds the thought, from 0 to 1; None from correctors."""
+    announced: str | None = None
+    """The action that the corrected thought announces; read only where `guidance.clone` asks for it."""
 
 
 @dataclass(frozen=True)
