@@ -95,11 +95,21 @@ def run_all(studies: Sequence[Named], population: Population, out: Path, quick: 
             comparison = replace(one.comparison(population, out, quick), jobs=jobs)
             runs = len(plan(comparison).runs)
             print(f"study {one.name}: {runs} runs, about {runs * one.minutes:.0f} minutes of one core", flush=True)
+            share_agents(out, one.name)
             run(comparison)
         except GtrError as error:
             print(f"study {one.name}: {error}", file=sys.stderr, flush=True)
             failed.append(one.name)
     return failed
+
+
+def share_agents(out: Path, name: str) -> None:
+    """Starting agents are kept beside the studies: those of the same settings are made once for all."""
+    shared, own = (out / "agents").resolve(), out / name / "runs" / "agents"
+    shared.mkdir(parents=True, exist_ok=True)
+    own.parent.mkdir(parents=True, exist_ok=True)
+    if not own.exists():
+        own.symlink_to(shared, target_is_directory=True)
 
 
 def found(one: Named, population: Population, out: Path, quick: str) -> Found:
