@@ -5,7 +5,7 @@ Every prompt is encoded alone and padded afterwards, so that a turn's tokens nev
 
 import re
 from collections import OrderedDict
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from functools import cached_property
 from typing import Any
 
@@ -17,6 +17,7 @@ from torch.nn import functional as F
 
 from gtr.errors import PolicyError
 from gtr.policy.pictures import image_hash
+from gtr.policy.prefix import KINDS, SHARED, shared_length
 from gtr.policy.templates import written
 from gtr.tasks.think import OPEN
 from gtr.types import Prompt
@@ -31,9 +32,11 @@ CACHED_PROMPTS = 1024
 class PromptEncoder:
     """Turns prompts into the model's inputs through its own processor and chat template."""
 
-    def __init__(self, processor: Any, pad_id: int) -> None:
+    def __init__(self, processor: Any, pad_id: int, pictures: Collection[int] = ()) -> None:
         self._processor = processor
         self._pad_id = pad_id
+        self._pictures = pictures
+        """Token ids of pictures."""
         self._cache: OrderedDict[tuple[str, str], Encoded] = OrderedDict()
 
     def encode(self, prompt: Prompt) -> Encoded:
@@ -75,9 +78,17 @@ class PromptEncoder:
         """Whether the tokeniser adds a start token to what the chat template wrote."""
         return not begun(self._processor.tokenizer, self._written(prompt))
 
-    def batch(self, prompts: Sequence[Prompt]) -> dict[str, Tensor]:
-        """Inputs for several prompts: tokens padded on the left to one length, pictures joined along the first axis."""
-        return stack([self.encode(prompt) for prompt in prompts], self._pad_id)
+    def batch(self, prompts: Sequence[Prompt], share: bool = False) -> dict[str, Tensor]:
+        """Inputs for several prompts: tokens padded on the left to one length, pictures joined along the first axis.
+
+        `share` sets apart the text with which all of them begin (see `gtr.policy.prefix`).
+        """
+        rows = [self.encode(prompt) for prompt in prompts]
+        length = shared_length([row["input_ids"] for row in rows], self._pictures) if share else 0
+        if not length:
+            return stack(rows, self._pad_id)
+        rest = [{n: t[:, length:] if n in KINDS else t for n, t in row.items()} for row in rows]
+        return {**stack(rest, self._pad_id), SHARED: rows[0]["input_ids"][:, :length]}
 
 
 def begun(tokenizer: Any, text: str) -> Mapping[str, bool]:
