@@ -1,6 +1,6 @@
 """How fast gtr collects and learns: beside a batch-of-one loop, beside TRL, and as environments and updates grow.
 
-    python benchmarks/throughput.py [loop peers envs updates] [--peers-python PYTHON] [--quick] [--write]
+    python benchmarks/throughput.py [loop peers envs updates plan] [--peers-python PYTHON] [--quick] [--write]
 
 All in one run, one thread, by processor time, which on one thread is the clock's on an idle machine and stays
 comparable on a busy one. The sides of a comparison take turns, round by round; a ratio is the median over rounds with
@@ -29,9 +29,11 @@ from peers import CELLS, METHODS, compared  # type: ignore[import-not-found]
 
 from gtr import tasks
 from gtr.algo.ppo import PPO
+from gtr.cli.train import parse_train
 from gtr.config import Config
 from gtr.config.io import changed
 from gtr.config.presets import build
+from gtr.plan import GIB, make_plan
 from gtr.policy.loading import load_policy
 from gtr.policy.policy import Policy
 from gtr.report.folder import RunFolder
@@ -40,7 +42,16 @@ from gtr.train import train
 
 ROOT = Path(__file__).parents[1]
 ENVS = (1, 8, 16, 32, 64, 128, 256)
-MARKED = "<!-- {0}: written by make bench -->\n{1}\n<!-- end of {0} -->"
+PLANS = (
+    (1, 24, ""),
+    (1, 24, "--train.envs 16 --train.turns 128 --policy.tiles one"),
+    (1, 80, ""),
+    (1, 80, "--policy.gradient_checkpointing False"),
+    (8, 80, "--train.envs 8 --train.accumulation 16"),
+    (8, 80, "--train.envs 8 --train.accumulation 16 --policy.gradient_checkpointing False"),
+)
+"""Numbers of GPUs, memory of each in GiB, and settings; processes share the environments and the rows of a step."""
+MARKED = "<!-- {0}: written by make bench -->\n{1}<!-- end of {0} -->"
 
 
 def spread(values: Sequence[float], form: str = ".1f") -> str:
@@ -146,6 +157,16 @@ class Bench:
         ]
         return table(("updates", "ms of processor time per turn", "resident memory, MiB"), rows)
 
+    def plan(self) -> str:
+        """What `gtr plan` says of the paper's run, 15,000 turns of a 7B; nothing of it is measured."""
+        rows = []
+        for gpus, memory, words in PLANS:
+            planned = make_plan(parse_train(["gtr", "--scale", "7b", *words.split()]).config, gpus)
+            peak, disk = planned.peak() / GIB, sum(planned.disk.values()) / GIB
+            fits = "fits" if peak <= memory else "does not fit"
+            rows.append([f"{gpus} x {memory} GiB", f"`{words}`" if words else "-", f"{peak:.1f}", fits, f"{disk:.1f}"])
+        return table(("GPUs", "settings besides `--scale 7b`", "peak of a GPU, GiB", "", "disk, GiB"), rows)
+
 
 def measured(config: Config) -> tuple[list[float], list[float]]:
     """By update of a run from beginning to end, its processor seconds and the memory held after it in MiB."""
@@ -169,12 +190,12 @@ def put(name: str, body: str) -> None:
     """Writes a table between its markers, in every page that has them."""
     for page in (ROOT / "docs/PERFORMANCE.md", ROOT / "README.md"):
         between = re.escape(MARKED.format(name, "@")).replace("@", ".*?")
-        page.write_text(re.sub(between, lambda _: MARKED.format(name, body), page.read_text(), flags=re.DOTALL))
+        page.write_text(re.sub(between, lambda _: MARKED.format(name, f"{body}\n"), page.read_text(), flags=re.DOTALL))
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    names = ("loop", "peers", "envs", "updates")
+    names = ("loop", "peers", "envs", "updates", "plan")
     parser.add_argument("only", nargs="*", help=f"measurements, by default all: {', '.join(names)}")
     parser.add_argument("--peers-python", help="interpreter of an environment that has TRL")
     parser.add_argument("--quick", action="store_true", help="fewer rounds and cells: that it works, not how fast")

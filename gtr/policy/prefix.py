@@ -36,13 +36,15 @@ def shared_length(rows: Sequence[Tensor], pictures: Collection[int]) -> int:
 
 
 def opened(model: nn.Module, prompt: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], DynamicCache | None]:
-    """A batch with its shared beginning before every row, and the cache of one pass over that; else as it is, and None."""
+    """A batch with its shared beginning before every row, and the cache of one pass over that; None where none is."""
     batch = dict(prompt)
     if SHARED not in batch:
         return batch, None
     first, rows = batch.pop(SHARED), len(batch["input_ids"])
     cache = DynamicCache(config=model.config.get_text_config(decoder=True))  # type: ignore[union-attr, operator]
-    model(input_ids=first, attention_mask=torch.ones_like(first), past_key_values=cache, use_cache=True, logits_to_keep=1)
+    model(
+        input_ids=first, attention_mask=torch.ones_like(first), past_key_values=cache, use_cache=True, logits_to_keep=1
+    )
     cache.batch_repeat_interleave(rows)
     before = {"input_ids": first, "attention_mask": torch.ones_like(first)}
     for name in KINDS & batch.keys():
@@ -62,6 +64,7 @@ def after(model: nn.Module, batch: Mapping[str, Tensor], cache: DynamicCache, ow
 
 def _own_positions(model: nn.Module, batch: Mapping[str, Tensor]) -> Tensor:
     """(3, n, length) positions by the model's own rule, which it forgets where a cache is given."""
-    (rule,) = [m.get_rope_index for m in model.modules() if callable(getattr(m, "get_rope_index", None))]
+    found: list[Any] = [getattr(module, "get_rope_index", None) for module in model.modules()]
+    (rule,) = [one for one in found if callable(one)]
     positions: Tensor = rule(**{name: batch[name] for name in signature(rule).parameters if name in batch})[0]
     return positions
