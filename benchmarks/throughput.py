@@ -1,6 +1,6 @@
 """How fast gtr collects and learns: beside a batch-of-one loop, beside TRL, and as environments and updates grow.
 
-    python benchmarks/throughput.py [loop peers envs updates plan] [--peers-python PYTHON] [--quick] [--write]
+    python benchmarks/throughput.py [loop peers levers envs updates plan] [--peers-python PYTHON] [--quick] [--write]
 
 All in one run, one thread, by processor time, which on one thread is the clock's on an idle machine and stays
 comparable on a busy one. The sides of a comparison take turns, round by round; a ratio is the median over rounds with
@@ -25,7 +25,7 @@ from batch_of_one import (  # type: ignore[import-not-found]
     timed_rollout,
     timed_update,
 )
-from peers import CELLS, METHODS, compared  # type: ignore[import-not-found]
+from peers import CELLS, METHODS, Ours, compared, model, settings  # type: ignore[import-not-found]
 
 from gtr import tasks
 from gtr.algo.ppo import PPO
@@ -129,6 +129,18 @@ class Bench:
             ]
             yield [f"{steps}, {19 + 3 * digits}", method, *parts[0], *parts[1]]
 
+    def levers(self) -> str:
+        """gtr with and without reading shared text once: four turns an episode, prompts of 259 tokens."""
+        folder = model(80, self.work / "levers")
+        config = settings("grpo", 4, 80, folder)
+        sides = [Ours(changed(config, {"policy.share_prefix": on})) for on in (False, True)]
+        rounds = [[side.update() for side in sides] for _ in range(self.rounds + 1)][1:]
+        rows = [
+            [what, *beside(*([one[i][key] for one in rounds] for i in (0, 1)))]
+            for what, key in (("collect", "collect"), ("with update", "whole"))
+        ]
+        return table(("", "once, turns/s", "in every row, turns/s", "faster by"), rows)
+
     def envs(self) -> str:
         """Cost per turn over numbers of environments."""
         policy = self.policy()
@@ -195,7 +207,7 @@ def put(name: str, body: str) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    names = ("loop", "peers", "envs", "updates", "plan")
+    names = ("loop", "peers", "levers", "envs", "updates", "plan")
     parser.add_argument("only", nargs="*", help=f"measurements, by default all: {', '.join(names)}")
     parser.add_argument("--peers-python", help="interpreter of an environment that has TRL")
     parser.add_argument("--quick", action="store_true", help="fewer rounds and cells: that it works, not how fast")

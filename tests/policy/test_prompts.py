@@ -2,6 +2,8 @@
 
 from collections.abc import Callable
 from pathlib import Path
+from threading import Event, current_thread
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,7 +16,7 @@ from gtr.policy.families import one_tile_processor
 from gtr.policy.loading import load_policy
 from gtr.policy.policy import Policy
 from gtr.policy.prefix import LEAST, SHARED, shared_length
-from gtr.policy.prompts import PromptEncoder
+from gtr.policy.prompts import PromptEncoder, size
 from gtr.types import Prompt
 
 KINDS = tuple(tiny.BUILDERS)
@@ -153,3 +155,49 @@ def test_what_is_shared_ends_at_the_first_difference_or_picture(
     assert SHARED not in policy.inputs(long), "layers that recompute themselves take no cache"
     with torch.no_grad():
         assert SHARED in policy.inputs(long)
+
+
+class Slow:
+    """A processor that waits for a sign, and notes the threads it is asked in."""
+
+    def __init__(self, processor: Any) -> None:
+        self._processor, self.tokenizer = processor, processor.tokenizer
+        self.begun, self.go, self.threads = Event(), Event(), list[str]()
+
+    def apply_chat_template(self, *given: Any, **options: Any) -> Any:
+        return self._processor.apply_chat_template(*given, **options)
+
+    def __call__(self, **given: Any) -> Any:
+        self.threads.append(current_thread().name)
+        self.begun.set()
+        assert self.go.wait(10)
+        return self._processor(**given)
+
+
+def test_prompts_are_encoded_ahead_in_another_thread(make_policy: Callable[..., Policy], prompts: list[Prompt]) -> None:
+    policy = make_policy()
+    slow = Slow(policy.processor)
+    encoder = PromptEncoder(slow, policy.pad_id)
+    encoder.ahead(prompts[:2])
+    assert slow.begun.wait(10), "it begins although nobody waits for it"
+    slow.go.set()
+    batch = encoder.batch(prompts[:2])
+    assert slow.threads[0] != current_thread().name
+    encoder.batch(prompts[:2])
+    assert len(slow.threads) == 2, "each is encoded once, whoever comes first"
+    for name, value in policy.prompts.batch(prompts[:2]).items():
+        assert torch.equal(batch[name], value)
+
+
+def test_encoded_prompts_are_kept_up_to_a_number_of_bytes(
+    make_policy: Callable[..., Policy], prompts: list[Prompt], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    policy = make_policy()
+    one = size(policy.prompts.encode(prompts[0]))
+    assert one > 4 * 3 * 48 * 48
+    monkeypatch.setattr("gtr.policy.prompts.CACHED_BYTES", 2 * one + one // 2)
+    encoder = PromptEncoder(policy.processor, policy.pad_id)
+    first = [encoder.encode(prompt) for prompt in prompts[:3]]
+    assert encoder.encode(prompts[2]) is first[2]
+    assert encoder.encode(prompts[1]) is first[1]
+    assert encoder.encode(prompts[0]) is not first[0], "the one asked for longest ago went"
