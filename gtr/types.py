@@ -95,11 +95,26 @@ class Truth:
 
 
 @dataclass(frozen=True)
-class Prompt:
-    """One turn's input to the policy: a picture and a text; there is no history beyond what the text holds."""
+class Shown:
+    """What a turn shows to the policy: a picture and a text."""
 
     image: Image
     text: str
+
+
+@dataclass(frozen=True)
+class Exchange(Shown):
+    """An earlier turn of the episode, as a prompt shows it again."""
+
+    reply: str
+
+
+@dataclass(frozen=True)
+class Prompt(Shown):
+    """One turn's input to the policy."""
+
+    past: tuple[Exchange, ...] = ()
+    """The turns before that are shown with it (`task.history_turns`), oldest first."""
 
 
 @dataclass(frozen=True)

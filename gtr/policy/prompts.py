@@ -5,7 +5,8 @@ Every prompt is encoded alone and padded afterwards, so that a turn's tokens nev
 
 import re
 from collections import OrderedDict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from functools import cached_property
 from typing import Any
 
@@ -19,7 +20,7 @@ from gtr.errors import PolicyError
 from gtr.policy.pictures import image_hash
 from gtr.policy.templates import written
 from gtr.tasks.think import OPEN
-from gtr.types import Prompt
+from gtr.types import Exchange, Image, Prompt
 
 Encoded = Mapping[str, Tensor]
 """One prompt: `input_ids` (1, length), the picture's tensors, and whatever else the model's processor makes."""
@@ -34,11 +35,14 @@ class PromptEncoder:
     def __init__(self, processor: Any, pad_id: int) -> None:
         self._processor = processor
         self._pad_id = pad_id
-        self._cache: OrderedDict[tuple[str, str], Encoded] = OrderedDict()
+        self._cache: OrderedDict[tuple[str, ...], Encoded] = OrderedDict()
+        self._shows_several = False
+        """Whether it has been seen that the model's processor shows several pictures."""
 
     def encode(self, prompt: Prompt) -> Encoded:
         """The inputs for one prompt, a batch of one."""
-        key = (image_hash(prompt.image), prompt.text)
+        key = tuple(part for one in (*prompt.past, prompt) for part in (image_hash(one.image), one.text))
+        key += tuple(one.reply for one in prompt.past)
         if key in self._cache:
             self._cache.move_to_end(key)
             return self._cache[key]
@@ -49,21 +53,60 @@ class PromptEncoder:
         return encoded
 
     def _encode(self, prompt: Prompt) -> Encoded:
+        if prompt.past and not self._shows_several:
+            self._check_several(prompt)
         text = self._written(prompt)
+        pictures = [Pillow.fromarray(one.image) for one in (*prompt.past, prompt)]
         try:
             special = begun(self._processor.tokenizer, text)
-            made = self._processor(images=[Pillow.fromarray(prompt.image)], text=text, return_tensors="pt", **special)
+            made = self._processor(images=pictures, text=text, return_tensors="pt", **special)
         except Exception as error:
             # A processor is made of files of whoever made the model: it can fail in any way.
+            several = "set task.history_turns 0, if it takes one picture alone; " if prompt.past else ""
             raise PolicyError(
-                f"policy.model: its processor cannot encode a prompt ({type(error).__name__}: {error}); its chat "
-                "template, tokenizer and image processor must belong together"
+                f"policy.model: its processor cannot encode a prompt ({type(error).__name__}: {error}); {several}its "
+                "chat template, tokenizer and image processor must belong together"
             ) from error
         return {name: value for name, value in made.items() if isinstance(value, Tensor)}
 
-    def _written(self, prompt: Prompt) -> str:
-        content = [{"type": "image"}, {"type": "text", "text": prompt.text}]
-        return written(self._processor, [{"role": "user", "content": content}])
+    def _written(self, prompt: Prompt, pictured: bool = True) -> str:
+        return written(self._processor, self.chat(prompt, lambda image: [{"type": "image"}] if pictured else []))
+
+    def chat(self, prompt: Prompt, show: Callable[[Image], list[dict[str, Any]]]) -> list[dict[str, Any]]:
+        """A prompt's turns as messages, oldest first; `show` says what stands for a picture in them."""
+        found: list[dict[str, Any]] = []
+        for one in (*prompt.past, prompt):
+            found.append({"role": "user", "content": [*show(one.image), {"type": "text", "text": one.text}]})
+            if isinstance(one, Exchange):
+                said = self.opened + self.spelt(one.reply)
+                found.append({"role": "assistant", "content": [{"type": "text", "text": said}]})
+        return found
+
+    def spelt(self, reply: str) -> str:
+        """A reply in which the letters of a special token are not read as that: an agent can write ``<image>``."""
+        for token in self._special:
+            reply = reply.replace(token, f"{token[0]} {token[1:]}")
+        return reply
+
+    @cached_property
+    def _special(self) -> list[str]:
+        tokenizer = self._processor.tokenizer
+        added = {str(token) for token in tokenizer.added_tokens_decoder.values()}
+        return sorted((one for one in {*tokenizer.all_special_tokens, *added} if len(one) > 1), key=len, reverse=True)
+
+    def _check_several(self, prompt: Prompt) -> None:
+        """PolicyError where the chat template leaves earlier turns out, which a processor need not notice."""
+        latest = prompt.past[-1]
+        ends = [re.sub(r"\W+", "", text)[-20:] for text in (latest.text, latest.reply, prompt.text)]
+        told = re.sub(r"\W+", "", self._written(prompt))
+        alone = replace(prompt, past=())
+        marks, mark = (len(self._written(one)) - len(self._written(one, pictured=False)) for one in (prompt, alone))
+        if marks < mark * (1 + len(prompt.past)) or not all(one in told for one in ends):
+            raise PolicyError(
+                "task.history_turns: the chat template of policy.model leaves out pictures or words of earlier turns; "
+                "set task.history_turns 0, or take a model whose template and processor show several pictures"
+            )
+        self._shows_several = True
 
     @cached_property
     def opened(self) -> str:
