@@ -67,7 +67,8 @@ class PromptEncoder:
                 f"policy.model: its processor cannot encode a prompt ({type(error).__name__}: {error}); {several}its "
                 "chat template, tokenizer and image processor must belong together"
             ) from error
-        return {name: value for name, value in made.items() if isinstance(value, Tensor)}
+        # What PaliGemma's processor calls labels would have the model compute a loss of its own.
+        return {name: value for name, value in made.items() if isinstance(value, Tensor) and name != "labels"}
 
     def _written(self, prompt: Prompt, pictured: bool = True) -> str:
         return written(self._processor, self.chat(prompt, lambda image: [{"type": "image"}] if pictured else []))
@@ -144,8 +145,9 @@ def stack(rows: Sequence[Encoded], pad_id: int) -> dict[str, Tensor]:
 
 
 def _join(parts: Sequence[Tensor]) -> Tensor:
-    """Concatenation along the first axis, the second one zero-padded where pictures have different numbers of tiles."""
-    if len({p.shape[1:] for p in parts}) > 1:
-        most = max(p.shape[1] for p in parts)
-        parts = [F.pad(p, (0, 0) * (p.dim() - 2) + (0, most - p.shape[1])) for p in parts]
-    return torch.cat(list(parts))
+    """Concatenation along the first axis, zero-padded at the end of the others: pictures have different numbers of
+    tiles, and with some processors sizes of their own."""
+    sizes = [max(size) for size in zip(*(p.shape[1:] for p in parts), strict=True)]
+    lacking = [[most - size for most, size in zip(sizes, p.shape[1:], strict=True)] for p in parts]
+    pads = [[pad for one in reversed(row) for pad in (0, one)] for row in lacking]
+    return torch.cat([F.pad(p, pad) if any(pad) else p for p, pad in zip(parts, pads, strict=True)])
