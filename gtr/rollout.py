@@ -18,7 +18,7 @@ from gtr.config import Config
 from gtr.engine import Engine, LocalEngine
 from gtr.envs import EnvState, VecEnv, case_of, numbers
 from gtr.errors import ConfigError
-from gtr.guidance.corrector import Corrector
+from gtr.guidance.corrector import Case, Corrector
 from gtr.guidance.judge import reward_of
 from gtr.tasks.task import Task
 from gtr.types import (
@@ -45,6 +45,8 @@ Answer = Callable[[Sequence[Prompt]], Sequence[Reply]]
 """One reply per prompt."""
 Spot = tuple[int, int]
 """A turn of a rollout: its environment, and its number among the turns that environment plays there."""
+_Asked = tuple["Future[Verdict]", Case]
+"""What the corrector was asked, and its answer when it comes."""
 
 
 @dataclass
@@ -55,7 +57,7 @@ class Draft:
     """Who is asked for replies."""
     rows: dict[int, list[Turn]] = field(default_factory=lambda: defaultdict(list))
     """By environment."""
-    pending: dict[Spot, "Future[Verdict]"] = field(default_factory=dict)
+    pending: dict[Spot, _Asked] = field(default_factory=dict)
     """Verdicts that are settled later."""
     ends: dict[Spot, Prompt] = field(default_factory=dict)
     """The prompts of the observations that follow turns after which value may follow."""
@@ -128,8 +130,8 @@ class Collector:
     def _settle(self, draft: Draft) -> None:
         """Waits for the verdicts that are still asked for."""
         started = time.perf_counter()
-        for (env, t), future in draft.pending.items():
-            draft.rows[env][t] = self._judged(draft.rows[env][t], future)
+        for (env, t), asked in draft.pending.items():
+            draft.rows[env][t] = self._judged(draft.rows[env][t], asked)
         draft.pending.clear()
         draft.seconds["correct"] += time.perf_counter() - started
 
@@ -156,15 +158,15 @@ class Collector:
             draft.seconds[stage] += seconds
 
     def _play_one(
-        self, state: EnvState, reply: Reply, read: Parsed, future: "Future[Verdict] | None", draft: Draft, last: bool
+        self, state: EnvState, reply: Reply, read: Parsed, asked: _Asked | None, draft: Draft, last: bool
     ) -> None:
         """Plays one reply and notes what must be settled later."""
         spot = state.index, len(draft.rows[state.index])
         turn = self.envs.play(state, reply, read, self._rng(state, 1 + state.turn))
-        if future is not None and self.config.guidance.stop_early:
-            turn = self._stop_early(state, self._judged(turn, future))
-        elif future is not None:
-            draft.pending[spot] = future
+        if asked is not None and self.config.guidance.stop_early:
+            turn = self._stop_early(state, self._judged(turn, asked))
+        elif asked is not None:
+            draft.pending[spot] = asked
         draft.rows[state.index].append(turn)
         if last or turn.ending in self.spec.bootstrapped:
             draft.ends[spot] = state.prompt
@@ -173,14 +175,18 @@ class Collector:
 
     def _judge(
         self, states: Sequence[EnvState], replies: Sequence[Reply], parsed: Sequence[Parsed]
-    ) -> Sequence["Future[Verdict] | None"]:
+    ) -> Sequence[_Asked | None]:
         if self.corrector is None:
             return [None] * len(states)
         turns = zip(states, replies, parsed, strict=True)
-        return self.corrector.judge([case_of(state, reply.text, read) for state, reply, read in turns])
+        cases = [case_of(state, reply.text, read) for state, reply, read in turns]
+        return list(zip(self.corrector.judge(cases), cases, strict=True))
 
-    def _judged(self, turn: Turn, future: "Future[Verdict]") -> Turn:
+    def _judged(self, turn: Turn, asked: _Asked) -> Turn:
+        future, case = asked
         verdict = future.result()
+        if self.config.guidance.clone == "announced_action" and verdict.thought is not None:
+            verdict = replace(verdict, announced=self.task.announced_action(verdict.thought, case.observation))
         return replace(turn, verdict=verdict, judge_reward=reward_of(verdict, self.config.guidance))
 
     def _stop_early(self, state: EnvState, turn: Turn) -> Turn:

@@ -63,7 +63,12 @@ EXIT_INTERRUPTED = 130
 
 def main() -> None:
     """The ``gtr`` program."""
-    sys.exit(run(sys.argv[1:]))
+    code = run(sys.argv[1:])
+    if "torch" not in sys.modules:
+        sys.exit(code)
+    from gtr.processes import leave
+
+    leave(code)
 
 
 def run(arguments: Sequence[str]) -> int:

@@ -250,6 +250,10 @@ class Task(ABC):
         """The action that the thought itself announces, to measure whether actions follow thoughts; None if unsaid."""
         return None
 
+    def announced_action(self, thought: Mapping[str, Any], observation: Observation) -> str | None:
+        """As `implied_action`, of a thought that has not been written as a reply."""
+        return self.implied_action(self.parse(self.write(thought, "?")), observation)
+
     def same_action(self, one: str, other: str) -> bool:
         """Whether two texts name the same action; by default in the same words, in any case and spacing."""
         return one.casefold().split() == other.casefold().split()
