@@ -22,7 +22,7 @@ from PIL import Image
 
 from gtr.config import PolicyConfig
 from gtr.policy.loading import load_policy
-from gtr.types import Prompt
+from gtr.types import Exchange, Prompt
 
 CACHES = {"/reset_prefix_cache", "/reset_mm_cache", "/reset_encoder_cache"}
 CHAT = ("die", "hang", "slow", "500", "drop", "not_json", "other_ids", "few_logprobs", "no_tokens", "prompt", "cut")
@@ -55,11 +55,11 @@ class Model:
             return json.loads(json.dumps(self.cache[key]))
 
     def answer(self, body):
-        policy, (message,) = self.served[body["model"]], body["messages"]
-        picture, text = message["content"]
-        file = io.BytesIO(base64.b64decode(picture["image_url"]["url"].partition(",")[2]))
-        prompt = Prompt(np.asarray(Image.open(file).convert("RGB")), text["text"])
-        inputs = policy.inputs([prompt])
+        policy, messages = self.served[body["model"]], body["messages"]
+        shown = [self.shown(message) for message in messages[::2]]
+        said = [message["content"][0]["text"] for message in messages[1::2]]
+        past = tuple(Exchange(*one, reply) for one, reply in zip(shown, said, strict=False))
+        inputs = policy.inputs([Prompt(*shown[-1], past)])
         policy.network.eval()
         greedy = body["temperature"] == 0
         torch.manual_seed(body["seed"])
@@ -70,6 +70,12 @@ class Model:
         content = [{"token": "", "logprob": x} for x in made.logprobs[0, :length].tolist()]
         choice = {"index": 0, "token_ids": tokens[:length], "logprobs": {"content": content}}
         return {"prompt_token_ids": inputs["input_ids"][0].tolist(), "choices": [choice]}
+
+    @staticmethod
+    def shown(message):
+        picture, text = message["content"]
+        file = io.BytesIO(base64.b64decode(picture["image_url"]["url"].partition(",")[2]))
+        return np.asarray(Image.open(file).convert("RGB")), text["text"]
 
     def load(self, body):
         if self.fault != "deaf":

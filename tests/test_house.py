@@ -52,6 +52,7 @@ ORDER = (
     "engine",
     "envs",
     "rollout",
+    "ahead",
     "learner",
     "agents",
     "metrics",
@@ -76,7 +77,19 @@ ORDER = (
 
 LIGHT = (
     *("errors", "imports", "config", "config.io", "config.files", "config.checks", "config.scales"),
-    *("config.presets", "types", "stats", "aggregates", "tasks", "guidance", "algo", "engine", "envs", "rollout"),
+    *(
+        "config.presets",
+        "types",
+        "stats",
+        "aggregates",
+        "tasks",
+        "guidance",
+        "algo",
+        "engine",
+        "envs",
+        "rollout",
+        "ahead",
+    ),
     *("show", "play", "cli"),
 )
 """Rooms that must not bring torch along."""

@@ -72,6 +72,11 @@ def _engine(config: Config) -> Iterator[str]:
     for address in engine.servers:
         if not re.fullmatch(r"https?://[^\s/@?]+(/v1)?/?", address):
             yield f"engine.servers holds {address!r}: write addresses like http://127.0.0.1:8000"
+    if engine.max_staleness and engine.name == "local":
+        yield (
+            f"engine.max_staleness is {engine.max_staleness}, but engine.name is local, which samples by the very "
+            "weights that learn: set engine.name vllm, or engine.max_staleness 0"
+        )
     language = policy.finetune == "lora" and policy.lora_target == "language"
     if engine.name == "vllm" and engine.sync == "adapter" and not language:
         yield (

@@ -18,7 +18,7 @@ from gtr.tasks.defaults import Published, Tiny
 from gtr.tasks.formats import FORMATS, ReplyFormat
 from gtr.types import Expert, Image, Observation, Parsed, Truth
 
-OF_THE_AGENT = ("prompt", "format", "thought")
+OF_THE_AGENT = ("prompt", "format", "thought", "history_turns")
 """Settings of how the game is told to an agent and what it must write, not of the game."""
 QUESTIONS: Mapping[str, str] = {
     "perception": "Is everything that the thought says it sees really in the picture?",
