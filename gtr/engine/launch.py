@@ -25,17 +25,26 @@ class Launch:
     port: int = 8000
     adapter_rank: int | None = None
     """Rank of the LoRA adapters that it shall take; None takes whole weights."""
+    teaches: bool = False
+    """Whether it serves a teacher, whose weights stay as they are and who scores token ids that it is given."""
     extra: Sequence[str] = ()
 
     def command(self) -> list[str]:
-        """The words of the command; `ENVIRONMENT` belongs before them."""
+        """The words of the command; `environment` belongs before them."""
         words = [self.python, "-m", "vllm.entrypoints.openai.api_server", "--model", self.model]
         words += ["--host", self.host, "--port", str(self.port)]
         # Log-probabilities of the distribution that is drawn from, and no sampling settings that a model brings along.
         words += ["--logprobs-mode", "processed_logprobs", "--generation-config", "vllm"]
         if self.adapter_rank is not None:
             words += ["--enable-lora", "--max-lora-rank", str(self.adapter_rank), "--max-loras", "2"]
+        if self.teaches:
+            words += ["--enable-scale-out"]
         return [*words, *self.extra]
+
+    @property
+    def environment(self) -> Mapping[str, str]:
+        """Variables that belong before the command."""
+        return {} if self.teaches else ENVIRONMENT
 
 
 def readable(model: str, out: Path | None) -> str:

@@ -11,6 +11,7 @@ import httpx
 
 SHORT = 10.0
 """Seconds within which a server must accept a connection, or say that it is well."""
+CHAT = "/v1/chat/completions"
 LARGEST = 50_000_000
 """Bytes of an answer that are read; a reply of 131,072 tokens has fewer."""
 
@@ -49,12 +50,12 @@ class Server:
             raise self._failed("serves no model")
         return names
 
-    def complete(self, request: Mapping[str, Any]) -> Any:
-        """The answer to a chat request, as JSON values; `request` names no model."""
+    def complete(self, request: Mapping[str, Any], path: str = CHAT) -> Any:
+        """The answer to a request, as JSON values; `request` names no model."""
         with self._lock:
             self.busy += 1
         try:
-            return self._json("POST", "/v1/chat/completions", {**request, "model": self.model}, self.timeout)
+            return self._json("POST", path, {**request, "model": self.model}, self.timeout)
         finally:
             with self._lock:
                 self.busy -= 1

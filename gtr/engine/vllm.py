@@ -9,6 +9,7 @@ import shutil
 import time
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import final
@@ -62,14 +63,10 @@ class VllmEngine(Engine):
 
     def generate(self, prompts: Sequence[Prompt], greedy: bool = False) -> list[Reply]:
         self._prove(prompts)
-        seeds = torch.randint(2**31, (len(prompts),)).tolist()
-        config = self._policy.config
-        temperature = 0.0 if greedy else config.temperature
-        questions = self._requests.questions(prompts, seeds, temperature, config.max_new_tokens)
-        return self._replies(prompts, list(self._threads.map(self._ask, questions)))
+        return self._replies(prompts, list(self._threads.map(self._ask, self._requests.drawn(prompts, greedy))))
 
     def _ask(self, asked: Question) -> Sampled:
-        return self._pool.ask(self._requests.body(asked), partial(self._requests.read, asked))
+        return self._pool.ask(partial(self._requests.sampled, asked))
 
     def _replies(self, prompts: Sequence[Prompt], sampled: Sequence[Sampled]) -> list[Reply]:
         """What was sampled, with the trainer's own log-probabilities and values."""
@@ -84,8 +81,8 @@ class VllmEngine(Engine):
         return found
 
     def _reply(self, one: Sampled, logprobs: Sequence[float], value: float) -> Reply:
-        text, ended = self._policy.decode(one.tokens), one.tokens[-1] in self._policy.end_ids
-        return Reply(text, one.tokens, tuple(logprobs[: len(one.tokens)]), ended, value, one.logprobs)
+        own = self._requests.reply(one)
+        return replace(own, logprobs=tuple(logprobs[: len(one.tokens)]), value=value, sampled=one.logprobs)
 
     # -- weights --------------------------------------------------------------------------------------------------
     def sync(self, version: int) -> None:

@@ -26,6 +26,15 @@ def test_the_command_says_what_sampling_needs() -> None:
     assert "--enable-lora --max-lora-rank 16" in words
     assert words.endswith("--seed 3")
     assert "lora" not in " ".join(Launch("some/model").command())
+    assert launch.environment
+    assert "--enable-scale-out" not in launch.command()
+
+
+def test_nobody_replaces_a_teachers_weights(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["serve-engine", "owner/model", "--sync", "none"]) == 0
+    said = capsys.readouterr().out.split()
+    assert said[0] == "python"
+    assert said[-1] == "--enable-scale-out"
 
 
 def test_a_folder_is_copied_with_the_names_that_vllm_knows(build_model: Callable[..., Path], tmp_path: Path) -> None:

@@ -2,17 +2,15 @@
 
 import json
 import os
-import socket
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-import httpx
 import pytest
 import torch
+from served import ON_CPU, Served
 from small import changed
 
 from gtr import checkpoint
@@ -29,65 +27,6 @@ pytestmark = pytest.mark.slow
 
 MakeModel = Callable[..., Path]
 MakePolicy = Callable[..., Policy]
-PROGRAM = Path(__file__).parents[1] / "engine_server.py"
-ON_CPU = {"PYTHONPATH": str(PROGRAM.parents[1]), "ACCELERATE_USE_CPU": "true", "OMP_NUM_THREADS": "1"}
-START = 120
-"""Seconds that a server may take to start on a machine that does other things too."""
-
-
-class Served:
-    """A server process."""
-
-    def __init__(self, model: Path) -> None:
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            self.port = free.getsockname()[1]
-        self.address, self.model = f"http://127.0.0.1:{self.port}", model
-        self.start()
-
-    def start(self) -> None:
-        command = [sys.executable, PROGRAM, self.model, str(self.port)]
-        self.process = subprocess.Popen(command, env={**os.environ, **ON_CPU})
-
-    def ready(self) -> None:
-        """Waits for it to answer, started anew if it had died."""
-        if self.process.poll() is not None:
-            self.start()
-        until = time.monotonic() + START
-        while True:
-            try:
-                httpx.get(self.address + "/state", timeout=5, trust_env=False)
-            except httpx.HTTPError:
-                assert time.monotonic() < until, "the server does not start"
-                time.sleep(0.2)
-            else:
-                return self.fault("")
-
-    def fault(self, kind: str, times: int = 1) -> None:
-        httpx.post(self.address + "/fault", json={"kind": kind, "times": times}, trust_env=False)
-
-    def state(self) -> dict[str, Any]:
-        found: dict[str, Any] = httpx.get(self.address + "/state", trust_env=False).json()
-        return found
-
-
-@pytest.fixture(scope="module")
-def two(build_model: MakeModel) -> Iterator[list[Served]]:
-    servers = [Served(build_model()) for _ in range(2)]
-    yield servers
-    for one in servers:
-        one.process.kill()
-        one.process.wait()
-
-
-@pytest.fixture
-def servers(two: list[Served]) -> list[Served]:
-    """Two servers that are well."""
-    for one in two:
-        one.ready()
-    return two
-
-
 Make = Callable[..., VllmEngine]
 
 
