@@ -57,7 +57,12 @@ ATTACKS: Mapping[str, Attack] = {
         "one message and code 2 before any work, or a command that is understood",
     ),
     "damage": Attack(
-        *("damage:run", 1000, "damaged files of every kind in a run, read by show, compare, eval, export, --resume", 2.0),
+        *(
+            "damage:run",
+            1000,
+            "damaged files of every kind in a run, read by show, compare, eval, export, --resume",
+            2.0,
+        ),
         "it is read without what is damaged, or refused in one message; never more than 2 GB of memory",
     ),
     "full-disks": Attack(

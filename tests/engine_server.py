@@ -3,7 +3,8 @@
     python engine_server.py MODEL_FOLDER PORT
 
 Like vLLM it answers from its caches until all of them are reset, and takes adapters by name. `POST /fault` with
-``{"kind": KIND, "times": N, "after": M}`` makes N answers after the next M (or, of the kinds at the end, all further syncs) go wrong.
+``{"kind": KIND, "times": N, "after": M}`` makes N answers after the next M (or, of the kinds at the end, all further
+syncs) go wrong.
 """
 
 import base64
