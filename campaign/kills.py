@@ -185,6 +185,7 @@ def teachers(count: int, seed: int, place: Path) -> Outcome:
     for number, (method, settings) in enumerate(rows):
         share = (count + number) // len(rows)
         if share:
+            (place / str(number)).mkdir()
             made = run(share, seed + number, Street(place / str(number), settings, method=method))
             outcome.add(made)
             ends += int(made.measured.get(ALIKE, 0))

@@ -26,7 +26,20 @@ from gtr.policy.loading import load_policy
 from gtr.types import Prompt
 
 CACHES = {"/reset_prefix_cache", "/reset_mm_cache", "/reset_encoder_cache"}
-CHAT = ("die", "hang", "slow", "500", "drop", "not_json", "other_ids", "few_logprobs", "no_tokens", "prompt", "cut")
+CHAT = (
+    "die",
+    "hang",
+    "slow",
+    "500",
+    "drop",
+    "not_json",
+    "nested",
+    "other_ids",
+    "few_logprobs",
+    "no_tokens",
+    "prompt",
+    "cut",
+)
 SYNC = ("stale", "deaf", "refuse")
 
 
@@ -200,11 +213,11 @@ class Handler(BaseHTTPRequestHandler):
         elif fault == "cut":
             choice["token_ids"] = choice["token_ids"][:1]
             choice["logprobs"]["content"] = choice["logprobs"]["content"][:1]
-        return self.say(answer, broken=fault == "not_json")
+        return self.say(answer, fault=fault)
 
-    def say(self, value, status=200, broken=False):
+    def say(self, value, status=200, fault=""):
         data = json.dumps(value).encode()
-        data = data[: len(data) // 2] if broken else data
+        data = {"not_json": data[: len(data) // 2], "nested": b"[" * 100_000}.get(fault, data)
         self.send_response(status)
         self.send_header("Content-Length", str(len(data)))
         self.end_headers()

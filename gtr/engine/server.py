@@ -1,6 +1,5 @@
 """One vLLM server over HTTP: what it is asked, and every way in which it can fail to answer, as one `Failure`."""
 
-import json
 import threading
 import time
 from collections.abc import Mapping
@@ -8,6 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+
+from gtr.report.inside import Unreadable, parsed
 
 SHORT = 10.0
 """Seconds within which a server must accept a connection, or say that it is well."""
@@ -88,9 +89,9 @@ class Server:
     def _json(self, method: str, path: str, body: Mapping[str, Any] | None, timeout: float) -> Any:
         """The JSON value that a request brings."""
         try:
-            return json.loads(self._call(method, path, body, timeout))
-        except ValueError as error:
-            raise self._failed(f"answers {path} with what is no JSON ({error})") from None
+            return parsed(self._call(method, path, body, timeout), exact=True)
+        except Unreadable as error:
+            raise self._failed(f"gives {path} an answer that {error}") from None
 
     def _call(self, method: str, path: str, body: Mapping[str, Any] | None, timeout: float) -> bytes:
         """What a request brings."""

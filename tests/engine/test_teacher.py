@@ -25,7 +25,7 @@ from gtr.types import Prompt, Sample
 
 MakePolicy = Callable[..., Policy]
 Settings = Callable[..., Config]
-ASKED = ("500", "drop", "not_json", "other_ids", "few_logprobs", "no_tokens", "prompt", "cut")
+ASKED = ("500", "drop", "not_json", "nested", "other_ids", "few_logprobs", "no_tokens", "prompt", "cut")
 
 
 # -- temperatures -------------------------------------------------------------------------------------------------
