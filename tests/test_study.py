@@ -141,8 +141,8 @@ def test_what_has_finished_is_written_and_what_has_not_is_said_to_be_missing(stu
     assert "so far, ezpoints goes on" in sign
     assert "| missing | not finished: points24 |" in text
     assert (
-        "gtr compare rl4vlm gtr announced_actions grpo+gtr --task ezpoints --scale tiny --starts 31 32 33 --seeds 201 202"
-        in text
+        "gtr compare rl4vlm gtr announced_actions grpo+gtr --task ezpoints --scale tiny --starts 31 32 33 --seeds 201 "
+        "202" in text
     )
     assert "**EZPoints: the effect** (23 of 24 runs have finished)" in readme
     assert "| grpo+gtr | 0.85 0.85 0.85 0.85 0.85 (1 of 6 unfinished) | 0.85 |" in readme
