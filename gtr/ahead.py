@@ -4,7 +4,7 @@
     trainer     score 0, learn 0    score 1, learn 1   score 2, learn 2
 
 The weights change hands only while no rollout is under way. What was sampled by older weights is scored by those of
-now when its turn to be learnt from comes, so that the importance weights of `gtr.engine.correction` make up for both:
+now when its turn to be learnt from comes, so that the importance weights of `gtr.engine` make up for both:
 another engine and older weights.
 """
 

@@ -37,7 +37,8 @@ FEW_WORDS, LARGE_VOCABULARY = 40, 1024
 make a household's answers three times as long."""
 BESIDE_ACTION = r'", "action": "|"\}|\n</think><answer>|</answer>'
 """What stands around an action: tokens of their own, so that none holds parts of an action and of a thought."""
-SYMBOLS = BESIDE_ACTION + r"|\d+|[-+*/()=]"
+ACTS_IN_WORDS = r'(?:"action": "|<answer>)[A-Za-z]'
+SYMBOLS = r"\d+|[-+*/()=]"
 WORDS = r'\d+|(?:, |\{)"[a-z]+": "|"\}| ?[A-Za-z]+ (?=\d)| ?[A-Za-z]+|[;,] |[-+*/()=]'
 """What stays together when texts are cut before tokens are learnt; a name keeps the blank before its number."""
 IMAGE, PAD, BOS, EOS = "<image>", "<pad>", "<s>", "</s>"
@@ -59,14 +60,15 @@ def tokenizer_for(texts: Iterable[str], image_token: str = IMAGE) -> Any:
     """A byte-level BPE tokeniser of `VOCABULARY` tokens learnt from `texts`; numbers and operators stay whole tokens.
 
     Words are not split at white space, so that fixed stretches of JSON become single tokens. Where there are many
-    words they are, and the JSON around a key is a token of its own.
+    words they are, and the JSON around a key is a token of its own; where actions are words, what stands around them.
     """
     texts = list(texts)
     wordy = len({word for text in texts for word in re.findall("[A-Za-z]+", text)}) > FEW_WORDS
+    symbols = f"{BESIDE_ACTION}|{SYMBOLS}" if any(re.search(ACTS_IN_WORDS, text) for text in texts) else SYMBOLS
     tokenizer = Tokenizer(models.BPE())
     tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
         [
-            pre_tokenizers.Split(Regex(WORDS if wordy else SYMBOLS), behavior="isolated"),
+            pre_tokenizers.Split(Regex(WORDS if wordy else symbols), behavior="isolated"),
             pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False),
         ]
     )
