@@ -43,6 +43,8 @@ JUDGED = (Judgement.CORRECT, Judgement.INCORRECT, Judgement.UNSOLVABLE)
 """What a corrector that answers can say of a thought."""
 Answer = Callable[[Sequence[Prompt]], Sequence[Reply]]
 """One reply per prompt."""
+RECENT = 64
+"""Failures that episodes may begin from (`train.recovery`)."""
 Spot = tuple[int, int]
 """A turn of a rollout: its environment, and its number among the turns that environment plays there."""
 _Asked = tuple["Future[Verdict]", Case]
@@ -87,6 +89,13 @@ class Collector:
                 f"train.envs is {config.train.envs}, and the algorithm deals each start state to {spec.group} "
                 f"environments: give a multiple of {spec.group}"
             )
+        if config.train.recovery and spec.group > 1:
+            raise ConfigError(
+                f"train.recovery is {config.train.recovery}, but the algorithm deals each start state to {spec.group} "
+                "environments, which fail in states of their own: set train.recovery 0"
+            )
+        self._failures: list[tuple[dict[str, Any], list[Any]]] = []
+        """The latest: how each episode began, and what was played up to the state to recover from."""
         self.envs = VecEnv(task, config.train.envs, config)
         for state in self.envs.states:
             self._next_episode(state)
@@ -171,6 +180,7 @@ class Collector:
         if last or turn.ending in self.spec.bootstrapped:
             draft.ends[spot] = state.prompt
         if turn.ending is not Ending.RUNNING:
+            self._note_failure(state, turn)
             self._next_episode(state)
 
     def _judge(
@@ -241,7 +251,21 @@ class Collector:
         # All environments of a group draw as its first one does.
         first = state.index - state.index % self.spec.group
         rng = numbers(self.config.seed, self._rank, first, state.episode, 0)
-        self.envs.begin(state, self.task.reset_arguments(rng), state.episode)
+        start, played = self.task.reset_arguments(rng), list[Any]()
+        if self._failures and rng.random() < self.config.train.recovery:
+            start, played = self._failures[int(rng.integers(len(self._failures)))]
+        self.envs.begin(state, start, state.episode, played)
+
+    def _note_failure(self, state: EnvState, turn: Turn) -> None:
+        """Keeps a state in which an episode was lost or stopped, if a right thought exists there."""
+        stopped, lost = turn.ending is Ending.STOPPED, turn.ending is Ending.TERMINATED and turn.success is False
+        if (
+            self.config.train.recovery
+            and (stopped or lost)
+            and self.task.solvable(state.truth if stopped else turn.truth)
+        ):
+            played = state.played if stopped else state.played[:-1]
+            self._failures = [*self._failures, (state.start, played)][-RECENT:]
 
     def _rng(self, state: EnvState, draw: int) -> np.random.Generator:
         return numbers(self.config.seed, self._rank, state.index, state.episode, draw)
@@ -255,6 +279,7 @@ class Collector:
                 | ({"said": [(played, one.reply) for played, one in s.past]} if s.past else {})
                 for s in self.envs.states
             ],
+            "failures": [[start, [_plain(a) for a in played]] for start, played in self._failures],
             "corrector": self.corrector.state() if self.corrector else {},
         }
 
@@ -263,6 +288,7 @@ class Collector:
         for one, saved in zip(self.envs.states, state["seats"], strict=True):
             said = saved.get("said", ())
             self.envs.begin(one, saved["start"], saved["episode"], saved["played"], saved["turn"], said)
+        self._failures = [(start, played) for start, played in state.get("failures", [])]
         if self.corrector:
             self.corrector.restore(state["corrector"])
 

@@ -44,8 +44,9 @@ class Served:
             else:
                 return self.fault("")
 
-    def fault(self, kind: str, times: int = 1) -> None:
-        httpx.post(self.address + "/fault", json={"kind": kind, "times": times}, trust_env=False)
+    def fault(self, kind: str, times: int = 1, after: int = 0) -> None:
+        body = {"kind": kind, "times": times, "after": after}
+        httpx.post(self.address + "/fault", json=body, trust_env=False)
 
     def state(self) -> dict[str, Any]:
         found: dict[str, Any] = httpx.get(self.address + "/state", trust_env=False).json()

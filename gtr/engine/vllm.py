@@ -81,7 +81,7 @@ class VllmEngine(Engine):
         return [self._reply(one) for one in self._threads.map(self._ask, questions)]
 
     def _ask(self, asked: Question) -> Sampled:
-        return self._pool.ask(self._requests.body(asked), partial(self._requests.read, asked))
+        return self._pool.ask(partial(self._requests.sampled, asked))
 
     def _reply(self, one: Sampled) -> Reply:
         text, ended = self._beside.decode(one.tokens), one.tokens[-1] in self._policy.end_ids

@@ -5,9 +5,11 @@ Every prompt is encoded alone and padded afterwards, so that a turn's tokens nev
 
 import re
 from collections import OrderedDict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from functools import cached_property
+from threading import Lock
 from typing import Any
 
 import numpy as np
@@ -18,6 +20,7 @@ from torch.nn import functional as F
 
 from gtr.errors import PolicyError
 from gtr.policy.pictures import image_hash
+from gtr.policy.prefix import KINDS, SHARED, shared_length
 from gtr.policy.templates import written
 from gtr.tasks.think import OPEN
 from gtr.types import Exchange, Image, Prompt
@@ -25,17 +28,23 @@ from gtr.types import Exchange, Image, Prompt
 Encoded = Mapping[str, Tensor]
 """One prompt: `input_ids` (1, length), the picture's tensors, and whatever else the model's processor makes."""
 
-CACHED_PROMPTS = 1024
-"""Encoded prompts kept: an update visits each turn of a rollout once per epoch."""
+CACHED_PROMPTS, CACHED_BYTES = 1024, 1 << 30
+"""Most encoded prompts kept, and most bytes of them: an update visits each turn of a rollout once per epoch."""
 
 
 class PromptEncoder:
     """Turns prompts into the model's inputs through its own processor and chat template."""
 
-    def __init__(self, processor: Any, pad_id: int) -> None:
+    def __init__(self, processor: Any, pad_id: int, pictures: Collection[int] = ()) -> None:
         self._processor = processor
         self._pad_id = pad_id
+        self._pictures = pictures
+        """Token ids of pictures."""
         self._cache: OrderedDict[tuple[str, ...], Encoded] = OrderedDict()
+        self._bytes = 0
+        # Tokenisers are for one thread at a time.
+        self._lock = Lock()
+        self._worker = ThreadPoolExecutor(1, "prompts")
         self._shows_several = False
         """Whether it has been seen that the model's processor shows several pictures."""
 
@@ -43,14 +52,21 @@ class PromptEncoder:
         """The inputs for one prompt, a batch of one."""
         key = tuple(part for one in (*prompt.past, prompt) for part in (image_hash(one.image), one.text))
         key += tuple(one.reply for one in prompt.past)
-        if key in self._cache:
+        with self._lock:
+            if key not in self._cache:
+                self._keep(key, self._encode(prompt))
             self._cache.move_to_end(key)
             return self._cache[key]
-        encoded = self._encode(prompt)
+
+    def ahead(self, prompts: Sequence[Prompt]) -> None:
+        """Begins to encode prompts that will be asked for soon, while others are learnt from."""
+        self._worker.submit(lambda: [self.encode(prompt) for prompt in prompts])
+
+    def _keep(self, key: tuple[str, ...], encoded: Encoded) -> None:
         self._cache[key] = encoded
-        if len(self._cache) > CACHED_PROMPTS:
-            self._cache.popitem(last=False)
-        return encoded
+        self._bytes += size(encoded)
+        while len(self._cache) > 1 and (len(self._cache) > CACHED_PROMPTS or self._bytes > CACHED_BYTES):
+            self._bytes -= size(self._cache.popitem(last=False)[1])
 
     def _encode(self, prompt: Prompt) -> Encoded:
         if prompt.past and not self._shows_several:
@@ -119,9 +135,22 @@ class PromptEncoder:
         """Whether the tokeniser adds a start token to what the chat template wrote."""
         return not begun(self._processor.tokenizer, self._written(prompt))
 
-    def batch(self, prompts: Sequence[Prompt]) -> dict[str, Tensor]:
-        """Inputs for several prompts: tokens padded on the left to one length, pictures joined along the first axis."""
-        return stack([self.encode(prompt) for prompt in prompts], self._pad_id)
+    def batch(self, prompts: Sequence[Prompt], share: bool = False) -> dict[str, Tensor]:
+        """Inputs for several prompts: tokens padded on the left to one length, pictures joined along the first axis.
+
+        `share` sets apart the text with which all of them begin (see `gtr.policy.prefix`).
+        """
+        rows = [self.encode(prompt) for prompt in prompts]
+        length = shared_length([row["input_ids"] for row in rows], self._pictures) if share else 0
+        if not length:
+            return stack(rows, self._pad_id)
+        rest = [{n: t[:, length:] if n in KINDS else t for n, t in row.items()} for row in rows]
+        return {**stack(rest, self._pad_id), SHARED: rows[0]["input_ids"][:, :length]}
+
+
+def size(encoded: Encoded) -> int:
+    """Bytes of a prompt's tensors."""
+    return sum(value.numel() * value.element_size() for value in encoded.values())
 
 
 def begun(tokenizer: Any, text: str) -> Mapping[str, bool]:

@@ -35,7 +35,9 @@ VOCABULARY = 382
 FEW_WORDS, LARGE_VOCABULARY = 40, 1024
 """Games of more words than the first get word tokens and up to the second many of them: names cut into pieces would
 make a household's answers three times as long."""
-SYMBOLS = r"\d+|[-+*/()=]"
+BESIDE_ACTION = r'", "action": "|"\}|\n</think><answer>|</answer>'
+"""What stands around an action: tokens of their own, so that none holds parts of an action and of a thought."""
+SYMBOLS = BESIDE_ACTION + r"|\d+|[-+*/()=]"
 WORDS = r'\d+|(?:, |\{)"[a-z]+": "|"\}| ?[A-Za-z]+ (?=\d)| ?[A-Za-z]+|[;,] |[-+*/()=]'
 """What stays together when texts are cut before tokens are learnt; a name keeps the blank before its number."""
 IMAGE, PAD, BOS, EOS = "<image>", "<pad>", "<s>", "</s>"
@@ -57,7 +59,7 @@ def tokenizer_for(texts: Iterable[str], image_token: str = IMAGE) -> Any:
     """A byte-level BPE tokeniser of `VOCABULARY` tokens learnt from `texts`; numbers and operators stay whole tokens.
 
     Words are not split at white space, so that fixed stretches of JSON become single tokens. Where there are many
-    words they are, and the JSON around a key is a token of its own: none holds parts of an action and of a thought.
+    words they are, and the JSON around a key is a token of its own.
     """
     texts = list(texts)
     wordy = len({word for text in texts for word in re.findall("[A-Za-z]+", text)}) > FEW_WORDS

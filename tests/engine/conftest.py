@@ -1,4 +1,4 @@
-"""Servers that the engine's tests share."""
+"""Servers that the tests of engines and teachers share."""
 
 from collections.abc import Callable, Iterator
 from pathlib import Path

@@ -220,7 +220,7 @@ def test_vision_adapters_are_refused(make_policy: MakePolicy) -> None:
 
 
 # -- faults -------------------------------------------------------------------------------------------------------
-BAD = ("500", "drop", "not_json", "other_ids", "few_logprobs", "no_tokens", "prompt", "cut")
+BAD = ("500", "drop", "not_json", "nested", "other_ids", "few_logprobs", "no_tokens", "prompt", "cut")
 
 
 @pytest.mark.parametrize("fault", BAD)

@@ -18,6 +18,7 @@ from gtr.errors import PolicyError
 from gtr.policy.families import FAMILIES, check_usable, family_of, vision_modules
 from gtr.policy.loading import prepare
 from gtr.policy.network import Network, ValueHead
+from gtr.policy.prefix import KINDS, SHARED
 
 FORBIDDEN = (PAD, BOS, IMAGE, 6, 7, 60, 61, 62)
 WALKED = ("llava", "llava_next", "qwen2_5_vl")
@@ -130,6 +131,45 @@ def test_a_family_scores_its_own_samples_alike(kind: str) -> None:
     assert samples.logprobs[live].min() < -0.02
     assert not torch.isin(samples.tokens[live], torch.tensor(FORBIDDEN)).any()
     assert vision_modules(model), "the vision tower is found, so that it can be frozen"
+
+
+HEAD = torch.tensor([[BOS, *(20 + i % 30 for i in range(40))]])
+
+
+def behind_head(batch: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """A batch whose every row begins with `HEAD`, behind its padding."""
+    heads = {"input_ids": HEAD[0], "attention_mask": torch.ones_like(HEAD[0])}
+    pads = [int((row == 0).sum()) for row in batch["attention_mask"]]
+    found = dict(batch)
+    for name in KINDS & batch.keys():
+        head = heads.get(name, torch.zeros_like(HEAD[0]))
+        rows = zip(batch[name], pads, strict=True)
+        found[name] = torch.stack([torch.cat([row[:pad], head, row[pad:]]) for row, pad in rows])
+    return found
+
+
+@pytest.mark.parametrize("kind", sorted(kind for kind in SETTINGS if FAMILIES[kind].shares))
+def test_a_beginning_that_is_read_once_gives_what_whole_rows_give(kind: str) -> None:
+    """Scores, values, gradients and samples, in every family that shares."""
+    model = small(kind)
+    network = Network(model, ValueHead(WIDTH, (8,)), FORBIDDEN, family_of(model), PAD)
+    torch.nn.init.normal_(network.value_head.layers[-1].weight)
+    batch, reply = inputs_of(kind), torch.randint(20, 50, (2, 5))
+    shared, whole = {**batch, SHARED: HEAD}, behind_head(batch)
+    found = []
+    for prompt in (shared, whole):
+        network.zero_grad()
+        scores = network(prompt, reply, torch.ones_like(reply), torch.ones(2))
+        (scores.logprobs.sum() + scores.values.sum()).backward()
+        grads = {name: p.grad.clone() for name, p in network.named_parameters() if p.grad is not None}
+        found.append((scores.logprobs, scores.values, grads))
+    torch.testing.assert_close(*found, atol=1e-4, rtol=1e-3)
+    torch.testing.assert_close(network.values(shared), found[1][1], atol=1e-5, rtol=0)
+    samples = network.sample(shared, 1.0, False, 8, [EOS])
+    live = (samples.tokens == EOS).cumsum(1) == 0
+    with torch.no_grad():
+        scores = network(whole, samples.tokens, torch.ones_like(samples.tokens), torch.ones(2))
+    torch.testing.assert_close(scores.logprobs[live], samples.logprobs[live], atol=1e-4, rtol=0)
 
 
 @pytest.mark.parametrize("kind", sorted(SETTINGS))
