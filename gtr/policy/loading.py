@@ -153,13 +153,8 @@ def _quantised(config: PolicyConfig, compute: torch.dtype, device: torch.device)
         raise PolicyError(
             "policy.load_in_4bit needs bitsandbytes, which is not installed: pip install bitsandbytes, or set False"
         )
-    packing = BitsAndBytesConfig(
-        load_in_4bit=True,
-        bnb_4bit_quant_type="nf4",
-        bnb_4bit_use_double_quant=True,
-        bnb_4bit_compute_dtype=compute,
-        llm_int8_skip_modules=[BESIDE_LANGUAGE],
-    )
+    how = {"bnb_4bit_quant_type": "nf4", "bnb_4bit_use_double_quant": True, "bnb_4bit_compute_dtype": compute}
+    packing = BitsAndBytesConfig(load_in_4bit=True, llm_int8_skip_modules=[BESIDE_LANGUAGE], **how)
     return {"quantization_config": packing, "device_map": {"": device}}
 
 
