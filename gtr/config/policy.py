@@ -34,6 +34,8 @@ class PolicyConfig(Section):
     """Weights' type; mixed computes in bfloat16 from float32 weights. auto is, on GPUs that have it, bfloat16 under
     LoRA (adapters in float32) and mixed where every weight is trained; else float32 (bf16 is 80 times slower on
     CPUs)."""
+    load_in_4bit: bool = False
+    """Hold the language model's linear layers in 4 bits (NF4, bitsandbytes) under LoRA: QLoRA (arXiv 2305.14314)."""
     gradient_checkpointing: bool = False
     """Trade time for memory in updates."""
     share_prefix: bool = True

@@ -162,7 +162,12 @@ class Network(nn.Module):
     @property
     def in_float32(self) -> bool:
         """Whether it computes in float32."""
-        return not self._mixed and next(self.model.parameters()).dtype == torch.float32
+        return not self._mixed and self.dtype == torch.float32
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """The type of the model's weights that are not packed."""
+        return next(p.dtype for p in self.model.parameters() if p.is_floating_point())
 
     @property
     def vocabulary(self) -> int:

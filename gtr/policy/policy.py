@@ -184,7 +184,7 @@ class Policy:
 
     def inputs(self, prompts: Sequence[Prompt]) -> dict[str, Tensor]:
         """Prompts as one batch of the model's inputs, on its device and in its type."""
-        dtype = next(self.network.model.parameters()).dtype
+        dtype = self.network.dtype
         batch = self.prompts.batch(prompts, self._shares())
         return {
             name: value.to(self.device, dtype if value.is_floating_point() else None) for name, value in batch.items()

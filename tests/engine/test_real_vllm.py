@@ -30,7 +30,7 @@ pytestmark = [
     pytest.mark.engines,
     pytest.mark.skipif(PYTHON is None, reason="no vLLM: `make test-engines` installs one and runs this"),
 ]
-START = 400
+START = 900
 """Seconds that it may take to start."""
 SMALL = ("--dtype", "float32", "--enforce-eager", "--max-model-len", "512", "--block-size", "32")
 CPU = {"VLLM_HOST_IP": "127.0.0.1", "VLLM_CPU_KVCACHE_SPACE": "1", "VLLM_CPU_OMP_THREADS_BIND": "nobind"}
