@@ -47,8 +47,20 @@ $(ENGINES)/installed: tests/engine/vllm_requirements.txt tests/engine/mend_torch
 	$(ENGINES)/bin/python tests/engine/mend_torchvision.py
 	touch $@
 
-bench: .venv/installed
-	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/throughput.py
+# TRL in an environment of its own, on top of gtr's packages: both sides compute with one torch and one transformers.
+PEERS := .venv-peers
+bench: .venv/installed $(PEERS)/installed ## 10-15 minutes: docs/PERFORMANCE.md (QUICK=1 tries it, WRITE=1 writes it)
+	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/throughput.py --peers-python $(abspath $(PEERS)/bin/python) \
+	  $(if $(QUICK),--quick) $(if $(WRITE),--write)
+
+PLACE := import sysconfig; print(sysconfig.get_path("purelib"))
+$(PEERS)/installed: .venv/installed tests/engine/mend_torchvision.py
+	$(PYTHON) -m venv $(PEERS)
+	$(BIN)/python -c '$(PLACE)' > "$$($(PEERS)/bin/python -c '$(PLACE)')/gtr.pth"
+	$(PEERS)/bin/python -m pip install -q $(PIP_ARGS) trl==1.16.0
+	$(PEERS)/bin/python -m pip install -q $(PIP_ARGS) --no-deps torchvision==0.28.0
+	$(PEERS)/bin/python tests/engine/mend_torchvision.py
+	touch $@
 
 campaign: .venv/installed-$(EXTRAS) ## about a day on 2 cores; it says beforehand. CAMPAIGN='--minutes 30 --seed 7' makes less
 	$(BIN)/python -m campaign $(CAMPAIGN)
@@ -69,7 +81,7 @@ doctor: .venv/installed
 	$(GTR) doctor
 
 clean:
-	rm -rf .venv $(ENGINES) .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf .venv $(ENGINES) $(PEERS) .mypy_cache .ruff_cache .pytest_cache .hypothesis
 
 .venv/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \

@@ -2,6 +2,7 @@
 
 import argparse
 import os
+import shutil
 import sys
 import tempfile
 import time
@@ -11,6 +12,9 @@ from pathlib import Path
 from campaign.outcome import Outcome
 from campaign.report import Row, write
 from campaign.table import ATTACKS
+
+ROOMY = 4 << 30
+"""Bytes that a file system in memory must have."""
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -46,8 +50,14 @@ def options(arguments: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--minutes", type=float, help="the same by how long it shall take, roughly")
     parser.add_argument("--only", nargs="+", type=row_name, default=list(ATTACKS), help="some rows, or NAME=COUNT")
     parser.add_argument("--write", action="store_true", help="put the rows into docs/RELIABILITY.md")
-    parser.add_argument("--place", type=Path, default=Path(tempfile.gettempdir()), help="where its files lie")
+    parser.add_argument("--place", type=Path, default=place(), help="where its files lie; by default in memory")
     return parser.parse_args(arguments)
+
+
+def place() -> Path:
+    """A file system in memory where there is a large one: nobody waits there for what is synced."""
+    memory = Path("/dev/shm")
+    return memory if memory.is_dir() and shutil.disk_usage(memory).free > ROOMY else Path(tempfile.gettempdir())
 
 
 def counts_of(chosen: argparse.Namespace) -> dict[str, int]:

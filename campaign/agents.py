@@ -23,16 +23,16 @@ def model(place: Path, task: str = "numberline", kind: str = "tiny-llava") -> Pa
     return folder
 
 
-def config(place: Path, task: str = "numberline", **settings: object) -> Config:
-    """Settings of a run whose random agent is judged, corrected and cloned in every update."""
+def config(place: Path, task: str = "numberline", method: str = "gtr", **settings: object) -> Config:
+    """Settings of a run whose random agent is guided in every update."""
     chosen = {
         **{"runs": str(place / "runs"), "policy.model": str(model(place, task)), "policy.value_hidden": (16,)},
         **{"policy.max_new_tokens": 10, "policy.temperature": 0.7, "sft.enabled": False, "task.illegal": "random"},
         **{"train.updates": UPDATES, "train.envs": 4, "train.turns": 3, "train.minibatch": 6, "train.epochs": 1},
         **{"train.eval_episodes": 2, "train.eval_every": 1, "report.probe_turns": 4, "report.trackers": ()},
-        **{"guidance.stop_early": False, "report.keep_checkpoints": 1},
+        **{"guidance.stop_early": False, "report.keep_checkpoints": 1, "task.max_turns": 4},
     }
-    return changed(presets.build("gtr", task), **{**chosen, **settings})
+    return changed(presets.build(method, task), **{**chosen, **settings})
 
 
 def whole_run(place: Path) -> Path:

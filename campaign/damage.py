@@ -73,6 +73,7 @@ COMMANDS = {
     "show": ("show", "{run}", "--export", "{out}/page.html"),
     "compare": ("compare", "--from", "{run}", "--out", "{out}/cmp"),
     "eval": ("eval", "{run}", "--episodes", "2", "--json", "{out}/eval.json"),
+    "export": ("export", "{run}", "--to", "trl_sft", "--out", "{out}/turns.jsonl"),
     "resume": ("train", "--resume", "{run}", "--train.updates", str(agents.UPDATES + 1)),
 }
 

@@ -26,6 +26,7 @@ from gtr.report.files import encode
 LONGEST = 300.0
 """Seconds after which a run that nobody disturbs counts as hung."""
 WRITTEN = ("turns", "probes", "lessons")
+ALIKE = "runs that were killed and ended alike"
 
 
 @dataclass
@@ -35,6 +36,7 @@ class Street:
     place: Path
     settings: Mapping[str, object]
     processes: int = 1
+    method: str = "gtr"
     also: Callable[[Path], Iterator[str]] = lambda run: iter(())
     """What is wrong with a run that was killed, in words."""
 
@@ -42,7 +44,7 @@ class Street:
         """The command that begins the run, or goes on with it."""
         if (run := self.place / "runs" / name / "config.json").exists():
             return ["train", "--resume", str(run.parent)]
-        config = agents.config(self.place, **{**self.settings, "name": name})
+        config = agents.config(self.place, method=self.method, **{**self.settings, "name": name})
         (self.place / "config.json").write_bytes(encode(config_to_dict(config)))
         return ["train", "--config", str(self.place / "config.json")]
 
@@ -81,7 +83,7 @@ def run(count: int, seed: int, street: Street) -> Outcome:
             found = contents(street.place / "runs" / name)
             different = [key for key, value in straight.items() if found.get(key) != value]
             outcome.expect(not different, f"{name} differs from the undisturbed run in {different} (seed {seed})")
-    outcome.measured = {"runs that were killed and ended alike": str(ends)}
+    outcome.measured = {ALIKE: str(ends)}
     return outcome
 
 
@@ -152,7 +154,8 @@ def contents(run: Path) -> dict[str, Any]:
     for name in WRITTEN:
         for file in (run / name).iterdir():
             found[f"{name}/{int(file.name[7:12])}{'' if 'process' not in file.name else file.name}"] = file.read_bytes()
-    for file in sorted((run / "checkpoints" / f"update_{agents.UPDATES:05d}" / "model").glob("*.safetensors")):
+    last = run / "checkpoints" / f"update_{agents.UPDATES:05d}"
+    for file in sorted([*last.glob("model/*.safetensors"), *last.glob("algorithm.safetensors")]):
         found[file.name] = file.read_bytes()
     return found
 
@@ -172,6 +175,22 @@ def oracle(count: int, seed: int, place: Path) -> Outcome:
 def two_processes(count: int, seed: int, place: Path) -> Outcome:
     """Two processes of one run, one of them or both killed."""
     return run(count, seed, Street(place, {}, processes=2))
+
+
+def teachers(count: int, seed: int, place: Path) -> Outcome:
+    """Guided by the merged past, by thoughts and by scores, and by another model."""
+    outcome, other = Outcome(), str(agents.model(place / "teacher"))
+    rows = [("turbo_sft", {}), ("turbo_kl", {}), ("opd", {}), ("opd", {"algo.teacher": other})]
+    ends = 0
+    for number, (method, settings) in enumerate(rows):
+        share = (count + number) // len(rows)
+        if share:
+            (place / str(number)).mkdir()
+            made = run(share, seed + number, Street(place / str(number), settings, method=method))
+            outcome.add(made)
+            ends += int(made.measured.get(ALIKE, 0))
+    outcome.measured = {ALIKE: str(ends)}
+    return outcome
 
 
 def api(count: int, seed: int, place: Path) -> Outcome:
@@ -221,5 +240,5 @@ def lines(file: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in file.read_bytes().split(b"\n")[:-1]] if file.exists() else []
 
 
-__all__: Sequence[str] = ("api", "oracle", "run", "two_processes")
+__all__: Sequence[str] = ("api", "oracle", "run", "teachers", "two_processes")
 assert os.name == "posix"

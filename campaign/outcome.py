@@ -39,6 +39,11 @@ class Outcome:
             self.findings.append(what)
             print(f"--- {what}", file=sys.__stderr__, flush=True)
 
+    def add(self, other: "Outcome") -> None:
+        """What became of a part."""
+        self.tried, self.fell = self.tried + other.tried, self.fell + other.fell
+        self.findings += other.findings
+
     def expect(self, good: bool, what: str) -> None:
         """Notes a finding unless something holds."""
         if not good:

@@ -4,6 +4,7 @@ A row is a door: good texts to spoil, what is done with one, and the errors that
 """
 
 import asyncio
+import contextlib
 import json
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -21,6 +22,10 @@ from gtr.config import CorrectorConfig, presets
 from gtr.config.checks import validate
 from gtr.config.files import over, read_file
 from gtr.config.io import config_from_dict, config_to_dict
+from gtr.engine import server as vllm
+from gtr.engine import teacher as teaching
+from gtr.engine.request import _Answer
+from gtr.engine.teacher import _Rendered, _Scored
 from gtr.errors import ConfigError, GtrError, TaskError
 from gtr.guidance.chat.answers import BadAnswer, read_answer
 from gtr.guidance.chat.cache import VerdictCache
@@ -43,6 +48,8 @@ from gtr.tasks.reply import write
 from gtr.tasks.task import Task
 
 GAMES = ("numberline", "ezpoints", "points24", "blackjack")
+SLOW = ("points24",)
+"""Games whose solver takes milliseconds: they get fewer inputs."""
 EXAMPLE = Path(__file__).parents[1] / "examples" / "dots.py"
 
 
@@ -68,7 +75,7 @@ def doors(place: Path) -> list[Door]:
     for name in GAMES:
         for form in FORMATS:
             made += game(name, form)
-    return [*made, *server(), *files(place), *words(place)]
+    return [*made, *server(), engine(), *files(place), *words(place)]
 
 
 # -- games: replies, actions, corrections, verdicts, judges' answers --------------------------------------------------
@@ -102,7 +109,8 @@ def game(name: str, form: str) -> Iterator[Door]:
         task.fits(case.observation, text)
         task.expert(case.truth, text)
 
-    yield Door(f"replies, {name}, {form}", corpus, replied, weight=3)
+    share = 0.1 if name in SLOW else 1.0
+    yield Door(f"replies, {name}, {form}", corpus, replied, weight=3 * share)
     if form != "json":
         return
     yield Door(f"actions, {name}", [*task.actions(cases[0].observation), "1", "(", "hit", "10"], acted)
@@ -114,7 +122,7 @@ def game(name: str, form: str) -> Iterator[Door]:
             played.deal()
         played.play(text).account()
 
-    yield Door(f"a person's replies, {name}", corpus, typed)
+    yield Door(f"a person's replies, {name}", corpus, typed, weight=share)
 
 
 def judged(name: str, task: Task, cases: Sequence[Any]) -> Iterator[Door]:
@@ -194,6 +202,31 @@ def server() -> Iterator[Door]:
     yield Door("structure", ['{"hue_name": "a", "wavelength_guess": 1}'], colour, (BadAnswer,))
 
 
+def engine() -> Door:
+    """What a vLLM server may answer, to whoever samples or scores."""
+    asked = vllm.Server("http://127.0.0.1:9", 1.0, 1.0, 1)
+    token = {"logprob": -0.5, "rank": 1, "decoded_token": "a"}
+    corpus = [
+        {"data": [{"id": "model"}]},
+        {"prompt_token_ids": [1, 2], "choices": [{"token_ids": [3], "logprobs": {"content": [token]}}]},
+        {"token_ids": [1, 2], "features": {"mm_hashes": {"image": ["h"]}, "kwargs_data": {"image": ["AAAA"]}}},
+        {"prompt_token_ids": [1, 2, 3], "prompt_logprobs": [None, {"2": token}, {"3": token, "4": {"logprob": -3.0}}]},
+    ]
+
+    def answered(text: str) -> None:
+        asked._call = lambda *given: text.encode(errors="surrogatepass")  # type: ignore[method-assign]
+        for kind in (_Answer, _Rendered, _Scored):
+            with contextlib.suppress(vllm.Failure):
+                found = teaching._read(kind, asked, asked.complete({}))
+                for row in filter(None, getattr(found, "prompt_logprobs", ())):
+                    for token in row:
+                        told = {one: place.logprob for one, place in row.items()}
+                        assert -1e9 < teaching.tempered(told, token, 0.2) < 1e4
+        asked.models()[0].encode()
+
+    return Door("answers of vLLM servers", [json.dumps(one) for one in corpus], answered, (vllm.Failure,))
+
+
 def colour(text: str) -> None:
     """What tells whether a server keeps to a form."""
     read_answer(text, _Colour)
@@ -229,7 +262,7 @@ def files(place: Path) -> Iterator[Door]:
         return take
 
     for ending, corpus in ((".toml", [toml]), (".yaml", [yaml, whole]), (".json", [whole, '{"train": {"lr": 1e-4}}'])):
-        yield Door(f"settings {ending}", corpus, read(ending), (ConfigError,), 0.4)
+        yield Door(f"settings {ending}", corpus, read(ending), (ConfigError,), 0.1)
     old = json.dumps({**config, "ppo": {"clip": 0.1}, "task": {"name": "ezpoints", "options": {"kinds": "pick,heat"}}})
     yield Door("config.json", [whole, old], settled, (GtrError,), 0.4)
     yield from kept(place)

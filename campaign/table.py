@@ -33,12 +33,16 @@ class Attack:
 
 ALIKE = "resumed, it ends as the run that nobody killed: metrics, turns, lessons, weights, bit for bit"
 ATTACKS: Mapping[str, Attack] = {
-    "kills": Attack("kills:oracle", 250, "SIGKILLs of a run under the oracle", 3.0, ALIKE),
+    "kills": Attack("kills:oracle", 200, "SIGKILLs of a run under the oracle", 3.0, ALIKE),
     "kills-api": Attack(
-        *("kills:api", 150, "SIGKILLs of a run under an API whose server fails", 4.0),
+        *("kills:api", 120, "SIGKILLs of a run under an API whose server fails", 4.0),
         f"{ALIKE}; nothing is paid for twice, no request is missing from the ledger",
     ),
-    "kills-two": Attack("kills:two_processes", 100, "SIGKILLs of one or both of two processes", 6.0, ALIKE),
+    "kills-teachers": Attack(
+        *("kills:teachers", 100, "SIGKILLs of runs under the merged past, its thoughts and scores, and another model"),
+        *(3.0, ALIKE),
+    ),
+    "kills-two": Attack("kills:two_processes", 80, "SIGKILLs of one or both of two processes", 6.0, ALIKE),
     "replies": Attack(
         *("replies:run", 20_000, "corrector requests, 40 % of them failing or answered with hostile bytes", 0.03),
         "one verdict per turn, on file as learnt from; lessons of the turn's own picture; every request settled, at no "
@@ -49,11 +53,16 @@ ATTACKS: Mapping[str, Attack] = {
         "a value, or the error that the parser names; within seconds",
     ),
     "flags": Attack(
-        *("flags:run", 30_000, "command lines: every flag of every command with every bad value", 0.08),
+        *("flags:run", 30_000, "command lines: every flag of every command with every bad value", 0.01),
         "one message and code 2 before any work, or a command that is understood",
     ),
     "damage": Attack(
-        *("damage:run", 1000, "damaged files of every kind in a run, read by show, compare, eval, --resume", 2.0),
+        *(
+            "damage:run",
+            1000,
+            "damaged files of every kind in a run, read by show, compare, eval, export, --resume",
+            2.0,
+        ),
         "it is read without what is damaged, or refused in one message; never more than 2 GB of memory",
     ),
     "full-disks": Attack(

@@ -55,7 +55,9 @@ def make_plan(config: Config, gpus: int) -> Plan:
     image, info = with_picture.reset(seed=0)
     seen = task.observe(np.asarray(image), info)
     png = len(to_png(seen.image))
-    prompt = shape.picture_tokens + round(len(task.prompt(seen)) / CHARACTERS)
+    past = config.task.history_turns
+    turn = shape.picture_tokens + round(len(task.prompt(seen)) / CHARACTERS)
+    prompt = turn + past * (turn + config.policy.max_new_tokens)
     shares = {"none": 1, "full": gpus, "hybrid": min(gpus, 8)}[config.train.shard]
     held = _held(config, shape, shares)
     turns = config.train.updates * config.train.envs * config.train.turns

@@ -2,11 +2,12 @@
 
 import json
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import replace
 from typing import Any
 
+import gymnasium
 import numpy as np
 import pytest
 import torch
@@ -192,6 +193,58 @@ def test_environments_must_fill_their_groups(settings: Settings) -> None:
 
 
 # -- broken environments ------------------------------------------------------------------------------------------
+def test_some_episodes_begin_where_others_failed(settings: Settings) -> None:
+    """Stopped at count 2, lost by a cut or a wrong end at count 3: begun there again, with the same start."""
+
+    class Losing(CountTask):
+        words: Mapping[str, int] = {**CountTask.words, "lose": 4}
+
+        def make_env(self) -> CountEnv:
+            return LosingEnv()
+
+    class LosingEnv(CountEnv):
+        action_space = gymnasium.spaces.Discrete(5)
+
+        def step(self, action: int) -> Any:
+            image, reward, ended, cut_off, info = super().step(0 if action == 4 else action)
+            return image, reward, ended or action == 4, cut_off, info
+
+    def answer(prompt: Prompt, call: int) -> str:
+        return say("lose" if count_of(prompt) == 3 else "go")
+
+    def begun(**dotted: Any) -> tuple[list[tuple[int, str]], Collector]:
+        one = collector(settings, answer, task=Losing(), **{"train.turns": 40, "train.envs": 4, **dotted})
+        first = [turn for turn in one.collect().flat() if turn.index == 0]
+        return [(count_of(turn.prompt), turn.prompt.text.split()[0]) for turn in first], one
+
+    plain, one = begun()
+    assert {count for count, _ in plain} == {0}
+    assert one.state()["failures"] == []
+    some, one = begun(**{"train.recovery": 0.5})
+    again = [start for count, start in some if count == 3]
+    assert 0.3 < len(again) / len(some) < 0.7
+    assert {count for count, _ in some} == {0, 3}
+    assert set(again) <= {start for count, start in some if count == 0}, "of episodes that failed"
+    assert len(one.state()["failures"]) <= 64
+    chosen = {"guidance.stop_early": True, "train.recovery": 0.5}
+    guided = collector(settings, lambda p, _: say("go"), OracleCorrector(Losing()), Losing(), **chosen)
+    guided.collect()
+    assert guided.state()["failures"][0][1] == [0, 0], "after the action for which it was stopped"
+    with pytest.raises(ConfigError, match=r"train\.recovery is 0\.5, but the algorithm deals"):
+        collector(settings, answer, spec=RolloutSpec(episodes=True, group=2), **{"train.recovery": 0.5})
+
+
+def test_states_in_which_nothing_can_be_right_are_not_begun_from(settings: Settings) -> None:
+    class Hopeless(CountTask):
+        def solvable(self, truth: Any) -> bool:
+            return truth.state["count"] != 2
+
+    chosen = {"guidance.stop_early": True, "train.recovery": 0.9}
+    guided = collector(settings, lambda p, _: say("go"), OracleCorrector(CountTask()), Hopeless(), **chosen)
+    guided.collect()
+    assert guided.state()["failures"] == []
+
+
 def test_an_environment_that_breaks_aborts_its_episode_and_the_run_goes_on(settings: Settings) -> None:
     one = collector(settings, lambda p, call: say("break" if call == 1 else "go"))
     broken = one.envs.states[0].env
@@ -452,7 +505,8 @@ def test_processes_play_different_episodes(guided: Callable[..., Collector]) -> 
     assert len(set.union(*starts)) == 9
 
 
-def test_a_restored_collector_goes_on_exactly(settings: Settings) -> None:
+@pytest.mark.parametrize("recovery", [0.0, 0.6])
+def test_a_restored_collector_goes_on_exactly(recovery: float, settings: Settings) -> None:
     """In the middle of episodes, after a break, and with the corrector's memory of a plan."""
 
     def answer(prompt: Prompt, call: int) -> str:
@@ -460,7 +514,8 @@ def test_a_restored_collector_goes_on_exactly(settings: Settings) -> None:
         return ["?", say("go", "bad"), say("go"), say("break" if call == 2 else "go"), say("win")][count % 5]
 
     def make() -> Collector:
-        chosen = {"task.illegal": "random", "train.turns": 5}
+        chosen = {"task.illegal": "random", "train.turns": 5, "train.recovery": recovery}
+        chosen["guidance.stop_early"] = recovery > 0
         return collector(settings, answer, OracleCorrector(CountTask()), **chosen)
 
     straight, resumed = make(), make()

@@ -5,9 +5,10 @@ says what it makes of the teacher's word (`listen`): thoughts to clone, or log-p
 """
 
 import logging
+import re
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import numpy as np
@@ -29,6 +30,8 @@ ENOUGH = 0.05
 """Success of the start below which merged past selves are known to have little to teach (GTR-Turbo)."""
 HINT = "\nA right answer here: "
 """What stands between a prompt and the expert's reply that is told with it."""
+SERVED = re.compile("https?://")
+"""How a teacher's name begins that is the address of a server."""
 log = logging.getLogger(__name__)
 
 
@@ -38,7 +41,8 @@ class TeacherSettings(PPOSettings):
 
     teacher: Text = "merged"
     """Who teaches: merged (the agent's past selves), base (the agent of the start), hint (the agent itself, its prompt
-    followed by the expert's reply), or a run folder, checkpoint, model folder or hub id of the same family."""
+    followed by the expert's reply); a run folder, checkpoint, model folder or hub id of the same family; or the address
+    of a vLLM server of one that shares the agent's tokeniser (docs/TEACHERS.md)."""
     merge: Literal["mean", "ema", "ties"] = "ties"
     """How past selves are merged: their mean, an exponential moving average, or TIES by the mean's weights."""
     merge_alpha: Share = 0.5
@@ -66,6 +70,8 @@ class TaughtPPO(PPO):
     def __init__(self, *arguments: Any, **named: Any) -> None:
         super().__init__(*arguments, **named)
         self.merged: MergedPolicy | None = None
+        self._identity = self.settings.teacher
+        """Tells the teacher from others; a run goes on with the one that it began with, wherever that lies by then."""
         self._teacher = self._make_teacher()
         self._warm, self._count = self.settings.warm_up == 0, 0
         self._measured: dict[str, float] = {}
@@ -74,7 +80,7 @@ class TaughtPPO(PPO):
         """None where it is the agent of the start, which the run keeps."""
         from gtr.policy.merge import MergedPolicy
         from gtr.policy.reference import OtherPolicy
-        from gtr.policy.teacher import load_teacher
+        from gtr.policy.teacher import digest, load_teacher
 
         settings = self.settings
         match settings.teacher:
@@ -89,8 +95,16 @@ class TaughtPPO(PPO):
                 raise ConfigError(f"algo.teacher is hint, but the task {self.task.name} has no expert: name another")
             case "hint":
                 return OtherPolicy(self.policy)
+            case address if SERVED.match(address):
+                from gtr.engine import served_teacher
+
+                served = served_teacher(address, self.policy, self.config.engine)
+                self._identity = served.name
+                return served
             case path:
-                return OtherPolicy(load_teacher(path, self.policy, self.config.policy))
+                other = load_teacher(path, self.policy, self.config.policy)
+                self._identity = digest(other)
+                return OtherPolicy(other)
 
     @property
     def teacher(self) -> "FrozenPolicy":
@@ -129,7 +143,8 @@ class TaughtPPO(PPO):
         expert = self.task.expert(turn.truth) if self.settings.teacher == "hint" else None
         if expert is None:
             return turn.prompt
-        return Prompt(turn.prompt.image, turn.prompt.text + HINT + self.task.write(expert.thought, expert.action))
+        hint = HINT + self.task.write(expert.thought, expert.action)
+        return replace(turn.prompt, text=turn.prompt.text + hint)
 
     def examined(self, turns: Sequence[Turn], replies: Sequence[Reply]) -> dict[str, float]:
         """How good the teacher's thoughts are on these turns; nothing where the task cannot tell."""
@@ -178,13 +193,19 @@ class TaughtPPO(PPO):
 
     # -- exact resume ---------------------------------------------------------------------------------------------
     def state(self) -> Mapping[str, Any]:
-        return {"warm": self._warm, "merged": self.merged.count if self.merged else 0}
+        return {"warm": self._warm, "merged": self.merged.count if self.merged else 0, "teacher": self._identity}
 
     def tensors(self) -> "Mapping[str, Tensor]":
         return self.merged.tensors() if self.merged else {}
 
     def restore(self, state: Mapping[str, Any]) -> None:
         self._warm, self._count = state["warm"], state["merged"]
+        if state.get("teacher", self._identity) != self._identity:
+            raise RunError(
+                f"algo.teacher {self.settings.teacher} is another than the run has learnt from so far "
+                f"({self._identity} now, {state['teacher']} then; that of a run folder is its last checkpoint): name "
+                "where that one lies now, --algo.teacher PATH, or begin a new run"
+            )
 
     def restore_tensors(self, tensors: "Mapping[str, Tensor]") -> None:
         if self.merged is None:

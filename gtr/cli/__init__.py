@@ -4,6 +4,7 @@ gtr train PRESET [--task NAME] [--scale tiny|7b] [--key value ...]
 """
 
 import errno
+import io
 import logging
 import os
 import signal
@@ -63,7 +64,15 @@ EXIT_INTERRUPTED = 130
 
 def main() -> None:
     """The ``gtr`` program."""
-    sys.exit(run(sys.argv[1:]))
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        # Names of files are any bytes, and messages of a terminal's encoding, as on stderr by default.
+        sys.stdout.reconfigure(errors="backslashreplace")
+    code = run(sys.argv[1:])
+    if "torch" not in sys.modules:
+        sys.exit(code)
+    from gtr.processes import leave
+
+    leave(code)
 
 
 def run(arguments: Sequence[str]) -> int:

@@ -13,7 +13,7 @@ import tyro
 from annotated_types import Ge, Le
 
 from gtr.cli.argv import check_folder, parse
-from gtr.engine.launch import ENVIRONMENT, Launch, readable
+from gtr.engine.launch import Launch, readable
 from gtr.errors import ConfigError, EngineError
 
 
@@ -33,8 +33,9 @@ class ServeOptions:
     """Address to serve at; by default only this machine can reach it."""
     port: Annotated[int, Ge(1), Le(65_535)] = 8000
     """Port to serve at."""
-    sync: Literal["full", "adapter"] = "full"
-    """As `engine.sync` of the run: whole weights, or LoRA adapters of the language model."""
+    sync: Literal["full", "adapter", "none"] = "full"
+    """As `engine.sync` of the run: whole weights, or LoRA adapters of the language model; none serves a teacher
+    (`--algo.teacher http://...`), whose weights nobody may replace."""
     lora_rank: Annotated[int, Ge(1), Le(65_536)] = 128
     """As `policy.lora_rank` of the run, with --sync adapter."""
     out: Path | None = None
@@ -50,13 +51,13 @@ def serve_engine(arguments: Sequence[str]) -> None:
     chosen = parse_serve(arguments)
     launch = launch_of(chosen)
     if not chosen.run:
-        words = [*(f"{key}={value}" for key, value in ENVIRONMENT.items()), *map(shlex.quote, launch.command())]
+        words = [*(f"{key}={value}" for key, value in launch.environment.items()), *map(shlex.quote, launch.command())]
         print(" ".join(words))
         return
     if shutil.which(chosen.python) is None:
         raise EngineError(f"--python {chosen.python}: there is no such program")
     sys.stdout.flush()
-    os.execvpe(chosen.python, launch.command(), {**os.environ, **ENVIRONMENT})
+    os.execvpe(chosen.python, launch.command(), {**os.environ, **launch.environment})
 
 
 def parse_serve(arguments: Sequence[str]) -> ServeOptions:
@@ -82,4 +83,4 @@ def launch_of(options: ServeOptions) -> Launch:
         extra = shlex.split(options.vllm)
     except ValueError as error:
         raise ConfigError(f"--vllm {options.vllm}: cannot be read as words ({error})") from None
-    return Launch(model, options.python, options.host, options.port, rank, extra)
+    return Launch(model, options.python, options.host, options.port, rank, options.sync == "none", extra)

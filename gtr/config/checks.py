@@ -36,7 +36,7 @@ LIMITS = (
 SERVING = ("servers", "exchange", "in_flight", "timeout", "sync_timeout", "retries", "patience", "tolerance")
 """Settings of the engine that say where and how fast is sampled, not what."""
 MAY_CHANGE = (
-    *("train.updates", "train.threads", "train.eval_every", "train.shard", "runs", "report."),
+    *("train.updates", "train.threads", "train.eval_every", "train.shard", "runs", "report.", "algo.teacher"),
     *(f"corrector.{name}" for name in LIMITS),
     *(f"engine.{name}" for name in SERVING),
 )
@@ -69,9 +69,16 @@ def _problems(config: Config) -> Iterator[str]:
 
 def _engine(config: Config) -> Iterator[str]:
     engine, policy = config.engine, config.policy
-    for address in engine.servers:
+    teacher = str(settings_of(config).get("algo.teacher", ""))
+    named = [("engine.servers", one) for one in engine.servers]
+    for key, address in [*named, *([("algo.teacher", teacher)] if "://" in teacher else [])]:
         if not re.fullmatch(r"https?://[^\s/@?]+(/v1)?/?", address):
-            yield f"engine.servers holds {address!r}: write addresses like http://127.0.0.1:8000"
+            yield f"{key} holds {address!r}: write addresses like http://127.0.0.1:8000"
+    if engine.max_staleness and engine.name == "local":
+        yield (
+            f"engine.max_staleness is {engine.max_staleness}, but engine.name is local, which samples by the very "
+            "weights that learn: set engine.name vllm, or engine.max_staleness 0"
+        )
     language = policy.finetune == "lora" and policy.lora_target == "language"
     if engine.name == "vllm" and engine.sync == "adapter" and not language:
         yield (

@@ -36,6 +36,9 @@ class PolicyConfig(Section):
     CPUs)."""
     gradient_checkpointing: bool = False
     """Trade time for memory in updates."""
+    share_prefix: bool = True
+    """Read text of 32 tokens and more that all prompts of a batch begin with once for all of them. Rounds otherwise
+    than reading each prompt whole."""
     value_hidden: Annotated[tuple[Annotated[int, Ge(1), Le(65_536)], ...], MaxLen(16)] = (1024, 512)
     """Hidden widths of the value head on the last prompt token's last hidden state (code: 1024, 512)."""
     temperature: Annotated[float, Ge(1e-4), Le(100)] = 0.2

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Annotated, Literal
 
-from annotated_types import Ge, Le
+from annotated_types import Ge, Le, Lt
 
 from gtr.config.section import BelowOne, Section, Seed, Text
 
@@ -18,6 +18,9 @@ class TrainConfig(Section):
     """Environments stepped together in each process."""
     turns: Annotated[int, Ge(1), Le(1_000_000)] = 32
     """Turns that each environment plays per update."""
+    recovery: Annotated[float, Ge(0), Lt(1)] = 0.0
+    """Share of episodes that begin where one of the latest failures lies: before the action that lost an episode, or
+    where a corrector stopped one (as LaMOuR recovers from states off the course). The panel's never do."""
     epochs: Annotated[int, Ge(1), Le(10_000)] = 4
     """Passes over the rollout per update (code: 4)."""
     minibatch: Annotated[int, Ge(1), Le(1_000_000)] = 32

@@ -1,5 +1,7 @@
 """Who samples replies for the trainer: its own model, or servers that hold a copy of its weights."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -9,6 +11,7 @@ from gtr.engine.local import LocalEngine
 from gtr.errors import EngineError, to_install
 
 if TYPE_CHECKING:
+    from gtr.engine.teacher import ServedTeacher
     from gtr.policy.policy import Policy
 
 EXTRA = ("httpx", "tenacity")
@@ -26,15 +29,30 @@ def make_engine(config: EngineConfig, policy: "Policy", folder: Path) -> Engine:
     """
     if config.name == "local":
         return LocalEngine(policy)
-    try:
+    with _needs_vllm("engine.name vllm"):
         from gtr.engine.vllm import VllmEngine
-    except ModuleNotFoundError as error:
-        if error.name not in EXTRA:
-            raise
-        raise EngineError(
-            f"engine.name vllm needs {error.name}, which is not installed: {to_install('vllm')}"
-        ) from None
     return VllmEngine(config, policy, Path(config.exchange) if config.exchange else folder)
 
 
-__all__ = ["Engine", "LocalEngine", "make_engine"]
+def served_teacher(address: str, agent: "Policy", config: EngineConfig) -> "ServedTeacher":
+    """The teacher that a server at an address serves; its patience is the engine's.
+
+    Raises:
+        EngineError: its libraries are not installed, it cannot be reached, or it reads otherwise than the agent.
+    """
+    with _needs_vllm(f"algo.teacher {address}"):
+        from gtr.engine.teacher import ServedTeacher
+    return ServedTeacher(address, agent, config)
+
+
+@contextmanager
+def _needs_vllm(what: str) -> Iterator[None]:
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        if error.name not in EXTRA:
+            raise
+        raise EngineError(f"{what} needs {error.name}, which is not installed: {to_install('vllm')}") from None
+
+
+__all__ = ["Engine", "LocalEngine", "make_engine", "served_teacher"]

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from gtr.errors import EngineError
+from gtr.report.inside import Missing, Unreadable, parsed, read_named
 
 ENVIRONMENT: Mapping[str, str] = {"VLLM_SERVER_DEV_MODE": "1", "VLLM_ALLOW_RUNTIME_LORA_UPDATING": "True"}
 """What lets a server take new weights and reset its caches: for whoever can reach it, so keep it to yourself."""
@@ -25,17 +26,26 @@ class Launch:
     port: int = 8000
     adapter_rank: int | None = None
     """Rank of the LoRA adapters that it shall take; None takes whole weights."""
+    teaches: bool = False
+    """Whether it serves a teacher, whose weights stay as they are and who scores token ids that it is given."""
     extra: Sequence[str] = ()
 
     def command(self) -> list[str]:
-        """The words of the command; `ENVIRONMENT` belongs before them."""
+        """The words of the command; `environment` belongs before them."""
         words = [self.python, "-m", "vllm.entrypoints.openai.api_server", "--model", self.model]
         words += ["--host", self.host, "--port", str(self.port)]
         # Log-probabilities of the distribution that is drawn from, and no sampling settings that a model brings along.
         words += ["--logprobs-mode", "processed_logprobs", "--generation-config", "vllm"]
         if self.adapter_rank is not None:
             words += ["--enable-lora", "--max-lora-rank", str(self.adapter_rank), "--max-loras", "2"]
+        if self.teaches:
+            words += ["--enable-scale-out"]
         return [*words, *self.extra]
+
+    @property
+    def environment(self) -> Mapping[str, str]:
+        """Variables that belong before the command."""
+        return {} if self.teaches else ENVIRONMENT
 
 
 def readable(model: str, out: Path | None) -> str:
@@ -47,17 +57,28 @@ def readable(model: str, out: Path | None) -> str:
 
     Raises `EngineError` for a folder that holds no model.
     """
-    folder = Path(model)
-    if not folder.is_dir():
+    if not Path(model).is_dir():
         return model
+    from safetensors import SafetensorError
+
+    from gtr.policy.loading import check_files
+
+    check_files(Path(model))
+    try:
+        return _readable(Path(model), out)
+    except (SafetensorError, OSError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise EngineError(f"{model} holds no model that can be served: {error}") from None
+
+
+def _readable(folder: Path, out: Path | None) -> str:
     if (folder / "adapter_config.json").exists():
-        return readable(str(_json(folder / "adapter_config.json").get("base_model_name_or_path")), out)
+        return readable(_json(folder / "adapter_config.json")["base_model_name_or_path"], out)
     from gtr.policy.families import FAMILIES, Family
 
-    kind = _json(folder / "config.json").get("model_type")
+    kind = _json(folder / "config.json")["model_type"]
     prefixes = FAMILIES.get(str(kind), Family()).served_as
     if prefixes is None or not _has_old_names(folder, *prefixes):
-        return model
+        return str(folder)
     target = out or folder.with_name(folder.name + "-vllm")
     _copy(folder, target, prefixes)
     return str(target)
@@ -65,10 +86,9 @@ def readable(model: str, out: Path | None) -> str:
 
 def _json(file: Path) -> Mapping[str, Any]:
     try:
-        found: Mapping[str, Any] = json.loads(file.read_text())
-    except (OSError, ValueError) as error:
-        raise EngineError(f"{file.parent} holds no model that can be served: {error}") from None
-    return found
+        return dict(parsed(read_named(file)))
+    except (Missing, Unreadable, TypeError, ValueError) as error:
+        raise EngineError(f"{file.parent} holds no model that can be served: {file.name}: {error}") from None
 
 
 def _has_old_names(folder: Path, old: str, new: str) -> bool:

@@ -3,8 +3,8 @@
 import logging
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any, TypeVar
+from collections.abc import Callable, Sequence
+from typing import TypeVar
 
 from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait_random_exponential
 
@@ -22,8 +22,9 @@ log = logging.getLogger(__name__)
 class Pool:
     """Asks the least busy server that is up. Safe to use from several threads."""
 
-    def __init__(self, servers: Sequence[Server], retries: int, patience: float) -> None:
-        self.servers = servers
+    def __init__(self, servers: Sequence[Server], retries: int, patience: float, what: str = "engine.servers") -> None:
+        """`what` names the setting that gives their addresses."""
+        self.servers, self._what = servers, what
         self.failed = 0
         """Requests that failed, since it was last set to 0."""
         self.restore: Callable[[Server], None] = lambda server: None
@@ -36,8 +37,8 @@ class Pool:
         """The servers that answer."""
         return [server for server in self.servers if server.up]
 
-    def ask(self, request: Mapping[str, Any], read: Callable[[Server, Any], T]) -> T:
-        """What `read` makes of an answer; it raises `Failure` for one that cannot be used, which is then asked anew.
+    def ask(self, use: Callable[[Server], T]) -> T:
+        """What `use` makes of a server; it raises `Failure` where no answer can be used, and is then called anew.
 
         Raises `EngineError` after `engine.retries` further tries, or when no server came back in time.
         """
@@ -48,15 +49,15 @@ class Pool:
             reraise=True,
         )
         try:
-            found: T = tries(self._once, request, read)
+            found: T = tries(self._once, use)
         except Failure as failure:
             raise EngineError(f"no usable answer in {1 + self._retries} tries: {failure}") from None
         return found
 
-    def _once(self, request: Mapping[str, Any], read: Callable[[Server, Any], T]) -> T:
+    def _once(self, use: Callable[[Server], T]) -> T:
         server = self._pick()
         try:
-            found = read(server, server.complete(request))
+            found = use(server)
         except Failure as failure:
             self.note(server, failure)
             raise
@@ -93,7 +94,7 @@ class Pool:
                 break
             time.sleep(min(BETWEEN, self._patience))
         self._lost = (
-            f"none of the {len(self.servers)} engine.servers answers, and none came back within engine.patience "
+            f"none of the {len(self.servers)} of {self._what} answers, and none came back within engine.patience "
             f"{self._patience:g} s: {why}"
         )
         raise EngineError(self._lost)

@@ -61,7 +61,7 @@ class Probe:
             return
         most = min(TOKENS, self._policy.config.max_new_tokens)
         questions = self._requests.questions(self._prompts, range(len(self._prompts)), 1.0, most)
-        said = [self._requests.read(one, server, server.complete(self._requests.body(one))) for one in questions]
+        said = [self._requests.sampled(one, server) for one in questions]
         scored = self._scored(said)
         self._check_fresh(server, said, scored)
         pairs = [(np.array(one.logprobs), np.array(row)) for one, row in zip(said, scored, strict=True)]

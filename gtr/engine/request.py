@@ -4,12 +4,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import torch
 from pydantic import BaseModel, ValidationError
 
 from gtr.engine.server import Failure, Server
 from gtr.policy.pictures import data_url, to_png
 from gtr.policy.policy import Policy
-from gtr.types import Prompt
+from gtr.types import Image, Prompt, Reply
 
 BARRED = -100.0
 """Added to the logits of forbidden tokens, the lowest that the protocol has."""
@@ -78,12 +79,24 @@ class Requests:
         rows = [tuple(encoder.encode(prompt)["input_ids"][0].tolist()) for prompt in prompts]
         return [Question(*one, temperature, most) for one in zip(prompts, rows, seeds, strict=True)]
 
+    def drawn(self, prompts: Sequence[Prompt], greedy: bool) -> list[Question]:
+        """Questions under the policy's settings, with seeds from torch's global generator."""
+        config, seeds = self._policy.config, torch.randint(2**31, (len(prompts),)).tolist()
+        return self.questions(prompts, seeds, 0.0 if greedy else config.temperature, config.max_new_tokens)
+
+    def sampled(self, asked: Question, server: Server) -> Sampled:
+        """Asks a server; raises `Failure` where no usable answer comes."""
+        return self.read(asked, server, server.complete(self.body(asked)))
+
+    def reply(self, one: Sampled) -> Reply:
+        """What was sampled, as a reply with the engine's own log-probabilities."""
+        return Reply(self._policy.decode(one.tokens), one.tokens, one.logprobs, one.tokens[-1] in self._ends)
+
     def body(self, asked: Question) -> Mapping[str, Any]:
         """The request for one reply."""
-        picture = {"type": "image_url", "image_url": {"url": data_url(to_png(asked.prompt.image))}}
-        message = {"role": "user", "content": [picture, {"type": "text", "text": asked.prompt.text}]}
+        messages = self._policy.prompts.chat(asked.prompt, _shown)
         chosen = {"seed": asked.seed, "temperature": asked.temperature, "max_tokens": asked.most}
-        return {"messages": [message], "add_special_tokens": self._special, **self._settings, **chosen}
+        return {"messages": messages, "add_special_tokens": self._special, **self._settings, **chosen}
 
     def read(self, asked: Question, server: Server, answer: Any) -> Sampled:
         """The reply in an answer. Raises `Failure` for one that is not what a server with this policy can have said."""
@@ -91,20 +104,15 @@ class Requests:
             made = _Answer.model_validate(answer)
             (choice,) = made.choices
         except (ValidationError, ValueError) as error:
-            raise Failure(f"{server.address} leaves out what it was asked for ({_first(error)})") from None
+            raise Failure(f"{server.address} leaves out what it was asked for ({first(error)})") from None
         if problem := self._problem(asked, made.prompt_token_ids, choice):
             raise Failure(f"{server.address} {problem}")
         return Sampled(tuple(choice.token_ids), tuple(token.logprob for token in choice.logprobs.content))
 
     def _problem(self, asked: Question, seen: Sequence[int], choice: _Choice) -> str | None:
         """What is wrong with an answer, in words."""
-        wanted = asked.tokens
-        if tuple(seen) != wanted:
-            return (
-                f"reads a prompt as {len(seen)} tokens, the trainer as {len(wanted)}, and {_where(seen, wanted)} is "
-                "the first that differs: it serves another model, or another processor or chat template"
-            )
-        return self._odd(choice.token_ids, [token.logprob for token in choice.logprobs.content], asked.most)
+        logprobs = [token.logprob for token in choice.logprobs.content]
+        return otherwise(asked, seen) or self._odd(choice.token_ids, logprobs, asked.most)
 
     def _odd(self, tokens: Sequence[int], logprobs: Sequence[float], most: int) -> str | None:
         if len(logprobs) != len(tokens):
@@ -120,10 +128,25 @@ class Requests:
         return f"gave {impossible[0]} as a log-probability" if impossible else None
 
 
+def _shown(image: Image) -> list[dict[str, Any]]:
+    return [{"type": "image_url", "image_url": {"url": data_url(to_png(image))}}]
+
+
+def otherwise(asked: Question, seen: Sequence[int]) -> str | None:
+    """Says where a server reads a prompt otherwise than the trainer."""
+    wanted = asked.tokens
+    if tuple(seen) == wanted:
+        return None
+    return (
+        f"reads a prompt as {len(seen)} tokens, the trainer as {len(wanted)}, and {_where(seen, wanted)} is "
+        "the first that differs: it serves another model, or another processor or chat template"
+    )
+
+
 def _where(seen: Sequence[int], wanted: Sequence[int]) -> str:
     place = next((i for i, pair in enumerate(zip(seen, wanted, strict=False)) if pair[0] != pair[1]), len(seen))
     return f"number {place}"
 
 
-def _first(error: Exception) -> str:
+def first(error: Exception) -> str:
     return str(error).splitlines()[1].strip() if isinstance(error, ValidationError) else str(error)

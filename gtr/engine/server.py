@@ -1,6 +1,5 @@
 """One vLLM server over HTTP: what it is asked, and every way in which it can fail to answer, as one `Failure`."""
 
-import json
 import threading
 import time
 from collections.abc import Mapping
@@ -9,8 +8,11 @@ from typing import Any
 
 import httpx
 
+from gtr.report.inside import Unreadable, parsed
+
 SHORT = 10.0
 """Seconds within which a server must accept a connection, or say that it is well."""
+CHAT = "/v1/chat/completions"
 LARGEST = 50_000_000
 """Bytes of an answer that are read; a reply of 131,072 tokens has fewer."""
 
@@ -49,12 +51,12 @@ class Server:
             raise self._failed("serves no model")
         return names
 
-    def complete(self, request: Mapping[str, Any]) -> Any:
-        """The answer to a chat request, as JSON values; `request` names no model."""
+    def complete(self, request: Mapping[str, Any], path: str = CHAT) -> Any:
+        """The answer to a request, as JSON values; `request` names no model."""
         with self._lock:
             self.busy += 1
         try:
-            return self._json("POST", "/v1/chat/completions", {**request, "model": self.model}, self.timeout)
+            return self._json("POST", path, {**request, "model": self.model}, self.timeout)
         finally:
             with self._lock:
                 self.busy -= 1
@@ -87,9 +89,9 @@ class Server:
     def _json(self, method: str, path: str, body: Mapping[str, Any] | None, timeout: float) -> Any:
         """The JSON value that a request brings."""
         try:
-            return json.loads(self._call(method, path, body, timeout))
-        except ValueError as error:
-            raise self._failed(f"answers {path} with what is no JSON ({error})") from None
+            return parsed(self._call(method, path, body, timeout), exact=True)
+        except Unreadable as error:
+            raise self._failed(f"gives {path} an answer that {error}") from None
 
     def _call(self, method: str, path: str, body: Mapping[str, Any] | None, timeout: float) -> bytes:
         """What a request brings."""

@@ -1,5 +1,6 @@
 """Tables with pictures: Parquet with the note by which `datasets` and the hub's viewer know which column is one."""
 
+import contextlib
 import json
 from collections.abc import Iterable
 from pathlib import Path
@@ -30,18 +31,20 @@ def write_parquet(path: Path, parts: Iterable[list[dict[str, Any]]]) -> int:
         from pyarrow import parquet
     except ModuleNotFoundError:
         raise ConfigError(f"Parquet needs pyarrow, which is not installed: {to_install('hub')}") from None
-    writer, count, beside = None, 0, path.with_name(f".{path.name}.part")
+    count, beside = 0, path.with_name(f".{path.name}.part")
     try:
-        for rows in parts:
-            schema = _schema(rows) if writer is None else writer.schema
-            writer = writer or parquet.ParquetWriter(beside, schema)
-            writer.write_table(arrow.Table.from_pylist(rows, schema))
-            count += len(rows)
+        # Opened here: pyarrow takes only names that are Unicode.
+        with beside.open("wb") as file, contextlib.ExitStack() as stack:
+            writer = None
+            for rows in parts:
+                schema = _schema(rows) if writer is None else writer.schema
+                writer = writer or stack.enter_context(parquet.ParquetWriter(file, schema))
+                writer.write_table(arrow.Table.from_pylist(rows, schema))
+                count += len(rows)
+        if count:
+            beside.replace(path)
     finally:
-        if writer is not None:
-            writer.close()
-    if count:
-        beside.replace(path)
+        beside.unlink(missing_ok=True)
     return count
 
 

@@ -1,12 +1,18 @@
 """A teacher that is another model: found by its path, and held against the agent's vocabulary before it scores."""
 
+import hashlib
 from dataclasses import replace
+
+import torch
 
 from gtr.config import PolicyConfig
 from gtr.errors import GtrError, PolicyError
 from gtr.policy.loading import load_policy
 from gtr.policy.models import model_folder
 from gtr.policy.policy import Policy
+
+LOOKED_AT = 1024
+"""Numbers of each weight that a model is told from others by."""
 
 
 def load_teacher(path: str, agent: Policy, config: PolicyConfig) -> Policy:
@@ -33,3 +39,12 @@ def load_teacher(path: str, agent: Policy, config: PolicyConfig) -> Policy:
         )
     teacher.network.requires_grad_(False)
     return teacher
+
+
+def digest(policy: Policy) -> str:
+    """Tells a model's weights from others: a hash of some numbers of each, in half precision on any device."""
+    found = hashlib.sha256()
+    for name, weight in policy.network.model.state_dict().items():
+        some = weight.flatten()[:: max(1, weight.numel() // LOOKED_AT)].to("cpu", torch.bfloat16)
+        found.update(name.encode() + some.view(torch.int16).numpy().tobytes())
+    return found.hexdigest()[:16]

@@ -46,9 +46,11 @@ PATCH = 24
 # The picture comes late, right before the answer: a tiny model loses what it read over many tokens of text. It is
 # not the very last token: Qwen-VL's incremental positions are wrong after a prompt that ends in a picture.
 CHAT_TEMPLATE = (
-    "<s>{% for message in messages %}{% for part in message['content'] %}"
+    "<s>{% for message in messages %}{% set said = message['role'] == 'assistant' %}{{ '\\n' if said }}"
+    "{% for part in message['content'] %}"
     "{% if part['type'] == 'text' %}{{ part['text'] }}{% endif %}{% endfor %}"
-    "{% for part in message['content'] %}{% if part['type'] == 'image' %}IMAGE{% endif %}{% endfor %}{% endfor %}"
+    "{% for part in message['content'] %}{% if part['type'] == 'image' %}IMAGE{% endif %}{% endfor %}"
+    "{{ '</s>' if said }}{% endfor %}"
     "{{ '\\n' }}"
 )
 

@@ -78,7 +78,7 @@ class Tracker:
         """Hands over what is still on its way."""
         if self._open is not None:
             with contextlib.redirect_stdout(sys.stderr):
-                self._open.finish()
+                _finish(self._open, self.name)
             self._open = None
 
     def _tracker(self) -> "GeneralTracker":
@@ -123,6 +123,16 @@ def _started(tracker: "GeneralTracker", name: str) -> "GeneralTracker":
             "wandb out of --report.trackers"
         ) from error
     return tracker
+
+
+def _finish(tracker: "GeneralTracker", name: str) -> None:
+    if name != "trackio":
+        tracker.finish()
+        return
+    import trackio
+
+    # The run's own method, which Accelerate calls, leaves it open to trackio, and it says goodbye again at the exit.
+    trackio.finish()
 
 
 def _picture(image: Image) -> Any:

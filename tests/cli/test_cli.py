@@ -684,3 +684,14 @@ def test_bash_completes_commands_and_flags(tmp_path: Path) -> None:
     )
     assert subprocess.run(["bash", "-c", ask], capture_output=True, text=True).stdout.strip() == "--port"
     assert run(["completion"]) == run(["completion", "cmd"]) == 2
+
+
+def test_names_that_are_no_unicode_are_printed(tmp_path: Path) -> None:
+    """In a terminal of UTF-8, where Python refuses them by itself."""
+    folder = os.fsencode(tmp_path) + b"/odd \xff"
+    command = [sys.executable, "-m", "gtr", "new", "task", "maze", "--folder", folder]
+    done = subprocess.run(
+        command, capture_output=True, env={**os.environ, "PYTHONIOENCODING": "utf-8", "PYTHONUTF8": "1"}
+    )
+    assert done.returncode == 0, done.stderr
+    assert b"odd \\udcff/maze.py" in done.stdout

@@ -62,6 +62,7 @@ def test_presets_differ_from_their_algorithm_only_in_what_they_name() -> None:
         "sft_only": ["algo.policy_weight", "algo.value_weight"],
         "no_dagger": ["guidance.memory"],
         "clone_actions": ["guidance.clone"],
+        "announced_actions": ["guidance.clone"],
         "annealed_cloning": ["guidance.anneal_updates"],
         "stops_only": ["guidance.weight"],
         "judge_reward": ["guidance.corrector", "guidance.judge", "guidance.stop_early"],

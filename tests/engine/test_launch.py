@@ -1,9 +1,12 @@
 """The command that starts a server, and the folder that it reads."""
 
 import json
+import os
+import pickle
 import shlex
 import shutil
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -12,7 +15,7 @@ from safetensors.torch import load_file, save_file
 from gtr.cli import run
 from gtr.cli.serve_engine import launch_of, parse_serve
 from gtr.engine.launch import Launch, readable
-from gtr.errors import ConfigError, EngineError
+from gtr.errors import ConfigError, EngineError, GtrError
 from gtr.policy.policy import Policy
 
 
@@ -26,6 +29,15 @@ def test_the_command_says_what_sampling_needs() -> None:
     assert "--enable-lora --max-lora-rank 16" in words
     assert words.endswith("--seed 3")
     assert "lora" not in " ".join(Launch("some/model").command())
+    assert launch.environment
+    assert "--enable-scale-out" not in launch.command()
+
+
+def test_nobody_replaces_a_teachers_weights(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["serve-engine", "owner/model", "--sync", "none"]) == 0
+    said = capsys.readouterr().out.split()
+    assert said[0] == "python"
+    assert said[-1] == "--enable-scale-out"
 
 
 def test_a_folder_is_copied_with_the_names_that_vllm_knows(build_model: Callable[..., Path], tmp_path: Path) -> None:
@@ -73,6 +85,40 @@ def test_an_adapter_stands_for_its_base(make_policy: Callable[..., Policy], tmp_
 def test_a_folder_without_a_model(tmp_path: Path) -> None:
     with pytest.raises(EngineError, match="holds no model"):
         readable(str(tmp_path), None)
+
+
+def endless(file: Path) -> None:
+    file.write_text(json.dumps({"base_model_name_or_path": str(file.parent)}))
+
+
+SPOILT: dict[str, Callable[[Path], object]] = {
+    **{f"holds {text[:9]!r}": partial(Path.write_text, data=text) for text in ("", "null", "[1]", "[" * 99_999, "{")},
+    "a pickle": lambda file: file.write_bytes(pickle.dumps({"a": 1})),
+    "no Unicode": lambda file: file.write_bytes(b"\xff\xfe{"),
+    **{"its own base": endless, "a pipe": os.mkfifo, "a folder": Path.mkdir},
+    "a link to nowhere": lambda file: file.symlink_to(file.name),
+}
+
+
+@pytest.mark.parametrize("damage", SPOILT)
+@pytest.mark.parametrize("name", ["config.json", "adapter_config.json", "model.safetensors"])
+def test_what_is_served_is_checked(name: str, damage: str, build_model: Callable[..., Path], tmp_path: Path) -> None:
+    model = tmp_path / "model"
+    shutil.copytree(build_model(), model)
+    (model / name).unlink(missing_ok=True)
+    SPOILT[damage](model / name)
+    if (name, damage) == ("adapter_config.json", "a link to nowhere"):
+        assert readable(str(model), tmp_path / "copy"), "as good as no file"
+        return
+    with pytest.raises(GtrError):
+        readable(str(model), tmp_path / "copy")
+
+
+def test_a_folder_whose_name_is_no_unicode(build_model: Callable[..., Path], tmp_path: Path) -> None:
+    odd = tmp_path / os.fsdecode(b"model \xff")
+    shutil.copytree(build_model(), odd)
+    with pytest.raises(EngineError, match="not valid UTF-8"):
+        readable(str(odd), tmp_path / "copy")
 
 
 def test_the_command_line(build_model: Callable[..., Path], capsys: pytest.CaptureFixture[str]) -> None:

@@ -6,6 +6,7 @@ import socket
 import subprocess
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -16,13 +17,13 @@ import torch
 from small import changed, draw_pictures
 
 from gtr.config import Config, EngineConfig
-from gtr.engine import make_engine
-from gtr.engine.launch import ENVIRONMENT, Launch, readable
+from gtr.engine import make_engine, served_teacher
+from gtr.engine.launch import Launch, readable
 from gtr.engine.server import Server
 from gtr.errors import EngineError
 from gtr.policy.policy import Policy
 from gtr.train import train
-from gtr.types import Prompt
+from gtr.types import Prompt, Sample
 
 PYTHON = os.environ.get("GTR_VLLM_PYTHON")
 pytestmark = [
@@ -36,18 +37,16 @@ CPU = {"VLLM_HOST_IP": "127.0.0.1", "VLLM_CPU_KVCACHE_SPACE": "1", "VLLM_CPU_OMP
 PROMPTS = [Prompt(picture, "move: " + "now " * (i % 3)) for i, picture in enumerate(draw_pictures())]
 
 
-@pytest.fixture(scope="module")
-def address(build_model: Callable[..., Path], tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """A server of the tiny LLaVA that takes whole weights and adapters."""
+@contextmanager
+def serving(build_model: Callable[..., Path], folder: Path, **chosen: Any) -> Iterator[str]:
+    """A server of the tiny LLaVA."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    folder = tmp_path_factory.mktemp("served")
-    model = readable(str(build_model()), folder / "model")
-    command = Launch(model, str(PYTHON), port=port, adapter_rank=8, extra=SMALL).command()
+    launch = Launch(readable(str(build_model()), folder / "model"), str(PYTHON), port=port, extra=SMALL, **chosen)
     clean = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
     with (folder / "log").open("w") as log:
-        process = subprocess.Popen(command, env={**clean, **CPU, **ENVIRONMENT}, stdout=log, stderr=log)
+        process = subprocess.Popen(launch.command(), env={**clean, **CPU, **launch.environment}, stdout=log, stderr=log)
     try:
         found = f"http://127.0.0.1:{port}"
         until = time.monotonic() + START
@@ -63,6 +62,13 @@ def address(build_model: Callable[..., Path], tmp_path_factory: pytest.TempPathF
     finally:
         process.terminate()
         process.wait(60)
+
+
+@pytest.fixture(scope="module")
+def address(build_model: Callable[..., Path], tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A server that takes whole weights and adapters."""
+    with serving(build_model, tmp_path_factory.mktemp("served"), adapter_rank=8) as found:
+        yield found
 
 
 def engine(policy: Policy, address: str, folder: Path, **settings: Any) -> Any:
@@ -105,6 +111,25 @@ def test_what_vllm_samples_is_what_the_trainer_scores(
         assert asked.metrics()["engine/probe"] < 1e-4
         move(policy)
     asked.close()
+
+
+def test_a_served_teacher_scores_as_the_policy_does(
+    make_policy: Callable[..., Policy], build_model: Callable[..., Path], tmp_path: Path
+) -> None:
+    policy = make_policy()
+    # Of forbidden tokens that are not among the likeliest, a server does not know.
+    policy.network._forbidden = torch.tensor([], dtype=torch.long)
+    replies = [reply.tokens for reply in policy.generate(PROMPTS)]
+    policy.network.eval()
+    with torch.no_grad():
+        scores = policy.score(PROMPTS, replies, temperatures=[1.0] * len(PROMPTS)).logprobs
+    samples = [Sample(*row, {}) for row in zip(PROMPTS, replies, strict=True)]
+    with serving(build_model, tmp_path, teaches=True) as address:
+        teacher = served_teacher(address, policy, EngineConfig(patience=0.0))
+        for _ in range(2):  # The second time from whatever it keeps.
+            for row, wanted in zip(teacher.logprobs(policy, samples), scores.tolist(), strict=True):
+                assert row == pytest.approx(wanted[: len(row)], abs=1e-4)
+        assert len(teacher.replies(policy, PROMPTS)) == len(PROMPTS)
 
 
 def test_end_tokens_are_part_of_a_reply(make_policy: Callable[..., Policy], address: str, tmp_path: Path) -> None:
@@ -156,13 +181,16 @@ def test_a_cache_that_is_not_reset_is_caught(
     asked.close()
 
 
-def test_a_whole_run(settings: Callable[..., Config], address: str) -> None:
+@pytest.mark.parametrize("ahead", [0, 1])
+def test_a_whole_run(ahead: int, settings: Callable[..., Config], address: str) -> None:
     config = changed(
         settings(**{"train.updates": 3, "train.lr": 1e-3, "policy.freeze_vision": False}),
-        **{"engine.name": "vllm", "engine.servers": (address,)},
+        **{"engine.name": "vllm", "engine.servers": (address,), "engine.max_staleness": ahead},
     )
     run = train(config)
     lines = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
     assert [line["update"] for line in lines] == [1, 2, 3]
-    assert all(line["engine/mismatch"] < 1e-3 and line["engine/probe"] < 1e-4 for line in lines)
+    assert [line.get("engine/staleness", 0) for line in lines] == [0, ahead, ahead]
+    assert [line["engine/mismatch"] < 1e-3 for line in lines] == [True, ahead == 0, ahead == 0]
+    assert all(line["engine/probe"] < 1e-4 for line in lines)
     assert all(line["engine/failed"] == 0 for line in lines)

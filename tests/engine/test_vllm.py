@@ -2,17 +2,16 @@
 
 import json
 import os
-import socket
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import httpx
 import pytest
 import torch
+from served import ON_CPU, Served
 from small import changed
 
 from gtr import checkpoint
@@ -23,70 +22,12 @@ from gtr.engine.weights import check_adapter
 from gtr.errors import EngineError, GtrError
 from gtr.policy.policy import Policy
 from gtr.train import train
-from gtr.types import Prompt
+from gtr.types import Exchange, Prompt
 
 pytestmark = pytest.mark.slow
 
 MakeModel = Callable[..., Path]
 MakePolicy = Callable[..., Policy]
-PROGRAM = Path(__file__).parents[1] / "engine_server.py"
-ON_CPU = {"PYTHONPATH": str(PROGRAM.parents[1]), "ACCELERATE_USE_CPU": "true", "OMP_NUM_THREADS": "1"}
-START = 120
-"""Seconds that a server may take to start on a machine that does other things too."""
-
-
-class Served:
-    """A server process."""
-
-    def __init__(self, model: Path) -> None:
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            self.port = free.getsockname()[1]
-        self.address, self.model = f"http://127.0.0.1:{self.port}", model
-        self.start()
-
-    def start(self) -> None:
-        command = [sys.executable, PROGRAM, self.model, str(self.port)]
-        self.process = subprocess.Popen(command, env={**os.environ, **ON_CPU})
-
-    def ready(self) -> None:
-        """Waits for it to answer, started anew if it had died."""
-        if self.process.poll() is not None:
-            self.start()
-        until = time.monotonic() + START
-        while True:
-            try:
-                httpx.get(self.address + "/state", timeout=5, trust_env=False)
-            except httpx.HTTPError:
-                assert time.monotonic() < until, "the server does not start"
-                time.sleep(0.2)
-            else:
-                return self.fault("")
-
-    def fault(self, kind: str, times: int = 1) -> None:
-        httpx.post(self.address + "/fault", json={"kind": kind, "times": times}, trust_env=False)
-
-    def state(self) -> dict[str, Any]:
-        found: dict[str, Any] = httpx.get(self.address + "/state", trust_env=False).json()
-        return found
-
-
-@pytest.fixture(scope="module")
-def two(build_model: MakeModel) -> Iterator[list[Served]]:
-    servers = [Served(build_model()) for _ in range(2)]
-    yield servers
-    for one in servers:
-        one.process.kill()
-        one.process.wait()
-
-
-@pytest.fixture
-def servers(two: list[Served]) -> list[Served]:
-    """Two servers that are well."""
-    for one in two:
-        one.ready()
-    return two
-
 
 Make = Callable[..., VllmEngine]
 
@@ -172,6 +113,14 @@ def test_the_load_is_shared(
     for _ in range(4):
         asked.generate(prompts)
     assert all(one.state()["asked"] - then > 4 for one, then in zip(servers, before, strict=True))
+
+
+def test_earlier_turns_travel_with_a_prompt(make_policy: MakePolicy, engine: Make, prompts: list[Prompt]) -> None:
+    past = tuple(Exchange(one.image, one.text, f"{one.text} </s>") for one in prompts[:2])
+    asked = engine(make_policy())
+    asked.sync(0)
+    for reply in asked.generate([replace(one, past=past) for one in prompts[2:4]]):
+        assert reply.sampled == pytest.approx(reply.logprobs, abs=1e-4)
 
 
 # -- weights ------------------------------------------------------------------------------------------------------
@@ -271,7 +220,7 @@ def test_vision_adapters_are_refused(make_policy: MakePolicy) -> None:
 
 
 # -- faults -------------------------------------------------------------------------------------------------------
-BAD = ("500", "drop", "not_json", "other_ids", "few_logprobs", "no_tokens", "prompt", "cut")
+BAD = ("500", "drop", "not_json", "nested", "other_ids", "few_logprobs", "no_tokens", "prompt", "cut")
 
 
 @pytest.mark.parametrize("fault", BAD)

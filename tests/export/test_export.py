@@ -61,6 +61,16 @@ def test_every_turn_with_its_picture(trained: Path, tmp_path: Path) -> None:
         assert np.array_equal(shown, np.asarray(Pictures.open(trained / "images" / turn["image"])))
 
 
+def test_a_name_may_be_any_bytes(trained: Path, tmp_path: Path) -> None:
+    """As systems allow them; pyarrow and others take Unicode alone."""
+    pytest.importorskip("pyarrow", reason="pip install pyarrow")
+    for form in FORMS:
+        target = tmp_path / os.fsdecode(b"\xff\xfe a\nb " + form.encode())
+        assert export(trained, form, target)
+        assert target.stat().st_size > 0
+    assert not list(tmp_path.rglob("*.part"))
+
+
 def test_datasets_knows_which_column_is_a_picture(trained: Path, tmp_path: Path) -> None:
     parquet = pytest.importorskip("pyarrow.parquet", reason="pip install pyarrow")
     for form, column in (("parquet", "image"), ("trl_dpo", "images")):
