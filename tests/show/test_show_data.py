@@ -118,6 +118,12 @@ def test_the_overview_holds_curves_and_their_meaning(comparison: Path) -> None:
     assert [one["problems"] for one in found["runs"]] == [[], []]
 
 
+def test_a_comparison_of_runs_that_lie_elsewhere_says_where_to_look(tmp_path: Path) -> None:
+    (tmp_path / "comparison.html").touch()
+    with pytest.raises(RunError, match="runs that lie elsewhere"):
+        find_runs([tmp_path])
+
+
 def test_parts_of_episodes_add_up(run: Path) -> None:
     found = Source(find_runs([run])).parts(0, -1)
     assert (found["done"], found["next"], found["problems"]) == (True, 3, [])

@@ -197,6 +197,7 @@ def test_curves_are_smoothed_but_evaluations_are_not(page: Page, address: str) -
     wanted = [sum(raw[n - i] * weights[i] for i in range(n + 1)) / sum(weights[: n + 1]) for n in range(5)]
     redrawn(page, f"Math.abs(data[1].y[1] - {wanted[1]}) < 1e-4")
     assert page.evaluate(f"{PERCEPTION}.data[1].y") == pytest.approx(wanted, abs=1e-4)
+    assert page.get_by_label("smoothing").input_value() == "0.5"
     last = page.locator(".telling .js-plotly-plot").last
     assert last.evaluate("one => one.data.slice(0, 2).map(trace => trace.y)") == [[0, 1], [0, 0.25]]
 

@@ -54,7 +54,7 @@ export function zoomTo(event) {
 /** The controls of all curves. */
 export function curveBar(look, changed) {
   const set = (name, otherwise = "") => (value) => { choose(name, value, otherwise); changed(); };
-  const input = (name, kind, value, change, more = {}) => labelled(name, h("input", { type: kind, "aria-label": name, value, change: (event) => change(event.target.value), ...more }));
+  const input = (name, kind, value, change, more = {}) => labelled(name, h("input", { type: kind, ...more, value, "aria-label": name, change: (event) => change(event.target.value) }));
   const axis = choice(look.known.map((name) => [name, AXES[name]]), look.x, (x) => { choose("zoom", ""); set("x", "updates")(x); });
   axis.setAttribute("aria-label", "curves over");
   const bound = (i) => (value) => {
