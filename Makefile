@@ -50,7 +50,7 @@ $(ENGINES)/installed: tests/engine/vllm_requirements.txt tests/engine/mend_torch
 bench: .venv/installed
 	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/throughput.py
 
-campaign: .venv/installed-$(EXTRAS) ## about a day on 2 cores; it says beforehand. CAMPAIGN='--minutes 30 --seed 7' makes less
+campaign: .venv/installed-$(EXTRAS) ## some hours; it says beforehand. CAMPAIGN='--minutes 30 --seed 7' makes less
 	$(BIN)/python -m campaign $(CAMPAIGN)
 
 constraints: .venv/bin/python ## renews the versions and hashes in constraints.txt (torch's version stands above)
