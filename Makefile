@@ -69,7 +69,7 @@ $(PEERS)/installed: .venv/installed tests/engine/mend_torchvision.py
 	$(PEERS)/bin/python tests/engine/mend_torchvision.py
 	touch $@
 
-campaign: .venv/installed-$(EXTRAS) ## about a day on 2 cores; it says beforehand. CAMPAIGN='--minutes 30 --seed 7' makes less
+campaign: .venv/installed-$(EXTRAS) ## some hours; it says beforehand. CAMPAIGN='--minutes 30 --seed 7' makes less
 	$(BIN)/python -m campaign $(CAMPAIGN)
 
 constraints: .venv/bin/python ## renews the versions and hashes in constraints.txt (torch's version stands above)

@@ -118,6 +118,8 @@ def answered(words: Sequence[str]) -> None:
             code = cli.run(words)
         except SystemExit as leaving:
             code = leaving.code
+    if code == cli.EXIT_INTERRUPTED:
+        raise KeyboardInterrupt  # It was meant for the campaign.
     assert code in (0, None, 2), f"code {code}: {said.getvalue()[-500:]}"
     assert code != 2 or (said.getvalue() + out.getvalue()).strip(), "nothing is said"
     assert "Traceback" not in said.getvalue()

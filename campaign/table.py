@@ -33,23 +33,23 @@ class Attack:
 
 ALIKE = "resumed, it ends as the run that nobody killed: metrics, turns, lessons, weights, bit for bit"
 ATTACKS: Mapping[str, Attack] = {
-    "kills": Attack("kills:oracle", 200, "SIGKILLs of a run under the oracle", 3.0, ALIKE),
+    "kills": Attack("kills:oracle", 200, "SIGKILLs of a run under the oracle", 2.0, ALIKE),
     "kills-api": Attack(
-        *("kills:api", 120, "SIGKILLs of a run under an API whose server fails", 4.0),
+        *("kills:api", 120, "SIGKILLs of a run under an API whose server fails", 3.0),
         f"{ALIKE}; nothing is paid for twice, no request is missing from the ledger",
     ),
     "kills-teachers": Attack(
         *("kills:teachers", 100, "SIGKILLs of runs under the merged past, its thoughts and scores, and another model"),
-        *(3.0, ALIKE),
+        *(2.5, ALIKE),
     ),
-    "kills-two": Attack("kills:two_processes", 80, "SIGKILLs of one or both of two processes", 6.0, ALIKE),
+    "kills-two": Attack("kills:two_processes", 80, "SIGKILLs of one or both of two processes", 4.0, ALIKE),
     "replies": Attack(
         *("replies:run", 20_000, "corrector requests, 40 % of them failing or answered with hostile bytes", 0.03),
         "one verdict per turn, on file as learnt from; lessons of the turn's own picture; every request settled, at no "
         "less than was billed; the key in no file",
     ),
     "fuzz": Attack(
-        *("fuzz:run", 1_000_000, "spoilt texts at every parser of outside text", 0.0003),
+        *("fuzz:run", 1_000_000, "spoilt texts at every parser of outside text", 0.0002),
         "a value, or the error that the parser names; within seconds",
     ),
     "flags": Attack(
@@ -67,11 +67,11 @@ ATTACKS: Mapping[str, Attack] = {
     ),
     "full-disks": Attack(
         *("disks:full", 100, "disks that are full at some write of a run"),
-        *(6.0, "one message; whole files and lines; with room again the run goes on alike"),
+        *(5.0, "one message; whole files and lines; with room again the run goes on alike"),
     ),
     "power": Attack(
         *("disks:power", 500, "power cuts, of what was not synced any part lost"),
-        *(0.5, "what had been written is there; the run goes on from its last checkpoint alike"),
+        *(0.3, "what had been written is there; the run goes on from its last checkpoint alike"),
     ),
     "clocks": Attack(
         *("clocks:run", 20, "runs under a clock that jumps by years, their files of any date"),
