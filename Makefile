@@ -35,10 +35,17 @@ test: .venv/installed-$(EXTRAS)
 	$(BIN)/mypy
 	OMP_NUM_THREADS=1 $(BIN)/pytest -q -n auto
 
-# A real vLLM for CPUs, 3.5 GB in an environment of its own.
+# A real vLLM for CPUs, 3.5 GB in an environment of its own, and beside it what some tests want that gtr does without.
 ENGINES := .venv-engines
-test-engines: .venv/installed-$(EXTRAS) $(ENGINES)/installed ## minutes: installs vLLM and samples from it
-	GTR_VLLM_PYTHON=$(abspath $(ENGINES)/bin/python) OMP_NUM_THREADS=1 $(BIN)/pytest -q -m engines tests/engine
+BESIDE := $(abspath $(ENGINES)/beside)
+test-engines: .venv/installed-$(EXTRAS) $(ENGINES)/installed $(ENGINES)/beside/installed ## minutes, and more to install
+	GTR_VLLM_PYTHON=$(abspath $(ENGINES)/bin/python) PYTHONPATH=$(BESIDE) OMP_NUM_THREADS=1 $(BIN)/pytest -q \
+	  tests/engine/test_real_vllm.py tests/policy/test_processors.py tests/policy/test_quantised.py
+
+$(ENGINES)/beside/installed: tests/engine/beside_requirements.txt tests/engine/mend_torchvision.py
+	$(BIN)/python -m pip install -q $(PIP_ARGS) --no-deps --upgrade --target $(BESIDE) -r tests/engine/beside_requirements.txt
+	PYTHONPATH=$(BESIDE) $(BIN)/python tests/engine/mend_torchvision.py
+	touch $@
 
 $(ENGINES)/installed: tests/engine/vllm_requirements.txt tests/engine/mend_torchvision.py
 	$(PYTHON) -m venv $(ENGINES)
@@ -47,8 +54,20 @@ $(ENGINES)/installed: tests/engine/vllm_requirements.txt tests/engine/mend_torch
 	$(ENGINES)/bin/python tests/engine/mend_torchvision.py
 	touch $@
 
-bench: .venv/installed
-	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/throughput.py
+# TRL in an environment of its own, on top of gtr's packages: both sides compute with one torch and one transformers.
+PEERS := .venv-peers
+bench: .venv/installed $(PEERS)/installed ## 10-15 minutes: docs/PERFORMANCE.md (QUICK=1 tries it, WRITE=1 writes it)
+	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/throughput.py --peers-python $(abspath $(PEERS)/bin/python) \
+	  $(if $(QUICK),--quick) $(if $(WRITE),--write)
+
+PLACE := import sysconfig; print(sysconfig.get_path("purelib"))
+$(PEERS)/installed: .venv/installed tests/engine/mend_torchvision.py
+	$(PYTHON) -m venv $(PEERS)
+	$(BIN)/python -c '$(PLACE)' > "$$($(PEERS)/bin/python -c '$(PLACE)')/gtr.pth"
+	$(PEERS)/bin/python -m pip install -q $(PIP_ARGS) trl==1.16.0
+	$(PEERS)/bin/python -m pip install -q $(PIP_ARGS) --no-deps torchvision==0.28.0
+	$(PEERS)/bin/python tests/engine/mend_torchvision.py
+	touch $@
 
 campaign: .venv/installed-$(EXTRAS) ## some hours; it says beforehand. CAMPAIGN='--minutes 30 --seed 7' makes less
 	$(BIN)/python -m campaign $(CAMPAIGN)
@@ -69,7 +88,7 @@ doctor: .venv/installed
 	$(GTR) doctor
 
 clean:
-	rm -rf .venv $(ENGINES) .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf .venv $(ENGINES) $(PEERS) .mypy_cache .ruff_cache .pytest_cache .hypothesis
 
 .venv/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \

@@ -19,6 +19,7 @@ from typing import Any
 
 from results import Found, Sign, readme, report
 
+from gtr.cli import second_signal_leaves_at_once
 from gtr.cli.compare import parse_compare
 from gtr.compare import run
 from gtr.compare.from_runs import state_of
@@ -95,11 +96,21 @@ def run_all(studies: Sequence[Named], population: Population, out: Path, quick: 
             comparison = replace(one.comparison(population, out, quick), jobs=jobs)
             runs = len(plan(comparison).runs)
             print(f"study {one.name}: {runs} runs, about {runs * one.minutes:.0f} minutes of one core", flush=True)
+            share_agents(out, one.name)
             run(comparison)
         except GtrError as error:
             print(f"study {one.name}: {error}", file=sys.stderr, flush=True)
             failed.append(one.name)
     return failed
+
+
+def share_agents(out: Path, name: str) -> None:
+    """Starting agents are kept beside the studies: those of the same settings are made once for all."""
+    shared, own = (out / "agents").resolve(), out / name / "runs" / "agents"
+    shared.mkdir(parents=True, exist_ok=True)
+    own.parent.mkdir(parents=True, exist_ok=True)
+    if not own.exists():
+        own.symlink_to(shared, target_is_directory=True)
 
 
 def found(one: Named, population: Population, out: Path, quick: str) -> Found:
@@ -163,6 +174,9 @@ def _population(asked: argparse.Namespace, usual: Population) -> Population:
 
 if __name__ == "__main__":
     try:
-        sys.exit(main())
+        with second_signal_leaves_at_once():  # A scheduler's SIGTERM takes the runs along, as Ctrl-C does.
+            sys.exit(main())
     except GtrError as error:
         sys.exit(f"Error: {error}")
+    except KeyboardInterrupt:
+        sys.exit(130)

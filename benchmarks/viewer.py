@@ -121,9 +121,9 @@ def _trace(turn: Turn, rng: np.random.Generator) -> Trace:
 
 
 @contextmanager
-def served(run: Path) -> Iterator[str]:
-    """The address of a viewer of the run."""
-    command = [sys.executable, "-m", "gtr", "show", str(run), "--port", "0", "--no-browser"]
+def served(*runs: Path) -> Iterator[str]:
+    """The address of a viewer of runs."""
+    command = [sys.executable, "-m", "gtr", "show", *map(str, runs), "--port", "0", "--no-browser"]
     started = time.monotonic()
     process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
     assert process.stdout is not None

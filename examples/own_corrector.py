@@ -10,6 +10,7 @@ slowly it answers is its own affair.
 from concurrent.futures import ThreadPoolExecutor
 
 from gtr import preset, tasks
+from gtr.errors import CorrectorError
 from gtr.guidance.benchmark import benchmark, benchmark_cases
 from gtr.guidance.corrector import Case, Corrector
 from gtr.types import Judgement, ReplyStatus, Verdict
@@ -19,6 +20,8 @@ class OwnCorrector(Corrector):
     """It does not look at the picture, so it catches wrong moves and lets misread numbers pass."""
 
     def __init__(self, config, task):
+        if task.name != "numberline":
+            raise CorrectorError(f"OwnCorrector judges numberline alone, not {task.name}: give --task numberline")
         self._pool = ThreadPoolExecutor(4)
 
     def judge(self, cases):

@@ -1,6 +1,7 @@
 """Environments side by side, each with the episode it is in; used by training, evaluation and play alike."""
 
 import logging
+from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -12,7 +13,7 @@ from gtr.config import Config
 from gtr.errors import GtrError, TaskError
 from gtr.guidance.corrector import Case
 from gtr.tasks.task import Task
-from gtr.types import Ending, Observation, Parsed, Prompt, Reply, ReplyStatus, Truth, Turn
+from gtr.types import Ending, Exchange, Observation, Parsed, Prompt, Reply, ReplyStatus, Truth, Turn
 
 MAX_ABORTS = 10
 """Broken episodes in a row, in one environment, after which the run stops instead of spinning."""
@@ -31,6 +32,8 @@ class EnvState:
     """Arguments of the reset that began this episode."""
     played: list[Any] = field(default_factory=list)
     """Environment actions since then: with `start` they reproduce the state exactly."""
+    past: deque[tuple[int, Exchange]] = field(default_factory=deque)
+    """The latest turns of this episode that prompts show again, each with the number of actions played before it."""
     aborts: int = 0
     observation: Observation = field(init=False)
     truth: Truth = field(init=False)
@@ -47,16 +50,29 @@ class VecEnv:
         self.task = task
         self.config = config
         self.max_turns = config.task.max_turns or task.max_turns
-        self.states = [EnvState(i, task.make_env()) for i in range(count)]
+        shown = config.task.history_turns
+        self.states = [EnvState(i, task.make_env(), past=deque(maxlen=shown)) for i in range(count)]
 
     def begin(
-        self, state: EnvState, start: dict[str, Any], episode: int, played: Sequence[Any] = (), turn: int = 0
+        self,
+        state: EnvState,
+        start: dict[str, Any],
+        episode: int,
+        played: Sequence[Any] = (),
+        turn: int = 0,
+        replies: Sequence[tuple[int, str]] = (),
     ) -> None:
-        """Starts an episode, replaying `played` actions if it had gone on already."""
+        """Starts an episode, replaying `played` actions if it had gone on already, and the last `replies`, each with
+        the number of actions played before it."""
+        state.past.clear()
         try:
             image, info = state.env.reset(**start)
-            for action in played:
-                image, _, _, _, info = state.env.step(action)
+            for number, action in enumerate([*played, None]):
+                for said in (text for before, text in replies if before == number):
+                    self._see(state, image, info)
+                    self._remember(state, number, said)
+                if number < len(played):
+                    image, _, _, _, info = state.env.step(action)
         except GtrError:
             raise
         except Exception as error:
@@ -71,7 +87,15 @@ class VecEnv:
         state.observation = self.task.observe(np.asarray(image, dtype=np.uint8), info)
         state.truth = self.task.truth(info)
         state.progress, state.info = self.task.progress(info), info
-        state.prompt = Prompt(state.observation.image, self.task.prompt(state.observation))
+        self._ask(state)
+
+    def _ask(self, state: EnvState) -> None:
+        past = tuple(one for _, one in state.past)
+        state.prompt = Prompt(state.observation.image, self.task.prompt(state.observation), past)
+
+    def _remember(self, state: EnvState, played: int, said: str) -> None:
+        """Keeps what was seen and said, so that the prompts that follow show it."""
+        state.past.append((played, Exchange(state.prompt.image, state.prompt.text, said)))
 
     def play(self, state: EnvState, reply: Reply, parsed: Parsed, rng: np.random.Generator) -> Turn:
         """Plays one reply; `state` then shows what comes next, or the last state of an episode that ended."""
@@ -81,8 +105,11 @@ class VecEnv:
         action = self._action(words, state.observation, rng)
         turn = self._turn(state, reply, parsed, words)
         state.turn += 1
+        self._remember(state, len(state.played), reply.text)
         if action is not None:
             turn = self._step(state, turn, action)
+        elif state.past:
+            self._ask(state)
         if turn.ending is Ending.RUNNING and state.turn >= self.max_turns:
             unsaid = bool(state.played) and self.task.success(turn.reward, state.info) is None
             turn = replace(turn, ending=Ending.TRUNCATED, success=None if unsaid else False)

@@ -157,9 +157,12 @@ class _Learner:
         size = self.train.minibatch
         parts = list(_chunks(chosen, size))
         self.optimizer.zero_grad(set_to_none=True)
+        rows = [[*(self.samples[i] for i in part), *beside[n * size :][: len(part)]] for n, part in enumerate(parts)]
         for i, part in enumerate(parts):
+            if i + 1 < len(parts):
+                self.policy.prompts.ahead([sample.prompt for sample in rows[i + 1]])
             with self._sync(i == len(parts) - 1):
-                self._backward(part, beside[i * size : i * size + len(part)], norms)
+                self._backward(part, rows[i], norms)
         self._descend()
 
     def _sync(self, last: bool) -> AbstractContextManager[None]:
@@ -173,9 +176,8 @@ class _Learner:
         together = self.accelerator.reduce(torch.tensor(counts, device=self.policy.device), reduction="mean")
         return dict(zip(self.terms, together.tolist(), strict=True))
 
-    def _backward(self, part: Order, beside: Sequence[Sample], norms: Mapping[str, float]) -> None:
-        """One forward and backward pass over some samples and some of those beside, together."""
-        samples = [*(self.samples[i] for i in part), *beside]
+    def _backward(self, part: Order, samples: Sequence[Sample], norms: Mapping[str, float]) -> None:
+        """One forward and backward pass over some samples, the first of them the rollout's numbered in `part`."""
         scores = self.policy.score(
             [sample.prompt for sample in samples],
             [sample.tokens for sample in samples],

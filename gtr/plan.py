@@ -18,6 +18,8 @@ RESERVED = 1.5 * GIB
 """What CUDA, its libraries and the allocator's gaps take of a GPU; an allowance, not measured."""
 CHARACTERS = 3.5
 """Of a prompt's text, per token."""
+PACKED = (4 + 0.127) / 8
+"""Bytes of a weight in 4 bits with doubly quantised scales (QLoRA, arXiv 2305.14314)."""
 LINE = 4096
 """Bytes of a turn's line in a packed transcript, and of a lesson."""
 SAVED_HIDDEN, SAVED_INNER = 8.0, 3.0
@@ -55,7 +57,9 @@ def make_plan(config: Config, gpus: int) -> Plan:
     image, info = with_picture.reset(seed=0)
     seen = task.observe(np.asarray(image), info)
     png = len(to_png(seen.image))
-    prompt = shape.picture_tokens + round(len(task.prompt(seen)) / CHARACTERS)
+    past = config.task.history_turns
+    turn = shape.picture_tokens + round(len(task.prompt(seen)) / CHARACTERS)
+    prompt = turn + past * (turn + config.policy.max_new_tokens)
     shares = {"none": 1, "full": gpus, "hybrid": min(gpus, 8)}[config.train.shard]
     held = _held(config, shape, shares)
     turns = config.train.updates * config.train.envs * config.train.turns
@@ -87,7 +91,8 @@ def _held(config: Config, shape: Shape, shares: int) -> dict[str, float]:
     """What a GPU holds all the time while it samples: all weights, its shares of the rest."""
     width, _ = widths(config)
     learning = 4 if config.policy.finetune == "lora" else width
-    weights = float(width * shape.weights + 4 * shape.added)
+    packed = shape.packable if config.policy.load_in_4bit else 0
+    weights = width * (shape.weights - packed) + PACKED * packed + 4.0 * shape.added
     return {
         "weights": weights + (weights / shares if shares > 1 else 0.0),
         "gradients": learning * shape.trained / shares,

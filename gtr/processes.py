@@ -4,11 +4,13 @@ The settings of a run are per process, for as many processes as it began with. W
 what they make together stays: environments, and rows per optimiser step.
 """
 
+import atexit
 import os
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from math import gcd
-from typing import Any
+from typing import Any, NoReturn
 
 from gtr.config import Config
 from gtr.errors import RunError
@@ -32,7 +34,7 @@ def check_launch(shard: str, kind: str, processes: int) -> None:
         kind: accelerate's name of how this process runs, such as ``MULTI_GPU``.
         processes: how many it knows of.
     """
-    started = int(next((os.environ[name] for name in COUNTS if name in os.environ), "1"))
+    started = launched()
     if started != processes:
         raise RunError(
             f"{started} processes were started, but each would train by itself: launch them with {LAUNCH}; on CPUs, "
@@ -54,6 +56,25 @@ def check_launch(shard: str, kind: str, processes: int) -> None:
             f"train.shard is hybrid, but {processes} processes run as {per_node()} per node: hybrid shards within "
             "nodes of two processes or more and copies between two nodes or more; set --train.shard full"
         )
+
+
+def launched() -> int:
+    """How many processes the launcher started, this one among them."""
+    return int(next((os.environ[name] for name in COUNTS if name in os.environ), "1"))
+
+
+def leave(code: int) -> NoReturn:
+    """Ends this process; one of several without taking the interpreter down.
+
+    A thread of torch's gloo may let go of its last tensor so late that the interpreter is gone, which aborts the
+    process, and with it the launcher's whole run.
+    """
+    if launched() == 1:
+        sys.exit(code)
+    atexit._run_exitfuncs()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)
 
 
 def per_node() -> int:

@@ -4,6 +4,7 @@ Measured on a subsample of a rollout's turns; `gtr.metrics` holds the formulas.
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -58,7 +59,7 @@ class RelevanceMeter:
 
     def _sensitivity(self, turns: Sequence[Turn]) -> dict[str, float]:
         """Every thought under its own picture, and under that of the next turn of the subsample that shows another."""
-        swapped = [(turn, Prompt(_other_image(i, turns), turn.prompt.text)) for i, turn in enumerate(turns)]
+        swapped = [(turn, replace(turn.prompt, image=_other_image(i, turns))) for i, turn in enumerate(turns)]
         right = self._thought_scores([(turn, turn.prompt) for turn in turns])
         return image_sensitivity(right, self._thought_scores(swapped))
 

@@ -7,7 +7,7 @@ All environments step together and share one batched generation.
 
 import time
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
@@ -18,7 +18,7 @@ from gtr.config import Config
 from gtr.engine import Engine, LocalEngine
 from gtr.envs import EnvState, VecEnv, case_of, numbers
 from gtr.errors import ConfigError
-from gtr.guidance.corrector import Corrector
+from gtr.guidance.corrector import Case, Corrector
 from gtr.guidance.judge import reward_of
 from gtr.tasks.task import Task
 from gtr.types import (
@@ -41,19 +41,25 @@ if TYPE_CHECKING:
 EQUAL_PIECES = RolloutSpec()
 JUDGED = (Judgement.CORRECT, Judgement.INCORRECT, Judgement.UNSOLVABLE)
 """What a corrector that answers can say of a thought."""
+Answer = Callable[[Sequence[Prompt]], Sequence[Reply]]
+"""One reply per prompt."""
 RECENT = 64
 """Failures that episodes may begin from (`train.recovery`)."""
 Spot = tuple[int, int]
 """A turn of a rollout: its environment, and its number among the turns that environment plays there."""
+_Asked = tuple["Future[Verdict]", Case]
+"""What the corrector was asked, and its answer when it comes."""
 
 
 @dataclass
-class _Draft:
+class Draft:
     """A rollout while it is collected."""
 
+    answer: Answer
+    """Who is asked for replies."""
     rows: dict[int, list[Turn]] = field(default_factory=lambda: defaultdict(list))
     """By environment."""
-    pending: dict[Spot, "Future[Verdict]"] = field(default_factory=dict)
+    pending: dict[Spot, _Asked] = field(default_factory=dict)
     """Verdicts that are settled later."""
     ends: dict[Spot, Prompt] = field(default_factory=dict)
     """The prompts of the observations that follow turns after which value may follow."""
@@ -96,7 +102,11 @@ class Collector:
 
     def collect(self) -> Rollout:
         """Plays `train.turns` turns in every environment, or whole episodes until as many turns have been played."""
-        draft = _Draft()
+        return self.finish(self.play(self._engine.generate))
+
+    def play(self, answer: Answer) -> Draft:
+        """All turns of a rollout, with replies from `answer` and the verdicts on them; the network is not needed."""
+        draft = Draft(answer)
         if self.spec.episodes:
             while self._lacks_turns(draft):
                 self._play_episodes(draft)
@@ -104,26 +114,37 @@ class Collector:
             for left in reversed(range(self.config.train.turns)):
                 self._play(self.envs.states, draft, last=left == 0)
         self._settle(draft)
+        return draft
+
+    def finish(self, draft: Draft) -> Rollout:
+        """With what only the network knows: scores of replies that `Engine.sample` gave, and the critic's values."""
+        self._score(draft)
         if self.spec.critic:
             self._bootstrap(draft)
         return Rollout(self._trajectories(draft), draft.seconds)
 
-    def _lacks_turns(self, draft: _Draft) -> bool:
+    def _score(self, draft: Draft) -> None:
+        turns = [(row, t) for row in draft.rows.values() for t, turn in enumerate(row) if not turn.reply.logprobs]
+        replies = self._engine.scored([row[t].prompt for row, t in turns], [row[t].reply for row, t in turns])
+        for (row, t), reply in zip(turns, replies, strict=True):
+            row[t] = replace(row[t], reply=reply)
+
+    def _lacks_turns(self, draft: Draft) -> bool:
         wanted = len(self.envs.states) * self.config.train.turns
         if self.spec.keep is None or len(draft) < wanted or len(draft) >= self.spec.most * wanted:
             return len(draft) < wanted
         self._settle(draft)
         return sum(len(one.turns) for one in self.spec.keep(self._trajectories(draft))) < wanted
 
-    def _settle(self, draft: _Draft) -> None:
+    def _settle(self, draft: Draft) -> None:
         """Waits for the verdicts that are still asked for."""
         started = time.perf_counter()
-        for (env, t), future in draft.pending.items():
-            draft.rows[env][t] = self._judged(draft.rows[env][t], future)
+        for (env, t), asked in draft.pending.items():
+            draft.rows[env][t] = self._judged(draft.rows[env][t], asked)
         draft.pending.clear()
         draft.seconds["correct"] += time.perf_counter() - started
 
-    def _play_episodes(self, draft: _Draft) -> None:
+    def _play_episodes(self, draft: Draft) -> None:
         """One whole episode in every environment; those that have ended wait for the others."""
         running = self.envs.states
         episodes = {state.index: state.episode for state in running}
@@ -131,10 +152,10 @@ class Collector:
             self._play(running, draft)
             running = [state for state in running if state.episode == episodes[state.index]]
 
-    def _play(self, states: Sequence[EnvState], draft: _Draft, last: bool = False) -> None:
+    def _play(self, states: Sequence[EnvState], draft: Draft, last: bool = False) -> None:
         """Samples and plays one reply in each of these environments."""
         started = time.perf_counter()
-        replies = self._engine.generate([state.prompt for state in states])
+        replies = draft.answer([state.prompt for state in states])
         generated = time.perf_counter()
         parsed = [self.task.parse(reply.text, reply.finished) for reply in replies]
         verdicts = self._judge(states, replies, parsed)
@@ -146,15 +167,15 @@ class Collector:
             draft.seconds[stage] += seconds
 
     def _play_one(
-        self, state: EnvState, reply: Reply, read: Parsed, future: "Future[Verdict] | None", draft: _Draft, last: bool
+        self, state: EnvState, reply: Reply, read: Parsed, asked: _Asked | None, draft: Draft, last: bool
     ) -> None:
         """Plays one reply and notes what must be settled later."""
         spot = state.index, len(draft.rows[state.index])
         turn = self.envs.play(state, reply, read, self._rng(state, 1 + state.turn))
-        if future is not None and self.config.guidance.stop_early:
-            turn = self._stop_early(state, self._judged(turn, future))
-        elif future is not None:
-            draft.pending[spot] = future
+        if asked is not None and self.config.guidance.stop_early:
+            turn = self._stop_early(state, self._judged(turn, asked))
+        elif asked is not None:
+            draft.pending[spot] = asked
         draft.rows[state.index].append(turn)
         if last or turn.ending in self.spec.bootstrapped:
             draft.ends[spot] = state.prompt
@@ -164,14 +185,18 @@ class Collector:
 
     def _judge(
         self, states: Sequence[EnvState], replies: Sequence[Reply], parsed: Sequence[Parsed]
-    ) -> Sequence["Future[Verdict] | None"]:
+    ) -> Sequence[_Asked | None]:
         if self.corrector is None:
             return [None] * len(states)
         turns = zip(states, replies, parsed, strict=True)
-        return self.corrector.judge([case_of(state, reply.text, read) for state, reply, read in turns])
+        cases = [case_of(state, reply.text, read) for state, reply, read in turns]
+        return list(zip(self.corrector.judge(cases), cases, strict=True))
 
-    def _judged(self, turn: Turn, future: "Future[Verdict]") -> Turn:
+    def _judged(self, turn: Turn, asked: _Asked) -> Turn:
+        future, case = asked
         verdict = future.result()
+        if self.config.guidance.clone == "announced_action" and verdict.thought is not None:
+            verdict = replace(verdict, announced=self.task.announced_action(verdict.thought, case.observation))
         return replace(turn, verdict=verdict, judge_reward=reward_of(verdict, self.config.guidance))
 
     def _stop_early(self, state: EnvState, turn: Turn) -> Turn:
@@ -198,7 +223,7 @@ class Collector:
         unread = turn.index == 0 and turn.parsed.status is not ReplyStatus.COMPLETE
         return unread or (verdict.target is None and verdict.judgement in JUDGED)
 
-    def _bootstrap(self, draft: _Draft) -> None:
+    def _bootstrap(self, draft: Draft) -> None:
         """Fills in the critic's value of the observations that follow the ends of trajectories."""
         spots, together = list(draft.ends), len(self.envs.states)
         for first in range(0, len(spots), together):
@@ -207,7 +232,7 @@ class Collector:
             for (env, t), value in zip(part, values, strict=True):
                 draft.rows[env][t] = replace(draft.rows[env][t], bootstrap=value)
 
-    def _trajectories(self, draft: _Draft) -> list[Trajectory]:
+    def _trajectories(self, draft: Draft) -> list[Trajectory]:
         """Every environment's turns cut where episodes end."""
         found: list[list[Turn]] = []
         for env in sorted(draft.rows):
@@ -251,6 +276,7 @@ class Collector:
         return {
             "seats": [
                 {"episode": s.episode, "turn": s.turn, "start": s.start, "played": [_plain(a) for a in s.played]}
+                | ({"said": [(played, one.reply) for played, one in s.past]} if s.past else {})
                 for s in self.envs.states
             ],
             "failures": [[start, [_plain(a) for a in played]] for start, played in self._failures],
@@ -260,7 +286,8 @@ class Collector:
     def restore(self, state: Mapping[str, Any]) -> None:
         """Replays every open episode to where `state` left it."""
         for one, saved in zip(self.envs.states, state["seats"], strict=True):
-            self.envs.begin(one, saved["start"], saved["episode"], saved["played"], saved["turn"])
+            said = saved.get("said", ())
+            self.envs.begin(one, saved["start"], saved["episode"], saved["played"], saved["turn"], said)
         self._failures = [(start, played) for start, played in state.get("failures", [])]
         if self.corrector:
             self.corrector.restore(state["corrector"])

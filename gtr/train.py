@@ -26,6 +26,7 @@ from accelerate.utils import (
 from rich.console import Console
 
 from gtr import algo, checkpoint, tasks
+from gtr.ahead import Rollouts
 from gtr.config import Config
 from gtr.config.checks import check_resume
 from gtr.config.io import own_code
@@ -80,6 +81,7 @@ class Run:
         self.engine = make_engine(config.engine, self.policy, folder.path / "engine")
         spec = self.algorithm.rollout
         self.collector = Collector(self.task, self.policy, self.corrector, config, rank, spec, self.engine)
+        self.rollouts = Rollouts(self.collector, self.engine, config, rank, gather_object)
         self.relevance = RelevanceMeter(self.policy, reference, self.task, config.report.probe_turns)
         self.alarm = Alarm()
         self.competence = competence_of(config)
@@ -99,8 +101,7 @@ class Run:
 
     def collect(self) -> Rollout:
         """A rollout, and what must be measured on it before the agent changes."""
-        self.engine.sync(self.update)
-        rollout = self.collector.collect()
+        rollout = self.rollouts.take(self.update)
         started = time.perf_counter()
         self.relevance_metrics = self.relevance.measure(rollout, self.generator(self.update, RELEVANCE))
         self.relevance_metrics["seconds/probe"] = time.perf_counter() - started
@@ -111,7 +112,7 @@ class Run:
         values = {**health(rollout, self.task, self.config.seed), **self.relevance_metrics, **learnt.metrics}
         values |= self.algorithm.metrics()
         values |= {f"seconds/{stage}": spent for stage, spent in rollout.seconds.items()}
-        values |= self.engine.metrics()
+        values |= {**self.engine.metrics(), **self.rollouts.metrics()}
         values |= self.corrector.metrics() if self.corrector else {}
         values |= competence.metrics(self.competence) if self.update == START + 1 else {}
         values = pooled(gather_object([values]))
@@ -142,7 +143,7 @@ class Run:
 
     def save(self) -> None:
         """Writes a checkpoint of the state between two updates."""
-        ranks = gather_object([self.collector.state()])
+        ranks = gather_object([self.rollouts.state()])
         state = {"ranks": ranks, "sized_for": self.sized_for, "algorithm": self.algorithm.state()}
         state |= {"alarm": self.alarm.state()}
         keep, main, held = self.config.report.keep_checkpoints, self.folder.main, self.algorithm.tensors()
@@ -176,6 +177,7 @@ class Run:
         """Greedy success on the task's fixed panel, dealt from seeds of its own; kept with its turns."""
         name = f"{self.config.preset} update {self.update}"
         train = self.config.train
+        self.rollouts.settle()
         self.engine.sync(self.update)
         found, played = evaluate_policy(self.engine, name, self.config, "same", train.eval_episodes, train.eval_seed)
         turns = [turn for one in played for turn in one]

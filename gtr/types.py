@@ -95,11 +95,26 @@ class Truth:
 
 
 @dataclass(frozen=True)
-class Prompt:
-    """One turn's input to the policy: a picture and a text; there is no history beyond what the text holds."""
+class Shown:
+    """What a turn shows to the policy: a picture and a text."""
 
     image: Image
     text: str
+
+
+@dataclass(frozen=True)
+class Exchange(Shown):
+    """An earlier turn of the episode, as a prompt shows it again."""
+
+    reply: str
+
+
+@dataclass(frozen=True)
+class Prompt(Shown):
+    """One turn's input to the policy."""
+
+    past: tuple[Exchange, ...] = ()
+    """The turns before that are shown with it (`task.history_turns`), oldest first."""
 
 
 @dataclass(frozen=True)
@@ -167,6 +182,8 @@ class Verdict:
     """Whether the corrector asks for the episode to end here."""
     score: float | None = None
     """How good a judge finds the thought, from 0 to 1; None from correctors."""
+    announced: str | None = None
+    """The action that the corrected thought announces; read only where `guidance.clone` asks for it."""
 
 
 @dataclass(frozen=True)
@@ -194,8 +211,7 @@ class Turn:
     judge_reward: float = 0.0
     """What a judge's score adds to the reward (`guidance.judge_reward`); 0 with correctors."""
     bootstrap: float = 0.0
-    """The critic's value of the next observation, where the return needs it: on the last turn of a trajectory after
-    which value may follow (see `Algorithm.bootstrapped`); 0 elsewhere."""
+    """The critic's value of the next observation on a trajectory's last turn, where value may follow; 0 elsewhere."""
     progress: float | None = None
     """Share of the goal's conditions that hold after this turn, where the task counts them."""
     implied: str | None = None
@@ -204,10 +220,7 @@ class Turn:
 
 @dataclass(frozen=True)
 class Trajectory:
-    """Consecutive turns of one episode: all of it, or the piece of it that a rollout of fixed length holds.
-
-    How it ended stands in its last turn, and there, where value may follow, its `Turn.bootstrap`.
-    """
+    """Consecutive turns of one episode, all of it or the piece that a rollout holds; the last one says how it ended."""
 
     turns: Sequence[Turn]
     """At least one."""

@@ -23,7 +23,7 @@ from PIL import Image
 
 from gtr.config import PolicyConfig
 from gtr.policy.loading import load_policy
-from gtr.types import Prompt
+from gtr.types import Exchange, Prompt
 
 CACHES = {"/reset_prefix_cache", "/reset_mm_cache", "/reset_encoder_cache"}
 CHAT = (
@@ -70,11 +70,11 @@ class Model:
 
     def inputs(self, body):
         """A prompt as the model reads it."""
-        policy, (message,) = self.served[body["model"]], body["messages"]
-        picture, text = message["content"]
-        file = io.BytesIO(base64.b64decode(picture["image_url"]["url"].partition(",")[2]))
-        prompt = Prompt(np.asarray(Image.open(file).convert("RGB")), text["text"])
-        return policy, policy.inputs([prompt])
+        policy, messages = self.served[body["model"]], body["messages"]
+        shown = [self.shown(message) for message in messages[::2]]
+        said = [message["content"][0]["text"] for message in messages[1::2]]
+        past = tuple(Exchange(*one, reply) for one, reply in zip(shown, said, strict=False))
+        return policy, policy.inputs([Prompt(*shown[-1], past)])
 
     def render(self, body):
         """The prompt's ids, and its picture as another request may bring it."""
@@ -111,6 +111,12 @@ class Model:
         content = [{"token": "", "logprob": x} for x in made.logprobs[0, :length].tolist()]
         choice = {"index": 0, "token_ids": tokens[:length], "logprobs": {"content": content}}
         return {"prompt_token_ids": inputs["input_ids"][0].tolist(), "choices": [choice]}
+
+    @staticmethod
+    def shown(message):
+        picture, text = message["content"]
+        file = io.BytesIO(base64.b64decode(picture["image_url"]["url"].partition(",")[2]))
+        return np.asarray(Image.open(file).convert("RGB")), text["text"]
 
     def load(self, body):
         if self.fault != "deaf":

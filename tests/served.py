@@ -1,4 +1,4 @@
-"""A server process of vLLM's protocol (`engine_server.py`), which fails when it is told."""
+"""Stand-in servers as processes: `engine_server.py`, started, asked how it is, and told to fail."""
 
 import os
 import socket

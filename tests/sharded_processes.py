@@ -31,6 +31,7 @@ from gtr.policy import sharding
 from gtr.policy.loading import load_policy
 from gtr.policy.policy import Policy
 from gtr.policy.reference import ReferencePolicy
+from gtr.processes import leave
 
 torch.set_num_threads(1)
 
@@ -156,3 +157,4 @@ def write(out: Path, accelerator: Accelerator, seen: dict[str, Any]) -> None:
 if __name__ == "__main__":
     case, folder, *words = sys.argv[1:]
     {"steps": steps, "states": states, "hybrid": hybrid}[case](Path(folder), *words)
+    leave(0)

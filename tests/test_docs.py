@@ -2,6 +2,8 @@
 
 import ast
 import importlib
+import json
+import os
 import re
 import shlex
 import subprocess
@@ -41,6 +43,12 @@ INDENTED = re.compile(r"(?<=\n\n)(?: {4}.*\n)+")
 INLINE = re.compile(r"`(gtr [^`]+)`")
 SHELL = ("", "bash")
 CALLED = re.compile(r"(?:^|[\s(])gtr (?=[a-z])(.+)")
+NOTEBOOKS = sorted((ROOT / "docs" / "notebooks").glob("*.ipynb"))
+TOLD = {
+    "collapse": ("| gtr", "the alarm did not ring", "after rl4vlm"),
+    "own_task": ("maze.py\\n  nothing wrong", "has one channel", "expert                   1.00"),
+}
+"""By notebook, a part of what its cells print."""
 NO_SHELL = (">", "|", "&&", ";")
 
 
@@ -85,7 +93,7 @@ METHOD_NAMES = cycle(["gtr", "rl4vlm"])
 LEFT_OUT = {"train": ["gtr"], "compare": ["gtr", "rl4vlm"], "eval": ["random"]}
 WHOLE = {"--from", "--resume", "--config", "--algo"}
 """With one of these a command needs no word before its flags."""
-NEEDS = {"alfworld": "textworld", "wandb": "wandb"}
+NEEDS = {"alfworld": "textworld", "wandb": "wandb", "examples/rendered.py:RoomTask": "minigrid"}
 
 
 def filled(words: Sequence[str]) -> list[str]:
@@ -227,6 +235,29 @@ def test_the_site_is_whole_and_loads_nothing_from_elsewhere(tmp_path: Path) -> N
         assert 'data-md-component="source"' not in text, name
     assert "A preset, over it the settings of a file" in pages["API.html"]
     assert "/blob/main/examples/dots.py" in pages["TASKS.html"]
+    for notebook in NOTEBOOKS:
+        assert "from gtr import" in re.sub(
+            "<[^>]+>", "", (tmp_path / "notebooks" / f"{notebook.stem}.html").read_text()
+        )
+
+
+# -- notebooks -----------------------------------------------------------------------------------------------------
+@pytest.mark.slow
+@pytest.mark.parametrize("notebook", NOTEBOOKS, ids=lambda one: one.stem)
+def test_notebooks_run(notebook: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In a real kernel, from the first cell to the last, on settings that are smaller still."""
+    nbformat, nbclient = pytest.importorskip("nbformat"), pytest.importorskip("nbclient")
+    monkeypatch.setenv("PATH", str(Path(sys.executable).parent), prepend=os.pathsep)
+    opened = nbformat.read(notebook, as_version=4)
+    (small,) = [cell for cell in opened.cells if "parameters" in cell.metadata.get("tags", [])]
+    settings = {key.removeprefix("--"): int(value) for key, value in SMALL.items()}
+    settings |= {"train.updates": 2, "train.envs": 8}
+    small.source = f"TASK, UPDATES, SMALL = 'ezpoints', 2, {settings}"
+    nbclient.NotebookClient(opened, timeout=1800, resources={"metadata": {"path": str(tmp_path)}}).execute()
+    told = json.dumps([cell.outputs for cell in opened.cells if cell.cell_type == "code"])
+    assert told.count("image/png") == (2 if notebook.stem == "collapse" else 1)
+    for words in TOLD[notebook.stem]:
+        assert words in told
 
 
 SMALL = {

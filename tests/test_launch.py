@@ -1,5 +1,8 @@
 """How processes must have been launched, and what falls to each when there are more or fewer than before."""
 
+import os
+import subprocess
+import sys
 from typing import Any
 
 import pytest
@@ -111,3 +114,22 @@ def test_a_corrector_whose_state_is_not_by_environment_stays_with_its_processes(
     assert dealt(odd, 2) == odd
     with pytest.raises(RunError, match=r"'asked'.*resume with 2 processes"):
         dealt(odd, 1)
+
+
+@pytest.mark.parametrize(("count", "torn_down"), [(1, True), (2, False)])
+def test_one_of_several_processes_leaves_without_tearing_the_interpreter_down(count: int, torn_down: bool) -> None:
+    code = """
+import atexit
+from gtr.processes import leave
+class Held:
+    def __del__(self): print("torn down", flush=True)
+held = Held()
+atexit.register(lambda: print("handlers ran"))
+print("written", end=" ")
+leave(3)
+"""
+    left = subprocess.run(
+        [sys.executable, "-c", code], env={**os.environ, "WORLD_SIZE": str(count)}, capture_output=True, text=True
+    )
+    assert left.returncode == 3
+    assert left.stdout == "written handlers ran\n" + "torn down\n" * torn_down

@@ -135,13 +135,16 @@ def test_what_has_finished_is_written_and_what_has_not_is_said_to_be_missing(stu
         finished(job, 17 if "gtr" in job.method else 0)
     assert study.main(words, root) == 0
     text, readme = (root / "docs" / "RESULTS.md").read_text(), (root / "README.md").read_text()
-    assert "17 of 18 runs have finished; made by " in text
+    assert "23 of 24 runs have finished; made by " in text
     (sign,) = [line for line in text.splitlines() if "EZPoints 100 %" in line]
     assert "| holds | gtr 0.85 (" in sign
     assert "so far, ezpoints goes on" in sign
     assert "| missing | not finished: points24 |" in text
-    assert "gtr compare rl4vlm gtr grpo+gtr --task ezpoints --scale tiny --starts 31 32 33 --seeds 201 202" in text
-    assert "**EZPoints: the effect** (17 of 18 runs have finished)" in readme
+    assert (
+        "gtr compare rl4vlm gtr announced_actions grpo+gtr --task ezpoints --scale tiny --starts 31 32 33 --seeds 201 "
+        "202" in text
+    )
+    assert "**EZPoints: the effect** (23 of 24 runs have finished)" in readme
     assert "| grpo+gtr | 0.85 0.85 0.85 0.85 0.85 (1 of 6 unfinished) | 0.85 |" in readme
     assert sign in readme
     assert "old figures" not in readme

@@ -29,6 +29,7 @@ from gtr.config import presets
 from gtr.learner import learn
 from gtr.policy.loading import load_policy
 from gtr.policy.policy import Policy
+from gtr.processes import leave
 from gtr.train import DISTRIBUTED, Run
 from gtr.types import Sample
 
@@ -149,3 +150,4 @@ if __name__ == "__main__":
     {"train": train, "episodes": episodes, "taught": taught, "gradient": gradient}[sys.argv[1]](
         *(Path(word) for word in sys.argv[2:])
     )
+    leave(0)

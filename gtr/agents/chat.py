@@ -17,7 +17,7 @@ from gtr.guidance.chat.model import BudgetExceeded, Failure, Message
 from gtr.guidance.chat.prices import price_of
 from gtr.guidance.chat.questions import picture
 from gtr.tasks.task import Task
-from gtr.types import Reply
+from gtr.types import Exchange, Reply, Shown
 
 WITH_TOOLS = "openai+tool:"
 PLAIN = "openai:"
@@ -48,8 +48,7 @@ class ChatAgent(Agent):
         return list(await asyncio.gather(*(self._reply(state) for state in states)))
 
     async def _reply(self, state: EnvState) -> Reply | None:
-        text = {"type": "text", "text": state.prompt.text}
-        messages: list[Message] = [{"role": "user", "content": [text, picture(state.prompt.image, self._config)]}]
+        messages = [message for one in (*state.prompt.past, state.prompt) for message in self._messages(one)]
         try:
             said = await self._tools.talk(messages) if self._tools.tools else None
             if said is None:
@@ -63,6 +62,11 @@ class ChatAgent(Agent):
             log.warning("no reply for episode %d, turn %d: %s: %s", state.episode, state.turn, failure.kind, failure)
             return None
         return Reply(said, (), (), True)
+
+    def _messages(self, one: Shown) -> list[Message]:
+        text = {"type": "text", "text": one.text}
+        shown: list[Message] = [{"role": "user", "content": [text, picture(one.image, self._config)]}]
+        return [*shown, {"role": "assistant", "content": one.reply}] if isinstance(one, Exchange) else shown
 
     def metrics(self) -> Mapping[str, float]:
         return self.ledger.metrics()

@@ -10,8 +10,8 @@ from gtr.types import Image, Prompt, Sample
 
 NO_PICTURE = np.zeros((0, 0, 3), np.uint8)
 """Stands in a packed sample where its picture was."""
-Packed = tuple[bytes, Sample]
-"""A sample and its picture apart from it, as PNG: a tenth and less of its pixels' size."""
+Packed = tuple[tuple[bytes, ...], Sample]
+"""A sample and its pictures apart from it, oldest first, as PNG: a tenth and less of their pixels' size."""
 
 
 class ThoughtBuffer:
@@ -42,11 +42,7 @@ class ThoughtBuffer:
         """Takes in the corrected thoughts of one rollout of so many turns, by default as many as thoughts."""
         if not self._keep_run:
             self._pictures = {}
-        rows = [
-            (self.packed(sample.prompt.image), replace(sample, prompt=Prompt(NO_PICTURE, sample.prompt.text)))
-            for sample in samples
-        ]
-        self.add_packed(rows, turns)
+        self.add_packed([(tuple(map(self.packed, images_of(one.prompt))), _bare(one)) for one in samples], turns)
 
     def add_packed(self, rows: Sequence[Packed], turns: int | None = None) -> None:
         """As `add`, of samples whose pictures went through `packed`."""
@@ -81,6 +77,20 @@ class ThoughtBuffer:
         return [_unpacked(self._rows[i]) for i in dealt if i < len(self._rows)]
 
 
+def images_of(prompt: Prompt) -> list[Image]:
+    """A prompt's pictures, oldest first."""
+    return [*(one.image for one in prompt.past), prompt.image]
+
+
+def _bare(sample: Sample) -> Sample:
+    return _showing(sample, [NO_PICTURE] * (1 + len(sample.prompt.past)))
+
+
 def _unpacked(row: Packed) -> Sample:
-    png, sample = row
-    return replace(sample, prompt=Prompt(from_png(png), sample.prompt.text))
+    pngs, sample = row
+    return _showing(sample, [from_png(png) for png in pngs])
+
+
+def _showing(sample: Sample, images: Sequence[Image]) -> Sample:
+    past = tuple(replace(one, image=image) for one, image in zip(sample.prompt.past, images, strict=False))
+    return replace(sample, prompt=replace(sample.prompt, image=images[-1], past=past))

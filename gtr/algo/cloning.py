@@ -72,7 +72,8 @@ def corrected(turn: Turn, task: Task, policy: "Policy", config: GuidanceConfig) 
 
     Only the action's value is masked, not the signs around it: that scaffold carries no decision, and left
     unsupervised it decays under negative advantages. A reply that cannot be read has no action to put back: there the
-    corrector's own is taught, or replies never learn to be whole again.
+    corrector's own is taught, or replies never learn to be whole again. Where `guidance.clone` asks for it the action
+    is the one that the corrected thought announces, and taught as well.
     """
     verdict = turn.verdict
     if verdict is None or verdict.judgement is not Judgement.INCORRECT or verdict.thought is None:
@@ -80,8 +81,9 @@ def corrected(turn: Turn, task: Task, policy: "Policy", config: GuidanceConfig) 
     if turn.parsed.status is not ReplyStatus.COMPLETE and not config.correct_malformed:
         return None
     own = turn.parsed.action or None  # Masking an empty action would mask nothing, and teach to write none.
-    with_action = config.clone == "thought_and_action" or own is None
-    action = verdict.action if with_action else own
+    said = verdict.announced if config.clone == "announced_action" else None
+    with_action = config.clone == "thought_and_action" or said is not None or own is None
+    action = (said or verdict.action) if with_action else own
     text = policy.continued(task.write(verdict.thought, action or ""))
     span = task.parse(text).action_span
     if action is None and span is not None:

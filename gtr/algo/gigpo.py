@@ -55,5 +55,5 @@ class GiGPO(GRPO):
 
 
 def state_of(turn: Turn) -> tuple[Hashable, ...]:
-    """What two turns must share to be compared: the picture and the prompt, all that the agent saw."""
+    """What two turns must share to be compared: the picture and the prompt of now, whatever came before."""
     return image_hash(turn.prompt.image), turn.prompt.text

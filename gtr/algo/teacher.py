@@ -8,7 +8,7 @@ import logging
 import re
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import numpy as np
@@ -143,7 +143,8 @@ class TaughtPPO(PPO):
         expert = self.task.expert(turn.truth) if self.settings.teacher == "hint" else None
         if expert is None:
             return turn.prompt
-        return Prompt(turn.prompt.image, turn.prompt.text + HINT + self.task.write(expert.thought, expert.action))
+        hint = HINT + self.task.write(expert.thought, expert.action)
+        return replace(turn.prompt, text=turn.prompt.text + hint)
 
     def examined(self, turns: Sequence[Turn], replies: Sequence[Reply]) -> dict[str, float]:
         """How good the teacher's thoughts are on these turns; nothing where the task cannot tell."""

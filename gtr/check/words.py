@@ -35,6 +35,10 @@ def names(played: "Played") -> Iterator[Finding]:
             f"reading_keys {task.reading_keys!r} are not the first of thought_keys {keys!r}",
             "let a thought begin with what it sees: SFT teaches that part first",
         )
+    methods = [name for name in vars(Task) if name[0] != "_" and callable(getattr(Task, name))]
+    for name in methods:
+        if not callable(own := getattr(task, name)):
+            yield Finding(False, f"{name} is {own!r}, where a task has a method", "give it another name")
 
 
 def prompts(played: "Played") -> Iterator[Finding]:

@@ -15,7 +15,7 @@ from gtr.report.files import UNUSABLE, encode, write_whole
 from gtr.report.inside import LARGEST, Unreadable, parsed, read_inside, unpacked
 from gtr.report.run import read_picture
 from gtr.report.transcript import ImageStore
-from gtr.types import Prompt, Sample
+from gtr.types import Exchange, Prompt, Sample
 
 NAME = re.compile(r"update_(\d+)(?:\.process(\d+))?\.jsonl\.gz")
 MOST_TURNS, MOST_PROCESSES = 10**9, 10**5
@@ -32,6 +32,7 @@ def save_lessons(
             {
                 "image": images.add(lesson.prompt.image),
                 "prompt": lesson.prompt.text,
+                **({"past": [_exchange(one, images) for one in lesson.prompt.past]} if lesson.prompt.past else {}),
                 "tokens": list(lesson.tokens),
                 "weights": list(lesson.weights[CLONING]),
             }
@@ -108,11 +109,12 @@ def _lessons(
     try:
         # Files of version 0.1 do not say how many turns there were.
         turns = _turns(lines.pop(0)) if lines and "turns" in lines[0] else len(lines)
-        for line in lines:
-            if line["image"] not in pictures:
-                data = read_picture(run, line["image"])
-                pictures[line["image"]] = buffer.packed(from_png(data), data)
-        return [(pictures[line["image"]], _lesson(line, can_say)) for line in lines], turns
+        shown = [[one["image"] for one in (*line.get("past", ()), line)] for line in lines]
+        for name in dict.fromkeys(name for names in shown for name in names if name not in pictures):
+            data = read_picture(run, name)
+            pictures[name] = buffer.packed(from_png(data), data)
+        rows = zip(shown, lines, strict=True)
+        return [(tuple(pictures[name] for name in names), _lesson(line, can_say)) for names, line in rows], turns
     except (Unreadable, OSError, *UNUSABLE) as error:
         raise _damaged(file, error) from error
 
@@ -128,7 +130,12 @@ def _lesson(line: Mapping[str, Any], can_say: Callable[[Sequence[int]], bool]) -
     tokens, weights = records.several(records.whole)(line["tokens"]), records.several(records.number)(line["weights"])
     if not tokens or not weights or min(weights) < 0 or len(tokens) != len(weights) or not can_say(tokens):
         raise ValueError("tokens and weights of a lesson do not fit")
-    return Sample(Prompt(NO_PICTURE, line["prompt"] + ""), tuple(tokens), {CLONING: tuple(weights)})
+    past = tuple(Exchange(NO_PICTURE, one["prompt"] + "", one["reply"] + "") for one in line.get("past", ()))
+    return Sample(Prompt(NO_PICTURE, line["prompt"] + "", past), tuple(tokens), {CLONING: tuple(weights)})
+
+
+def _exchange(one: Exchange, images: ImageStore) -> dict[str, str]:
+    return {"image": images.add(one.image), "prompt": one.text, "reply": one.reply}
 
 
 def _records(run: Path, update: int, rank: int) -> list[Any]:

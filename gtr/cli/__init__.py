@@ -67,7 +67,12 @@ def main() -> None:
     if isinstance(sys.stdout, io.TextIOWrapper):
         # Names of files are any bytes, and messages of a terminal's encoding, as on stderr by default.
         sys.stdout.reconfigure(errors="backslashreplace")
-    sys.exit(run(sys.argv[1:]))
+    code = run(sys.argv[1:])
+    if "torch" not in sys.modules:
+        sys.exit(code)
+    from gtr.processes import leave
+
+    leave(code)
 
 
 def run(arguments: Sequence[str]) -> int:

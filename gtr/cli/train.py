@@ -36,8 +36,9 @@ class TrainOptions:
     """An algorithm (gtr, rl4vlm, ppo, grpo, rloo, gspo, reinforce_pp, dapo, gigpo, hgpo, starpo_s, vl_dac, bilevel_gae,
     turn_ppo), a teacher (turbo_kl, turbo_sft, turbo_hybrid, opd; turbo_kl_unclipped, turbo_kl_per_token,
     turbo_kl_base), the agent's own best episodes (iterate, rejection_sft), GTR as its code does it (reference), an
-    ablation (sft_only, no_dagger, clone_actions, annealed_cloning, stops_only, judge_reward, length_reward,
-    no_thought), or any of them beside GTR's guidance, such as grpo+gtr; with --config, by default the file's."""
+    ablation (sft_only, no_dagger, clone_actions, announced_actions, annealed_cloning, stops_only, judge_reward,
+    length_reward, no_thought), or any of them beside GTR's guidance, such as grpo+gtr; with --config, by default the
+    file's."""
     task: str = tasks.DEFAULT
     """The game, which chooses the preset's defaults and the flags --task.*: one of `gtr tasks`, or the import path of a
     Task of yours (package.module:Class, file.py:Class)."""

@@ -64,6 +64,7 @@ def _problems(config: Config) -> Iterator[str]:
     yield from _name(config.name)
     yield from _corrector(config.corrector)
     yield from _engine(config)
+    yield from _quantised(config)
     yield from _together(config)
 
 
@@ -74,11 +75,33 @@ def _engine(config: Config) -> Iterator[str]:
     for key, address in [*named, *([("algo.teacher", teacher)] if "://" in teacher else [])]:
         if not re.fullmatch(r"https?://[^\s/@?]+(/v1)?/?", address):
             yield f"{key} holds {address!r}: write addresses like http://127.0.0.1:8000"
+    if engine.max_staleness and engine.name == "local":
+        yield (
+            f"engine.max_staleness is {engine.max_staleness}, but engine.name is local, which samples by the very "
+            "weights that learn: set engine.name vllm, or engine.max_staleness 0"
+        )
     language = policy.finetune == "lora" and policy.lora_target == "language"
     if engine.name == "vllm" and engine.sync == "adapter" and not language:
         yield (
             f"engine.sync is adapter, but policy.finetune is {policy.finetune} and policy.lora_target "
             f"{policy.lora_target}: set lora and language, or engine.sync full"
+        )
+
+
+def _quantised(config: Config) -> Iterator[str]:
+    if not config.policy.load_in_4bit:
+        return
+    if config.policy.finetune != "lora":
+        yield "policy.load_in_4bit is True, but weights of 4 bits cannot be trained: set policy.finetune lora"
+    if config.train.shard != "none":
+        yield (
+            f"policy.load_in_4bit is True, but train.shard {config.train.shard} cannot share packed weights out: set "
+            "train.shard none, where each process holds all of them"
+        )
+    if config.engine.name == "vllm" and config.engine.sync == "full":
+        yield (
+            "policy.load_in_4bit is True, but engine.sync full hands over whole weights, and packed ones are none: set "
+            "engine.sync adapter and policy.lora_target language, with servers of the same base, or engine.name local"
         )
 
 

@@ -26,6 +26,9 @@ class EngineConfig(Section):
     """Folder through which weights travel, which the servers must see under the same path; None takes the run's."""
     in_flight: Annotated[int, Ge(1), Le(65_536)] = 64
     """Requests under way at a time, all servers together, in each process."""
+    max_staleness: Annotated[int, Ge(0), Le(1000)] = 0
+    """Updates that the weights a rollout is sampled by may lie behind those that learn from it: above 0, so many
+    rollouts are sampled while the trainer learns (name vllm). 0 samples and learns in turn."""
     timeout: Seconds = 120.0
     """Seconds after which a request without an answer is given up and made anew."""
     sync_timeout: Seconds = 1800.0

@@ -29,8 +29,9 @@ class GuidanceConfig(Section):
     draw: Literal["corrected", "turns"] = "corrected"
     """What is drawn beside each turn that is learnt from: a corrected thought; or any turn of the run, which teaches
     nothing if it was not corrected, so that cloning weighs less as thoughts get right (code)."""
-    clone: Literal["thought", "thought_and_action"] = "thought"
-    """What is cloned; the paper finds that cloning actions too is worse."""
+    clone: Literal["thought", "announced_action", "thought_and_action"] = "thought"
+    """What is cloned: the corrected thought; also the action that this thought announces, where a task can read it; or
+    also the corrector's own action, which the paper finds to be worse."""
     token_weights: Literal["all", "edits"] = "all"
     """Clone all tokens of a corrected thought alike, or those that the correction kept half as much (RLMEC)."""
     weight: Weight = 1.0

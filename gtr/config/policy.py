@@ -34,8 +34,13 @@ class PolicyConfig(Section):
     """Weights' type; mixed computes in bfloat16 from float32 weights. auto is, on GPUs that have it, bfloat16 under
     LoRA (adapters in float32) and mixed where every weight is trained; else float32 (bf16 is 80 times slower on
     CPUs)."""
+    load_in_4bit: bool = False
+    """Hold the language model's linear layers in 4 bits (NF4, bitsandbytes) under LoRA: QLoRA (arXiv 2305.14314)."""
     gradient_checkpointing: bool = False
     """Trade time for memory in updates."""
+    share_prefix: bool = True
+    """Read text of 32 tokens and more that all prompts of a batch begin with once for all of them. Rounds otherwise
+    than reading each prompt whole."""
     value_hidden: Annotated[tuple[Annotated[int, Ge(1), Le(65_536)], ...], MaxLen(16)] = (1024, 512)
     """Hidden widths of the value head on the last prompt token's last hidden state (code: 1024, 512)."""
     temperature: Annotated[float, Ge(1e-4), Le(100)] = 0.2

@@ -85,6 +85,11 @@ def clone_actions(config: Config) -> Config:
     return replace(config, guidance=replace(config.guidance, clone="thought_and_action"))
 
 
+def announced_actions(config: Config) -> Config:
+    """GTR that also clones the action that each corrected thought announces: actions learn to follow thoughts."""
+    return replace(config, guidance=replace(config.guidance, clone="announced_action"))
+
+
 def annealed_cloning(config: Config) -> Config:
     """GTR whose guidance fades out over the first half of the run (paper's ablation: collapse comes back)."""
     return replace(config, guidance=replace(config.guidance, anneal_updates=max(1, config.train.updates // 2)))
@@ -166,6 +171,7 @@ METHODS: Mapping[str, Preset] = {
     "sft_only": Preset("gtr", sft_only),
     "no_dagger": Preset("gtr", no_dagger),
     "clone_actions": Preset("gtr", clone_actions),
+    "announced_actions": Preset("gtr", announced_actions),
     "annealed_cloning": Preset("gtr", annealed_cloning),
     "stops_only": Preset("gtr", stops_only),
     "judge_reward": Preset("rl4vlm", judge_reward),

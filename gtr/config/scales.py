@@ -68,7 +68,7 @@ def scale_tiny(task: str) -> Config:
             temperature=tiny.temperature,
             max_new_tokens=48,
         ),
-        sft=SftConfig(enabled=True, target=tiny.sft_target, check_episodes=tiny.check_episodes),
+        sft=SftConfig(enabled=True, target=tiny.sft_target, reading=tiny.reading, check_episodes=tiny.check_episodes),
         guidance=GuidanceConfig(stop_early=game.published.stop_early),
         train=TrainConfig(
             updates=tiny.updates,

@@ -21,6 +21,8 @@ class TaskConfig(Section):
     models that come with thinking do."""
     thought: bool = True
     """Whether the agent writes a thought before its action (False: the no-thought baseline, arXiv 2503.16188)."""
+    history_turns: Annotated[int, Ge(0), Le(1000)] = 0
+    """Turns of the episode before this one that the prompt shows again, each with its picture and the agent's reply."""
     image_size: Annotated[int, Ge(32), Le(4096)] = 300
     """Side of the square picture in pixels."""
     max_turns: Annotated[int, Ge(1), Le(100_000)] | None = None

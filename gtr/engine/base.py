@@ -3,6 +3,7 @@
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 
+from gtr.errors import EngineError
 from gtr.types import Prompt, Reply
 
 
@@ -20,6 +21,19 @@ class Engine(ABC):
 
         Raises `EngineError` where no reply can be had.
         """
+
+    def sample(self, prompts: Sequence[Prompt], seeds: Sequence[int]) -> list[Reply]:
+        """One reply per prompt and seed, without log-probabilities and values, which `scored` adds.
+
+        It touches neither the trainer's weights nor its random numbers: another thread may call it while those learn.
+
+        Raises `EngineError` where no reply can be had, or the engine cannot sample beside the trainer.
+        """
+        raise EngineError("this engine samples with the trainer's own weights: set engine.max_staleness 0")
+
+    def scored(self, prompts: Sequence[Prompt], replies: Sequence[Reply]) -> list[Reply]:
+        """Replies of `sample` with the trainer's log-probabilities and values, by its weights of now."""
+        return list(replies)
 
     def sync(self, version: int) -> None:
         """Samples with the policy's weights of now from here on. `version` numbers them: a known one does nothing.

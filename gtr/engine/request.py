@@ -10,7 +10,7 @@ from pydantic import BaseModel, ValidationError
 from gtr.engine.server import Failure, Server
 from gtr.policy.pictures import data_url, to_png
 from gtr.policy.policy import Policy
-from gtr.types import Prompt, Reply
+from gtr.types import Image, Prompt, Reply
 
 BARRED = -100.0
 """Added to the logits of forbidden tokens, the lowest that the protocol has."""
@@ -94,10 +94,9 @@ class Requests:
 
     def body(self, asked: Question) -> Mapping[str, Any]:
         """The request for one reply."""
-        picture = {"type": "image_url", "image_url": {"url": data_url(to_png(asked.prompt.image))}}
-        message = {"role": "user", "content": [picture, {"type": "text", "text": asked.prompt.text}]}
+        messages = self._policy.prompts.chat(asked.prompt, _shown)
         chosen = {"seed": asked.seed, "temperature": asked.temperature, "max_tokens": asked.most}
-        return {"messages": [message], "add_special_tokens": self._special, **self._settings, **chosen}
+        return {"messages": messages, "add_special_tokens": self._special, **self._settings, **chosen}
 
     def read(self, asked: Question, server: Server, answer: Any) -> Sampled:
         """The reply in an answer. Raises `Failure` for one that is not what a server with this policy can have said."""
@@ -127,6 +126,10 @@ class Requests:
             return f"gave a token that a reply may not hold: {barred[0]}"
         impossible = [one for one in logprobs if not -1e4 < one <= 1e-6]
         return f"gave {impossible[0]} as a log-probability" if impossible else None
+
+
+def _shown(image: Image) -> list[dict[str, Any]]:
+    return [{"type": "image_url", "image_url": {"url": data_url(to_png(image))}}]
 
 
 def otherwise(asked: Question, seen: Sequence[int]) -> str | None:

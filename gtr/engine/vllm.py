@@ -9,6 +9,7 @@ import shutil
 import time
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from copy import deepcopy
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -43,11 +44,15 @@ class VllmEngine(Engine):
         servers = [Server(one, config.timeout, config.sync_timeout, config.in_flight) for one in config.servers]
         self._pool = Pool(servers, config.retries, config.patience)
         self._pool.restore = self._restore
-        self._requests = Requests(policy)
+        self._beside = _beside(policy) if config.max_staleness else policy
+        """Reads prompts and writes replies, on whatever thread samples."""
+        self._requests = Requests(self._beside)
         self._probe = Probe(policy, self._requests, config.tolerance)
         self._threads = ThreadPoolExecutor(config.in_flight, "engine")
         self._version: int | None = None
         self._seconds = 0.0
+        self._learning = False
+        """Whether the trainer may be learning meanwhile, so that nothing can be scored."""
         self._look()
 
     def _look(self) -> None:
@@ -62,27 +67,36 @@ class VllmEngine(Engine):
             )
 
     def generate(self, prompts: Sequence[Prompt], greedy: bool = False) -> list[Reply]:
+        self._learning = False
         self._prove(prompts)
-        return self._replies(prompts, list(self._threads.map(self._ask, self._requests.drawn(prompts, greedy))))
+        seeds = torch.randint(2**31, (len(prompts),)).tolist()
+        return self.scored(prompts, self._sampled(prompts, seeds, 0.0 if greedy else self._policy.config.temperature))
+
+    def sample(self, prompts: Sequence[Prompt], seeds: Sequence[int]) -> list[Reply]:
+        self._learning = True
+        return self._sampled(prompts, seeds, self._policy.config.temperature)
+
+    def _sampled(self, prompts: Sequence[Prompt], seeds: Sequence[int], temperature: float) -> list[Reply]:
+        questions = self._requests.questions(prompts, seeds, temperature, self._policy.config.max_new_tokens)
+        return [self._reply(one) for one in self._threads.map(self._ask, questions)]
 
     def _ask(self, asked: Question) -> Sampled:
         return self._pool.ask(partial(self._requests.sampled, asked))
 
-    def _replies(self, prompts: Sequence[Prompt], sampled: Sequence[Sampled]) -> list[Reply]:
-        """What was sampled, with the trainer's own log-probabilities and values."""
+    def _reply(self, one: Sampled) -> Reply:
+        text, ended = self._beside.decode(one.tokens), one.tokens[-1] in self._policy.end_ids
+        return Reply(text, one.tokens, (), ended, sampled=one.logprobs)
+
+    def scored(self, prompts: Sequence[Prompt], replies: Sequence[Reply]) -> list[Reply]:
         policy, found = self._policy, []
         policy.network.eval()
         for first in range(0, len(prompts), BATCH):
-            part = sampled[first : first + BATCH]
+            part = replies[first : first + BATCH]
             with torch.no_grad():
                 scores = policy.score(prompts[first : first + BATCH], [one.tokens for one in part])
             rows = zip(part, scores.logprobs.tolist(), scores.values.tolist(), strict=True)
-            found += [self._reply(one, logprobs, value) for one, logprobs, value in rows]
+            found += [replace(one, logprobs=tuple(row[: len(one.tokens)]), value=value) for one, row, value in rows]
         return found
-
-    def _reply(self, one: Sampled, logprobs: Sequence[float], value: float) -> Reply:
-        own = self._requests.reply(one)
-        return replace(own, logprobs=tuple(logprobs[: len(one.tokens)]), value=value, sampled=one.logprobs)
 
     # -- weights --------------------------------------------------------------------------------------------------
     def sync(self, version: int) -> None:
@@ -100,6 +114,8 @@ class VllmEngine(Engine):
                 shutil.rmtree(other)
         self._share()
         self._probe.begin()
+        if self._config.max_staleness:
+            self._prove(())  # Once the trainer learns, its weights are others.
         self._seconds += time.perf_counter() - started
 
     def _weights(self) -> Path:
@@ -129,6 +145,8 @@ class VllmEngine(Engine):
             server.up, server.model = up, model
 
     def _restore(self, server: Server) -> None:
+        if self._learning:
+            raise EngineError("no server is left, and none can prove itself while the trainer learns")
         if self._version is not None:
             self._load(server)
         self._probe.check(server)
@@ -157,3 +175,8 @@ class VllmEngine(Engine):
         for server in self._pool.servers:
             server.close()
         self._threads.shutdown(wait=False, cancel_futures=True)
+
+
+def _beside(policy: Policy) -> Policy:
+    """The same network with a tokeniser of its own: the trainer's is not safe on several threads."""
+    return Policy(policy.network, deepcopy(policy.processor), policy.config, policy.end_ids)

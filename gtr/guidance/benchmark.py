@@ -1,8 +1,7 @@
 """How good is a corrector? Thoughts of known kinds on a fixed panel of states, its verdicts held against the oracle."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
@@ -12,7 +11,7 @@ from gtr.guidance.mistakes import QUESTION, ErrorKind, checks, expert_states, mi
 from gtr.stats import Interval, wilson
 from gtr.tasks.expert import ExpertState
 from gtr.tasks.task import Task
-from gtr.types import UNANSWERED, Judgement, Parsed, Prompt, Verdict
+from gtr.types import UNANSWERED, Judgement, Prompt, Verdict
 
 BENCHMARK_SEED = 20_250_309
 """Added to the panel's seed, so that it repeats no run's start states."""
@@ -119,12 +118,8 @@ def _mistake(task: Task, case: BenchmarkCase, verdict: Verdict) -> ErrorKind:
 
 
 def _follows(task: Task, case: BenchmarkCase, verdict: Verdict) -> bool | None:
-    said = task.implied_action(_read(task, verdict.thought), case.case.observation)
+    said = task.announced_action(verdict.thought or {}, case.case.observation)
     return None if said is None or verdict.action is None else task.same_action(said, verdict.action)
-
-
-def _read(task: Task, thought: Mapping[str, Any] | None) -> Parsed:
-    return task.parse(task.write(thought or {}, "?"))
 
 
 def _score(name: str, task: Task, judged: Judged) -> Score:

@@ -96,8 +96,7 @@ class Noise:
         return Verdict(Judgement.INCORRECT, thought, self._announced(case, thought, expert), answers, exact.target)
 
     def _announced(self, case: Case, thought: Mapping[str, Any], expert: Expert) -> str:
-        parsed = self._task.parse(self._task.write(thought, expert.action))
-        return self._task.implied_action(parsed, case.observation) or expert.action
+        return self._task.announced_action(thought, case.observation) or expert.action
 
     def _misplayed(self, case: Case, exact: Verdict, rng: np.random.Generator) -> Verdict:
         """The right correction beside another action."""

@@ -197,6 +197,12 @@ METRICS = (
     Metric("engine/probe", "largest mean |difference| of a server's probe, nats", "Below engine.tolerance.", "near 0"),
     Metric("engine/failed", "requests that failed and were made anew", "Since the last update.", "0"),
     Metric("engine/servers", "servers that answer", "Of engine.servers.", "all of them"),
+    Metric(
+        "engine/staleness",
+        "updates that the weights a rollout was sampled by lie behind those that learn from it",
+        "0 at the start, on resuming, and where servers failed.",
+        "engine.max_staleness or less",
+    ),
     # -- the starting agent ---------------------------------------------------------------------------------------
     Metric(
         "sft/success_sampled",
@@ -215,7 +221,7 @@ METRICS = (
     Metric("panel/<metric>", "the metric of that name over the panel's turns", "As in training, but untruncated.", "-"),
     Metric(
         "seconds/<stage>",
-        "wall-clock seconds of a stage of the update: sync, generate, step, correct, probe, teach, learn",
+        "wall-clock seconds of a stage of the update: wait, sync, generate, step, correct, probe, teach, learn",
         "Where the time goes.",
         "down",
     ),

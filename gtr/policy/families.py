@@ -27,6 +27,9 @@ class Family:
     one another both ways, so that a reply read as 0 would see its own future."""
     served_as: tuple[str, str] | None = None
     """What weights are called in a folder, and what vLLM wants to read instead."""
+    shares: bool = True
+    """Text before the picture may be read once for all prompts (`gtr.policy.prefix`): its tokens see nothing later, and
+    all that is kept of them are keys and values."""
     vision: tuple[str, ...] = ("vision_tower", "visual", "vision_model")
     """Names of submodules that hold the vision tower."""
 
@@ -35,24 +38,24 @@ CLIP_TOWER = ("vision_tower.", "vision_tower.vision_model.")
 FAMILIES: dict[str, Family] = {
     "aya_vision": Family(),
     "cohere2_vision": Family(),
-    "gemma3": Family(),
+    "gemma3": Family(shares=False),
     "glm46v": Family(own_positions=True),
     "glm4v": Family(own_positions=True),
     "got_ocr2": Family(),
     "idefics2": Family(),
     "idefics3": Family(),
     "internvl": Family(),
-    "lfm2_vl": Family(),
+    "lfm2_vl": Family(shares=False),
     "lighton_ocr": Family(vision=("vision_encoder",)),
     "llava": Family(served_as=CLIP_TOWER),
     "llava_next": Family(served_as=CLIP_TOWER),
     "llava_onevision": Family(),
     "mistral3": Family(),
     "ovis2": Family(),
-    "paligemma": Family(own_positions=True, reply_type=1),
+    "paligemma": Family(own_positions=True, reply_type=1, shares=False),
     "qwen2_5_vl": Family(own_positions=True),
     "qwen2_vl": Family(own_positions=True),
-    "qwen3_5": Family(own_positions=True),
+    "qwen3_5": Family(own_positions=True, shares=False),
     "qwen3_vl": Family(own_positions=True),
     "smolvlm": Family(),
     "vipllava": Family(),
@@ -65,7 +68,7 @@ def family_of(model: nn.Module) -> Family:
     own if they can make them."""
     kind = str(model.config.model_type)  # type: ignore[union-attr]
     own = any(callable(getattr(module, "get_rope_index", None)) for module in model.modules())
-    return FAMILIES.get(kind, Family(own_positions=own))
+    return FAMILIES.get(kind, Family(own_positions=own, shares=False))
 
 
 def check_usable(model: nn.Module, path: str) -> None:
@@ -91,6 +94,13 @@ def vision_modules(model: nn.Module) -> list[nn.Module]:
     return found
 
 
+def picture_ids(config: Any) -> frozenset[int]:
+    """Ids of the tokens that a model's config names for pictures, and for where they begin and end."""
+    keys = ("image_token", "video_token", "vision_start_token", "vision_end_token", "boi_token", "eoi_token")
+    found = [getattr(config, f"{key}_id", getattr(config, f"{key}_index", None)) for key in keys]
+    return frozenset(int(one) for one in found if one is not None)
+
+
 def forbidden_ids(model_config: Any, tokenizer: Any, end_ids: Sequence[int], vocabulary: int) -> list[int]:
     """Token ids that a reply may never hold: special and image tokens, and rows beyond the tokeniser's vocabulary.
 
@@ -98,10 +108,7 @@ def forbidden_ids(model_config: Any, tokenizer: Any, end_ids: Sequence[int], voc
     """
     ids = set(tokenizer.all_special_ids)
     ids |= {i for i, token in tokenizer.added_tokens_decoder.items() if token.special}
-    for key in ("image_token", "video_token", "vision_start_token", "vision_end_token", "boi_token", "eoi_token"):
-        value = getattr(model_config, f"{key}_id", getattr(model_config, f"{key}_index", None))
-        if value is not None:
-            ids.add(int(value))
+    ids |= picture_ids(model_config)
     ids |= set(range(len(tokenizer), vocabulary))
     return sorted(i for i in ids - set(end_ids) if 0 <= i < vocabulary)
 

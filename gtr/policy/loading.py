@@ -5,6 +5,7 @@ import logging
 import re
 import stat
 import warnings
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from transformers import (
     AutoModelForImageTextToText,
     AutoProcessor,
     AutoTokenizer,
+    BitsAndBytesConfig,
     GenerationConfig,
 )
 from transformers.utils import cached_file
@@ -76,7 +78,7 @@ def load_policy(
     check_files(folder)
     base, adapter = _base_of(folder, str(path))
     weights, mixed = _precision(config, device)
-    model = _load_model(base, weights, config.tiles == "one")
+    model = _load_model(base, weights, config.tiles == "one", **_quantised(config, weights, device))
     processor = load_processor(folder if (folder / "tokenizer_config.json").exists() else base, model.config)
     processor = one_tile_processor(processor) if config.tiles == "one" else processor
     with seeded(seed):
@@ -143,14 +145,27 @@ def _base_of(folder: Path, path: str) -> tuple[str, Path | None]:
     return str(base), folder
 
 
-def _load_model(path: str, dtype: torch.dtype, whole: bool = False) -> Any:
+def _quantised(config: PolicyConfig, compute: torch.dtype, device: torch.device) -> dict[str, Any]:
+    """What has transformers pack the language model's linear layers, as QLoRA does; nothing where they stay whole."""
+    if not config.load_in_4bit:
+        return {}
+    if find_spec("bitsandbytes") is None:
+        raise PolicyError(
+            "policy.load_in_4bit needs bitsandbytes, which is not installed: pip install bitsandbytes, or set False"
+        )
+    how = {"bnb_4bit_quant_type": "nf4", "bnb_4bit_use_double_quant": True, "bnb_4bit_compute_dtype": compute}
+    packing = BitsAndBytesConfig(load_in_4bit=True, llm_int8_skip_modules=[BESIDE_LANGUAGE], **how)
+    return {"quantization_config": packing, "device_map": {"": device}}
+
+
+def _load_model(path: str, dtype: torch.dtype, whole: bool = False, **how: Any) -> Any:
     check_model(path)
     if path in BUILT_IN_MODELS:
         raise PolicyError(f"{path} is made for each game: `gtr sft PRESET --policy.model {path}` prints its folder")
     try:
         chosen = {"config": one_tile(AutoConfig.from_pretrained(path))} if whole else {}
         load = AutoModelForImageTextToText.from_pretrained
-        model, loading = load(path, dtype=dtype, output_loading_info=True, **chosen)
+        model, loading = load(path, dtype=dtype, output_loading_info=True, **chosen, **how)
     except Exception as error:
         # A folder may hold anything: a pickle that transformers will not open, a config nested a thousand deep.
         raise PolicyError(
@@ -163,6 +178,10 @@ def _load_model(path: str, dtype: torch.dtype, whole: bool = False) -> Any:
             f"{min(loading['missing_keys'])} among them: they belong to another model, or were not saved whole"
         )
     check_usable(model, path)
+    for layer in model.modules():
+        if hasattr(layer, "support_avx512bf16_for_cpu"):
+            # bitsandbytes would sample by bfloat16 kernels of the CPU, which passes with a gradient do not have.
+            layer.support_avx512bf16_for_cpu = False
     # Penalties and cut-offs that a checkpoint brings (Qwen2.5-VL: repetition_penalty 1.05, top_k 1) would shape
     # sampling where scoring cannot see them; only its token ids are kept.
     own = model.generation_config

@@ -10,11 +10,12 @@ from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
-from transformers import GenerationConfig, LogitsProcessor, LogitsProcessorList
+from transformers import DynamicCache, GenerationConfig, LogitsProcessor, LogitsProcessorList
 from transformers.generation.logits_process import RepetitionPenaltyLogitsProcessor
 
 from gtr.errors import DivergenceError
-from gtr.policy.families import Family
+from gtr.policy import prefix
+from gtr.policy.families import Family, picture_ids
 
 
 class Scores(NamedTuple):
@@ -149,9 +150,24 @@ class Network(nn.Module):
         return self._forbidden.tolist()  # type: ignore[operator]
 
     @property
+    def shares(self) -> bool:
+        """Whether a cache of its tokens may serve several rows."""
+        return self._family.shares
+
+    @property
+    def pictures(self) -> frozenset[int]:
+        """Ids of the tokens that stand for parts of pictures."""
+        return picture_ids(self.model.config)
+
+    @property
     def in_float32(self) -> bool:
         """Whether it computes in float32."""
-        return not self._mixed and next(self.model.parameters()).dtype == torch.float32
+        return not self._mixed and self.dtype == torch.float32
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """The type of the model's weights that are not packed."""
+        return next(p.dtype for p in self.model.parameters() if p.is_floating_point())
 
     @property
     def vocabulary(self) -> int:
@@ -184,14 +200,15 @@ class Network(nn.Module):
             token_values: also compute the critic's estimate before each reply token.
         """
         length = reply.shape[1]
-        inputs = dict(prompt)
+        with self._precision():
+            inputs, cache = prefix.opened(self.model, prompt)
         types = torch.full_like(reply, self._family.reply_type)
         tails = {"input_ids": reply, "attention_mask": mask, "token_type_ids": types}
-        kinds = {n: t for n, t in prompt.items() if t.dim() == 2 and t.shape == prompt["input_ids"].shape}
+        kinds = {n: t for n, t in inputs.items() if t.dim() == 2 and t.shape == inputs["input_ids"].shape}
         for name, value in kinds.items():
             tail = tails.get(name, torch.zeros_like(reply))
             inputs[name] = torch.cat([value, tail.to(value.dtype)], dim=1)
-        logits = self._run(inputs, length + 1)
+        logits = self._run(inputs, length + 1, cache)
         assert self._hidden is not None, "the output layer was not reached"
         hidden = self._hidden if value_gradient else self._hidden.detach()
         values = self._values(hidden, -(length + 1))
@@ -206,12 +223,14 @@ class Network(nn.Module):
         tokens = hidden[:, -(length + 1) : -1] if token_values else hidden[:, :0]
         return Scores(chosen, entropies, values, self.value_head(tokens))
 
-    def _run(self, inputs: dict[str, Tensor], keep: int) -> Tensor:
+    def _run(self, inputs: dict[str, Any], keep: int, cache: DynamicCache | None) -> Tensor:
         """(n, keep, vocabulary) the logits of the last `keep` positions."""
-        if not self._family.own_positions:
+        if cache is not None:
+            inputs = prefix.after(self.model, inputs, cache, self._family.own_positions)
+        elif not self._family.own_positions:
             inputs["position_ids"] = (inputs["attention_mask"].cumsum(1) - 1).clamp(min=0)
         with self._precision():
-            logits: Tensor = self.model(**inputs, logits_to_keep=keep, use_cache=False).logits
+            logits: Tensor = self.model(**inputs, logits_to_keep=keep, use_cache=cache is not None).logits
         return logits
 
     def _values(self, hidden: Tensor | None, position: int) -> Tensor:
@@ -221,8 +240,9 @@ class Network(nn.Module):
     @torch.no_grad()
     def values(self, prompt: Mapping[str, Tensor]) -> Tensor:
         """(n,) the critic's estimates for prompts alone."""
-        inputs = dict(prompt)
-        self._run(inputs, 1)
+        with self._precision():
+            inputs, cache = prefix.opened(self.model, prompt)
+        self._run(inputs, 1, cache)
         return self._values(self._hidden, -1)
 
     @torch.no_grad()
@@ -237,14 +257,17 @@ class Network(nn.Module):
         penalise_prompt: bool = True,
     ) -> Samples:
         """Samples one reply per prompt with a key-value cache, and the value of each prompt from the same pass."""
-        longest = prompt["input_ids"].shape[1]
+        with self._precision():
+            inputs, cache = prefix.opened(self.model, prompt)
+        longest = inputs["input_ids"].shape[1]
         penalty = RepetitionPenaltyLogitsProcessor(float(repetition_penalty), 0 if penalise_prompt else longest)
         recorder = _Recorder(self, temperature, greedy, penalty if repetition_penalty != 1.0 else None)
         first = _FirstHidden(self)
         settings: dict[str, Any] = {} if greedy else {"temperature": 1.0, "top_k": 0, "top_p": 1.0}
         with self._precision():
             out: Tensor = self.model.generate(  # type: ignore[operator]
-                **prompt,
+                **inputs,
+                past_key_values=cache,
                 # transformers would let processes with shards wait for one another; weights are gathered here.
                 synced_gpus=False,
                 logits_processor=LogitsProcessorList([first, recorder]),

@@ -33,7 +33,7 @@ class Policy:
         self.tokenizer = processor.tokenizer
         self.end_ids = tuple(end_ids)
         self.pad_id = pad_id(self.tokenizer, self.end_ids)
-        self.prompts = PromptEncoder(processor, self.pad_id)
+        self.prompts = PromptEncoder(processor, self.pad_id, network.pictures)
         self.scorer: nn.Module = network
         """What scoring passes with a gradient go through: the network, or its distributed wrapper."""
         self._pieces: dict[int, str] = {}
@@ -184,11 +184,16 @@ class Policy:
 
     def inputs(self, prompts: Sequence[Prompt]) -> dict[str, Tensor]:
         """Prompts as one batch of the model's inputs, on its device and in its type."""
-        dtype = next(self.network.model.parameters()).dtype
-        batch = self.prompts.batch(prompts)
+        dtype = self.network.dtype
+        batch = self.prompts.batch(prompts, self._shares())
         return {
             name: value.to(self.device, dtype if value.is_floating_point() else None) for name, value in batch.items()
         }
+
+    def _shares(self) -> bool:
+        """Whether what a batch's prompts begin with is read once; with gradients, layers must stay as they are."""
+        cut = self.config.gradient_checkpointing or sharding.is_sharded(self.network)
+        return self.config.share_prefix and self.network.shares and not (cut and torch.is_grad_enabled())
 
     # -- disk -----------------------------------------------------------------------------------------------------
     def save(self, folder: Path, main: bool = True) -> None:

@@ -5,8 +5,11 @@ Every prompt is encoded alone and padded afterwards, so that a turn's tokens nev
 
 import re
 from collections import OrderedDict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from functools import cached_property
+from threading import Lock
 from typing import Any
 
 import numpy as np
@@ -17,53 +20,110 @@ from torch.nn import functional as F
 
 from gtr.errors import PolicyError
 from gtr.policy.pictures import image_hash
+from gtr.policy.prefix import KINDS, SHARED, shared_length
 from gtr.policy.templates import written
 from gtr.tasks.think import OPEN
-from gtr.types import Prompt
+from gtr.types import Exchange, Image, Prompt
 
 Encoded = Mapping[str, Tensor]
 """One prompt: `input_ids` (1, length), the picture's tensors, and whatever else the model's processor makes."""
 
-CACHED_PROMPTS = 1024
-"""Encoded prompts kept: an update visits each turn of a rollout once per epoch."""
+CACHED_PROMPTS, CACHED_BYTES = 1024, 1 << 30
+"""Most encoded prompts kept, and most bytes of them: an update visits each turn of a rollout once per epoch."""
 
 
 class PromptEncoder:
     """Turns prompts into the model's inputs through its own processor and chat template."""
 
-    def __init__(self, processor: Any, pad_id: int) -> None:
+    def __init__(self, processor: Any, pad_id: int, pictures: Collection[int] = ()) -> None:
         self._processor = processor
         self._pad_id = pad_id
-        self._cache: OrderedDict[tuple[str, str], Encoded] = OrderedDict()
+        self._pictures = pictures
+        """Token ids of pictures."""
+        self._cache: OrderedDict[tuple[str, ...], Encoded] = OrderedDict()
+        self._bytes = 0
+        # Tokenisers are for one thread at a time.
+        self._lock = Lock()
+        self._worker = ThreadPoolExecutor(1, "prompts")
+        self._shows_several = False
+        """Whether it has been seen that the model's processor shows several pictures."""
 
     def encode(self, prompt: Prompt) -> Encoded:
         """The inputs for one prompt, a batch of one."""
-        key = (image_hash(prompt.image), prompt.text)
-        if key in self._cache:
+        key = tuple(part for one in (*prompt.past, prompt) for part in (image_hash(one.image), one.text))
+        key += tuple(one.reply for one in prompt.past)
+        with self._lock:
+            if key not in self._cache:
+                self._keep(key, self._encode(prompt))
             self._cache.move_to_end(key)
             return self._cache[key]
-        encoded = self._encode(prompt)
+
+    def ahead(self, prompts: Sequence[Prompt]) -> None:
+        """Begins to encode prompts that will be asked for soon, while others are learnt from."""
+        self._worker.submit(lambda: [self.encode(prompt) for prompt in prompts])
+
+    def _keep(self, key: tuple[str, ...], encoded: Encoded) -> None:
         self._cache[key] = encoded
-        if len(self._cache) > CACHED_PROMPTS:
-            self._cache.popitem(last=False)
-        return encoded
+        self._bytes += size(encoded)
+        while len(self._cache) > 1 and (len(self._cache) > CACHED_PROMPTS or self._bytes > CACHED_BYTES):
+            self._bytes -= size(self._cache.popitem(last=False)[1])
 
     def _encode(self, prompt: Prompt) -> Encoded:
+        if prompt.past and not self._shows_several:
+            self._check_several(prompt)
         text = self._written(prompt)
+        pictures = [Pillow.fromarray(one.image) for one in (*prompt.past, prompt)]
         try:
             special = begun(self._processor.tokenizer, text)
-            made = self._processor(images=[Pillow.fromarray(prompt.image)], text=text, return_tensors="pt", **special)
+            made = self._processor(images=pictures, text=text, return_tensors="pt", **special)
         except Exception as error:
             # A processor is made of files of whoever made the model: it can fail in any way.
+            several = "set task.history_turns 0, if it takes one picture alone; " if prompt.past else ""
             raise PolicyError(
-                f"policy.model: its processor cannot encode a prompt ({type(error).__name__}: {error}); its chat "
-                "template, tokenizer and image processor must belong together"
+                f"policy.model: its processor cannot encode a prompt ({type(error).__name__}: {error}); {several}its "
+                "chat template, tokenizer and image processor must belong together"
             ) from error
-        return {name: value for name, value in made.items() if isinstance(value, Tensor)}
+        # What PaliGemma's processor calls labels would have the model compute a loss of its own.
+        return {name: value for name, value in made.items() if isinstance(value, Tensor) and name != "labels"}
 
-    def _written(self, prompt: Prompt) -> str:
-        content = [{"type": "image"}, {"type": "text", "text": prompt.text}]
-        return written(self._processor, [{"role": "user", "content": content}])
+    def _written(self, prompt: Prompt, pictured: bool = True) -> str:
+        return written(self._processor, self.chat(prompt, lambda image: [{"type": "image"}] if pictured else []))
+
+    def chat(self, prompt: Prompt, show: Callable[[Image], list[dict[str, Any]]]) -> list[dict[str, Any]]:
+        """A prompt's turns as messages, oldest first; `show` says what stands for a picture in them."""
+        found: list[dict[str, Any]] = []
+        for one in (*prompt.past, prompt):
+            found.append({"role": "user", "content": [*show(one.image), {"type": "text", "text": one.text}]})
+            if isinstance(one, Exchange):
+                said = self.opened + self.spelt(one.reply)
+                found.append({"role": "assistant", "content": [{"type": "text", "text": said}]})
+        return found
+
+    def spelt(self, reply: str) -> str:
+        """A reply in which the letters of a special token are not read as that: an agent can write ``<image>``."""
+        for token in self._special:
+            reply = reply.replace(token, f"{token[0]} {token[1:]}")
+        return reply
+
+    @cached_property
+    def _special(self) -> list[str]:
+        tokenizer = self._processor.tokenizer
+        added = {str(token) for token in tokenizer.added_tokens_decoder.values()}
+        return sorted((one for one in {*tokenizer.all_special_tokens, *added} if len(one) > 1), key=len, reverse=True)
+
+    def _check_several(self, prompt: Prompt) -> None:
+        """PolicyError where the chat template leaves earlier turns out, which a processor need not notice."""
+        latest = prompt.past[-1]
+        ends = [re.sub(r"\W+", "", text)[-20:] for text in (latest.text, latest.reply, prompt.text)]
+        told = re.sub(r"\W+", "", self._written(prompt))
+        alone = replace(prompt, past=())
+        marks, mark = (len(self._written(one)) - len(self._written(one, pictured=False)) for one in (prompt, alone))
+        if marks < mark * (1 + len(prompt.past)) or not all(one in told for one in ends):
+            raise PolicyError(
+                "task.history_turns: the chat template of policy.model leaves out pictures or words of earlier turns; "
+                "set task.history_turns 0, or take a model whose template and processor show several pictures"
+            )
+        self._shows_several = True
 
     @cached_property
     def opened(self) -> str:
@@ -75,9 +135,22 @@ class PromptEncoder:
         """Whether the tokeniser adds a start token to what the chat template wrote."""
         return not begun(self._processor.tokenizer, self._written(prompt))
 
-    def batch(self, prompts: Sequence[Prompt]) -> dict[str, Tensor]:
-        """Inputs for several prompts: tokens padded on the left to one length, pictures joined along the first axis."""
-        return stack([self.encode(prompt) for prompt in prompts], self._pad_id)
+    def batch(self, prompts: Sequence[Prompt], share: bool = False) -> dict[str, Tensor]:
+        """Inputs for several prompts: tokens padded on the left to one length, pictures joined along the first axis.
+
+        `share` sets apart the text with which all of them begin (see `gtr.policy.prefix`).
+        """
+        rows = [self.encode(prompt) for prompt in prompts]
+        length = shared_length([row["input_ids"] for row in rows], self._pictures) if share else 0
+        if not length:
+            return stack(rows, self._pad_id)
+        rest = [{n: t[:, length:] if n in KINDS else t for n, t in row.items()} for row in rows]
+        return {**stack(rest, self._pad_id), SHARED: rows[0]["input_ids"][:, :length]}
+
+
+def size(encoded: Encoded) -> int:
+    """Bytes of a prompt's tensors."""
+    return sum(value.numel() * value.element_size() for value in encoded.values())
 
 
 def begun(tokenizer: Any, text: str) -> Mapping[str, bool]:
@@ -101,8 +174,9 @@ def stack(rows: Sequence[Encoded], pad_id: int) -> dict[str, Tensor]:
 
 
 def _join(parts: Sequence[Tensor]) -> Tensor:
-    """Concatenation along the first axis, the second one zero-padded where pictures have different numbers of tiles."""
-    if len({p.shape[1:] for p in parts}) > 1:
-        most = max(p.shape[1] for p in parts)
-        parts = [F.pad(p, (0, 0) * (p.dim() - 2) + (0, most - p.shape[1])) for p in parts]
-    return torch.cat(list(parts))
+    """Concatenation along the first axis, zero-padded at the end of the others: pictures have different numbers of
+    tiles, and with some processors sizes of their own."""
+    sizes = [max(size) for size in zip(*(p.shape[1:] for p in parts), strict=True)]
+    lacking = [[most - size for most, size in zip(sizes, p.shape[1:], strict=True)] for p in parts]
+    pads = [[pad for one in reversed(row) for pad in (0, one)] for row in lacking]
+    return torch.cat([F.pad(p, pad) if any(pad) else p for p, pad in zip(parts, pads, strict=True)])

@@ -1,17 +1,19 @@
 """A model's shape without its weights: on torch's meta device, where tensors have sizes and no memory."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
+from torch import nn
 from transformers import AutoConfig, AutoModelForImageTextToText, LlavaNextConfig, Qwen2_5_VLConfig, Qwen3VLConfig
 
 from gtr.config import PolicyConfig
 from gtr.errors import PolicyError
 from gtr.policy.families import one_tile
-from gtr.policy.loading import prepare
+from gtr.policy.loading import BESIDE_LANGUAGE, prepare
 from gtr.policy.models import BUILT_IN_MODELS, check_model
 from gtr.policy.network import ValueHead
 
@@ -91,6 +93,8 @@ class Shape:
     vocabulary: int
     picture_tokens: int
     """Of one picture in the prompt."""
+    packable: int = 0
+    """Weights of the language model's linear layers, which `policy.load_in_4bit` packs."""
 
 
 def shape_of(config: PolicyConfig, image_size: int) -> Shape:
@@ -105,6 +109,8 @@ def shape_of(config: PolicyConfig, image_size: int) -> Shape:
         base = AutoModelForImageTextToText.from_config(settings)
         text = settings.get_text_config()
         weights = sum(p.numel() for p in base.parameters())
+        linear = [one for one in base.named_modules() if isinstance(one[1], nn.Linear)]
+        packable = sum(one.weight.numel() for name, one in linear if not re.fullmatch(BESIDE_LANGUAGE, name))
         model = prepare(base, config, None)
         head = ValueHead(text.hidden_size, config.value_hidden)
     parts = [*model.parameters(), *head.parameters()]
@@ -120,6 +126,7 @@ def shape_of(config: PolicyConfig, image_size: int) -> Shape:
         queries=text.num_attention_heads * width,
         vocabulary=text.vocab_size,
         picture_tokens=picture_tokens(settings, image_size),
+        packable=packable,
     )
 
 

@@ -21,7 +21,9 @@ def load_teacher(path: str, agent: Policy, config: PolicyConfig) -> Policy:
     Raises `PolicyError` naming algo.teacher: nothing is there, or it is of another family or vocabulary.
     """
     half = agent.device.type == "cuda" and config.dtype != "float32"
-    chosen = replace(config, finetune="full", freeze_vision=False, dtype="bfloat16" if half else "float32")
+    chosen = replace(
+        config, finetune="full", load_in_4bit=False, freeze_vision=False, dtype="bfloat16" if half else "float32"
+    )
     try:
         teacher = load_policy(model_folder(path), chosen, device=agent.device, critic=False)
     except GtrError as error:

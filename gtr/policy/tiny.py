@@ -35,6 +35,9 @@ VOCABULARY = 382
 FEW_WORDS, LARGE_VOCABULARY = 40, 1024
 """Games of more words than the first get word tokens and up to the second many of them: names cut into pieces would
 make a household's answers three times as long."""
+BESIDE_ACTION = r'", "action": "|"\}|\n</think><answer>|</answer>'
+"""What stands around an action: tokens of their own, so that none holds parts of an action and of a thought."""
+ACTS_IN_WORDS = r'(?:"action": "|<answer>)[A-Za-z]'
 SYMBOLS = r"\d+|[-+*/()=]"
 WORDS = r'\d+|(?:, |\{)"[a-z]+": "|"\}| ?[A-Za-z]+ (?=\d)| ?[A-Za-z]+|[;,] |[-+*/()=]'
 """What stays together when texts are cut before tokens are learnt; a name keeps the blank before its number."""
@@ -44,9 +47,11 @@ PATCH = 24
 # The picture comes late, right before the answer: a tiny model loses what it read over many tokens of text. It is
 # not the very last token: Qwen-VL's incremental positions are wrong after a prompt that ends in a picture.
 CHAT_TEMPLATE = (
-    "<s>{% for message in messages %}{% for part in message['content'] %}"
+    "<s>{% for message in messages %}{% set said = message['role'] == 'assistant' %}{{ '\\n' if said }}"
+    "{% for part in message['content'] %}"
     "{% if part['type'] == 'text' %}{{ part['text'] }}{% endif %}{% endfor %}"
-    "{% for part in message['content'] %}{% if part['type'] == 'image' %}IMAGE{% endif %}{% endfor %}{% endfor %}"
+    "{% for part in message['content'] %}{% if part['type'] == 'image' %}IMAGE{% endif %}{% endfor %}"
+    "{{ '</s>' if said }}{% endfor %}"
     "{{ '\\n' }}"
 )
 
@@ -55,14 +60,15 @@ def tokenizer_for(texts: Iterable[str], image_token: str = IMAGE) -> Any:
     """A byte-level BPE tokeniser of `VOCABULARY` tokens learnt from `texts`; numbers and operators stay whole tokens.
 
     Words are not split at white space, so that fixed stretches of JSON become single tokens. Where there are many
-    words they are, and the JSON around a key is a token of its own: none holds parts of an action and of a thought.
+    words they are, and the JSON around a key is a token of its own; where actions are words, what stands around them.
     """
     texts = list(texts)
     wordy = len({word for text in texts for word in re.findall("[A-Za-z]+", text)}) > FEW_WORDS
+    symbols = f"{BESIDE_ACTION}|{SYMBOLS}" if any(re.search(ACTS_IN_WORDS, text) for text in texts) else SYMBOLS
     tokenizer = Tokenizer(models.BPE())
     tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
         [
-            pre_tokenizers.Split(Regex(WORDS if wordy else SYMBOLS), behavior="isolated"),
+            pre_tokenizers.Split(Regex(WORDS if wordy else symbols), behavior="isolated"),
             pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False),
         ]
     )

@@ -43,5 +43,7 @@ def is_run(path: Path) -> bool:
 
 
 def _hint(path: Path) -> str:
+    if (path / "comparison.html").exists():
+        return "it compares runs that lie elsewhere; open its comparison.html, or name those runs"
     known = sorted({run.name for run in _runs_in(path.parent)} | {run.name for run in _runs_in(Path("runs"))})
     return nearest(path.name, known) if known else "train one first, for example: gtr train gtr"

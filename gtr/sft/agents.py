@@ -30,6 +30,8 @@ SHAPING = ("model", "finetune", "value_hidden", "temperature", "max_new_tokens")
 """Those settings of the policy that shape the starting agent."""
 SHAPING_LORA = ("lora_rank", "lora_alpha", "lora_dropout")
 """Those that shape it besides where adapters are trained."""
+LATER = (("format", "json"), ("history_turns", 0))
+"""Settings of the task that came later, where they change nothing: agents made before are found again."""
 EPISODES = 1200
 """Expert episodes that the data come from."""
 SAMPLES = 64
@@ -107,8 +109,7 @@ def agent_name(config: Config) -> str:
     shaping = (*SHAPING, *(SHAPING_LORA if config.policy.finetune == "lora" else ()))
     policy = {k: v for k, v in asdict(config.policy).items() if k in shaping}
     policy |= {"tiles": "one"} if config.policy.tiles == "one" else {}
-    # Settings that came later are named where they change something: agents made before are found again.
-    task = {k: v for k, v in asdict(config.task).items() if (k, v) != ("format", "json")}
+    task = {k: v for k, v in asdict(config.task).items() if (k, v) not in LATER}
     made_by = {"task": task, "policy": policy, "sft": asdict(config.sft), "gtr": __version__}
     digest = hashlib.sha256(json.dumps(made_by, sort_keys=True, default=str).encode()).hexdigest()[:10]
     return f"{tasks.load(config.task).name}-{digest}"

@@ -1,5 +1,7 @@
 """What there is to learn from: states of expert episodes, their replies, and what their pictures show."""
 
+from collections import deque
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,7 +12,7 @@ from torch import Tensor
 from gtr.errors import TaskError
 from gtr.tasks.expert import ExpertState, expert_episode
 from gtr.tasks.task import Task
-from gtr.types import Prompt, Truth
+from gtr.types import Exchange, Prompt, Truth
 
 ALIKE = 64
 """Start states after which their pictures are taken to show the same."""
@@ -30,7 +32,7 @@ class Example:
 def expert_examples(task: Task, episodes: int, rng: np.random.Generator) -> list[Example]:
     """States of expert episodes with the expert's replies; unsolvable starts are passed over."""
     env = task.make_env()
-    examples = [_example(task, state) for _ in range(episodes) for state in expert_episode(task, env, rng)]
+    examples = [one for _ in range(episodes) for one in _episode(task, expert_episode(task, env, rng))]
     env.close()
     if not examples:
         raise TaskError(
@@ -39,10 +41,13 @@ def expert_examples(task: Task, episodes: int, rng: np.random.Generator) -> list
     return examples
 
 
-def _example(task: Task, state: ExpertState) -> Example:
-    prompt = Prompt(state.observation.image, task.prompt(state.observation))
-    reply = task.write(state.expert.thought, state.expert.action)
-    return Example(prompt, state.truth, reply, _reading_part(task, state.expert.thought))
+def _episode(task: Task, states: Iterator[ExpertState]) -> Iterator[Example]:
+    past: deque[Exchange] = deque(maxlen=task.config.history_turns)
+    for state in states:
+        prompt = Prompt(state.observation.image, task.prompt(state.observation), tuple(past))
+        reply = task.write(state.expert.thought, state.expert.action)
+        yield Example(prompt, state.truth, reply, _reading_part(task, state.expert.thought))
+        past.append(Exchange(prompt.image, prompt.text, reply))
 
 
 def _reading_part(task: Task, thought: Any) -> str:

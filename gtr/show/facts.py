@@ -1,7 +1,8 @@
 """What a person asks of a run first: how far, how fast, until when, from which code, on which machine."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from itertools import accumulate
 from statistics import fmean
 from typing import Any
 
@@ -32,10 +33,27 @@ def facts(history: History) -> dict[str, Any]:
     }
 
 
+def reached(history: History) -> Mapping[str, Sequence[float]]:
+    """What had been played and taken up to each of `updates`: ``turns``, and ``seconds`` (evaluations left out) and
+    ``tokens`` (of all replies) where they were measured."""
+    tokens = [value if value >= 0 else 0.0 for value in history.series.get("count/tokens", ())]
+    found = {
+        "turns": [float(history.turns[update]) for update in history.updates],
+        "seconds": [round(value, 1) for value in accumulate(_durations(history))],
+        "tokens": list(accumulate(tokens)),
+    }
+    return {name: values for name, values in found.items() if values and values[-1] > 0}
+
+
 def _seconds(history: History) -> float:
     """The mean duration of the last updates, evaluations left out; 0 where it was not measured."""
+    return fmean(_durations(history)[-RECENT:] or [0.0])
+
+
+def _durations(history: History) -> list[float]:
+    """Seconds of each update."""
     stages = [values for name, values in history.series.items() if name.startswith("seconds/")]
-    return fmean(map(_sum, list(zip(*stages, strict=True))[-RECENT:])) if stages and history.updates else 0.0
+    return [_sum(values) for values in zip(*stages, strict=True)]
 
 
 def _sum(values: Sequence[float]) -> float:

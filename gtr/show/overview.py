@@ -10,7 +10,7 @@ from gtr.metrics.table import METRICS, describe
 from gtr.report import Run
 from gtr.report.history import History, read_history
 from gtr.report.methods import comparable, distinct, methods_of
-from gtr.show.facts import facts
+from gtr.show.facts import facts, reached
 from gtr.show.pair import questions, thought_pair
 from gtr.show.story import story
 
@@ -90,6 +90,7 @@ def _run(index: int, history: History, method: str) -> dict[str, Any]:
         "notes": [run.task_trouble] if run.task_trouble else [],
         "alarm": None if history.collapse is None else vars(history.collapse),
         "updates": list(history.updates),
+        "reached": reached(history),
         "series": {name: list(map(rounded, values)) for name, values in history.series.items()},
         "panel": [
             {

@@ -35,6 +35,8 @@ class Tiny:
 
     sft_target: float | None = None
     """Success at which SFT stops; None as in `sft.target`."""
+    reading: float = 0.98
+    """Share of pictures read exactly before whole replies are taught."""
     check_episodes: int = 128
     updates: int = 30
     temperature: float = 0.6

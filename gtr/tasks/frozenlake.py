@@ -139,7 +139,7 @@ class FrozenLakeTask(BoardTask):
     """FrozenLake: cross the ice to the goal, around the holes."""
 
     Settings: ClassVar[type[TaskConfig]] = FrozenLakeSettings
-    tiny = Tiny(settings={"side": 3}, updates=12)
+    tiny = Tiny(sft_target=0.35, settings={"side": 3}, reading=0.95, updates=12, lr=5e-4)
     config: FrozenLakeSettings
     name = "frozenlake"
     fields: Mapping[str, tuple[type, str]] = {

@@ -191,7 +191,7 @@ class SokobanTask(BoardTask):
     """Sokoban: push every box onto a goal."""
 
     Settings: ClassVar[type[TaskConfig]] = SokobanSettings
-    tiny = Tiny(settings={"side": 3, "walls": 0}, updates=12)
+    tiny = Tiny(settings={"side": 3, "walls": 0}, reading=0.95, updates=12, lr=5e-4)
     config: SokobanSettings
     name = "sokoban"
     fields: Mapping[str, tuple[type, str]] = {

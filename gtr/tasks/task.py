@@ -18,7 +18,7 @@ from gtr.tasks.defaults import Published, Tiny
 from gtr.tasks.formats import FORMATS, ReplyFormat
 from gtr.types import Expert, Image, Observation, Parsed, Truth
 
-OF_THE_AGENT = ("prompt", "format", "thought")
+OF_THE_AGENT = ("prompt", "format", "thought", "history_turns")
 """Settings of how the game is told to an agent and what it must write, not of the game."""
 QUESTIONS: Mapping[str, str] = {
     "perception": "Is everything that the thought says it sees really in the picture?",
@@ -249,6 +249,10 @@ class Task(ABC):
     def implied_action(self, parsed: Parsed, observation: Observation) -> str | None:
         """The action that the thought itself announces, to measure whether actions follow thoughts; None if unsaid."""
         return None
+
+    def announced_action(self, thought: Mapping[str, Any], observation: Observation) -> str | None:
+        """As `implied_action`, of a thought that has not been written as a reply."""
+        return self.implied_action(self.parse(self.write(thought, "?")), observation)
 
     def same_action(self, one: str, other: str) -> bool:
         """Whether two texts name the same action; by default in the same words, in any case and spacing."""

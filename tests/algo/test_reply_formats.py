@@ -63,7 +63,7 @@ def test_thought_and_action_are_told_apart(what: str, policy: Policy, settings: 
 
 
 @pytest.mark.parametrize("opens", [False, True])
-@pytest.mark.parametrize("clone", ["thought", "thought_and_action"])
+@pytest.mark.parametrize("clone", ["thought", "announced_action", "thought_and_action"])
 def test_corrections_are_cloned_around_the_own_action(
     clone: Any, opens: bool, policy: Policy, native: Policy, settings: Settings
 ) -> None:
@@ -71,16 +71,21 @@ def test_corrections_are_cloned_around_the_own_action(
     task = task_of(config)
     own = agent.continued(write({**THOUGHT, "current": 9}, "-"))
     assert own.startswith("<think>") is not opens
-    verdict = Verdict(Judgement.INCORRECT, thought=THOUGHT, action="+")
+    verdict = Verdict(Judgement.INCORRECT, thought=THOUGHT, action="+", announced="++")
     turn = replace(turn_of(agent, own, task), verdict=verdict)
     assert turn.parsed.action == "-"
     sample = corrected(turn, task, agent, replace(config.guidance, clone=clone))
     assert sample is not None
-    text = agent.continued(write(THOUGHT, "-" if clone == "thought" else "+"))
+    taught = {"thought": "-", "announced_action": "++", "thought_and_action": "+"}
+    text = agent.continued(write(THOUGHT, taught[clone]))
     assert agent.decode(sample.tokens) == text
     spans = zip(agent.offsets(sample.tokens), sample.weights[CLONING], strict=True)
     hidden = "".join(text[a:b] for (a, b), weight in spans if weight == 0)
     assert hidden == ("-" if clone == "thought" else "")
+    unread = replace(turn, verdict=replace(verdict, announced=None))
+    if clone == "announced_action":
+        plain = corrected(turn, task, agent, config.guidance)
+        assert corrected(unread, task, agent, replace(config.guidance, clone=clone)) == plain
 
 
 def test_a_thought_that_the_template_opens_is_not_opened_again(native: Policy, policy: Policy) -> None:

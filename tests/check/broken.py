@@ -109,6 +109,10 @@ class MissingSplit(SkeletonTask):
     splits = ("same", "harder")
 
 
+class NoMethod(SkeletonTask):
+    rules = "go to the goal"
+
+
 class BadName(SkeletonTask):
     name = "My Task!"
 

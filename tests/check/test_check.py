@@ -36,6 +36,7 @@ CASES = {
     "NoSame": ("splits are other", '"same"'),
     "MissingSplit": ("--split harder", "in for_split"),
     "BadName": ("name is 'My Task!'", 'name = "maze"'),
+    "NoMethod": ("rules is 'go to the goal', where a task has a method", "another name"),
     "TwiceTheKey": ("thought_keys are ('ball', 'ball')", "different keys"),
     "ReadingLast": ("reading_keys ('goal',) are not the first", "begin with what it sees"),
     "NoPrompt": ("the paper prompt is ' '", "a text"),

@@ -28,6 +28,8 @@ LANGUAGE = {"policy.finetune": "lora", "policy.lora_target": "language"}
         ({"engine.correction_floor": 1.5}, "engine.correction_floor"),
         ({"engine.tolerance": 0.0}, "engine.tolerance"),
         ({"engine.retries": -1}, "engine.retries"),
+        ({"engine.max_staleness": 1}, "engine.max_staleness"),
+        ({"engine.name": "vllm", "engine.max_staleness": -1}, "engine.max_staleness"),
     ],
 )
 def test_what_cannot_work_is_named(dotted: dict[str, Any], key: str) -> None:
@@ -36,7 +38,8 @@ def test_what_cannot_work_is_named(dotted: dict[str, Any], key: str) -> None:
 
 
 def test_what_works() -> None:
-    for dotted in ({**VLLM, **LANGUAGE}, {"engine.servers": ("https://a.b:1/v1", "http://[::1]:8000/")}):
+    ahead = {"engine.name": "vllm", "engine.max_staleness": 2}
+    for dotted in (ahead, {**VLLM, **LANGUAGE}, {"engine.servers": ("https://a.b:1/v1", "http://[::1]:8000/")}):
         validate(changed(build("gtr"), dotted))
 
 

@@ -1,11 +1,11 @@
-"""Run by the interpreter of vLLM's environment: makes its torchvision importable beside a torch built for CPUs.
+"""Run by an interpreter that finds torchvision: makes it importable beside a torch built for CPUs.
 
 PyPI's torchvision is built for CUDA, and its operators are then missing. They are only declared, not needed.
 """
 
 import subprocess
 import sys
-import sysconfig
+from importlib.util import find_spec
 from pathlib import Path
 
 DECLARED = """import torch as _torch
@@ -20,6 +20,9 @@ def works() -> bool:
 
 
 if not works():
-    file = Path(sysconfig.get_path("purelib")) / "torchvision" / "__init__.py"
+    found = find_spec("torchvision")
+    if found is None or found.origin is None:
+        sys.exit("torchvision is not installed")
+    file = Path(found.origin)
     file.write_text(DECLARED + file.read_text())
-    sys.exit(0 if works() else "torchvision cannot be imported, so vLLM cannot either")
+    sys.exit(0 if works() else "torchvision cannot be imported")

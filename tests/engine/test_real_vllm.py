@@ -30,7 +30,7 @@ pytestmark = [
     pytest.mark.engines,
     pytest.mark.skipif(PYTHON is None, reason="no vLLM: `make test-engines` installs one and runs this"),
 ]
-START = 400
+START = 900
 """Seconds that it may take to start."""
 SMALL = ("--dtype", "float32", "--enforce-eager", "--max-model-len", "512", "--block-size", "32")
 CPU = {"VLLM_HOST_IP": "127.0.0.1", "VLLM_CPU_KVCACHE_SPACE": "1", "VLLM_CPU_OMP_THREADS_BIND": "nobind"}
@@ -181,13 +181,16 @@ def test_a_cache_that_is_not_reset_is_caught(
     asked.close()
 
 
-def test_a_whole_run(settings: Callable[..., Config], address: str) -> None:
+@pytest.mark.parametrize("ahead", [0, 1])
+def test_a_whole_run(ahead: int, settings: Callable[..., Config], address: str) -> None:
     config = changed(
         settings(**{"train.updates": 3, "train.lr": 1e-3, "policy.freeze_vision": False}),
-        **{"engine.name": "vllm", "engine.servers": (address,)},
+        **{"engine.name": "vllm", "engine.servers": (address,), "engine.max_staleness": ahead},
     )
     run = train(config)
     lines = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
     assert [line["update"] for line in lines] == [1, 2, 3]
-    assert all(line["engine/mismatch"] < 1e-3 and line["engine/probe"] < 1e-4 for line in lines)
+    assert [line.get("engine/staleness", 0) for line in lines] == [0, ahead, ahead]
+    assert [line["engine/mismatch"] < 1e-3 for line in lines] == [True, ahead == 0, ahead == 0]
+    assert all(line["engine/probe"] < 1e-4 for line in lines)
     assert all(line["engine/failed"] == 0 for line in lines)

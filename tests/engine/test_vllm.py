@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,12 +22,13 @@ from gtr.engine.weights import check_adapter
 from gtr.errors import EngineError, GtrError
 from gtr.policy.policy import Policy
 from gtr.train import train
-from gtr.types import Prompt
+from gtr.types import Exchange, Prompt
 
 pytestmark = pytest.mark.slow
 
 MakeModel = Callable[..., Path]
 MakePolicy = Callable[..., Policy]
+
 Make = Callable[..., VllmEngine]
 
 
@@ -111,6 +113,14 @@ def test_the_load_is_shared(
     for _ in range(4):
         asked.generate(prompts)
     assert all(one.state()["asked"] - then > 4 for one, then in zip(servers, before, strict=True))
+
+
+def test_earlier_turns_travel_with_a_prompt(make_policy: MakePolicy, engine: Make, prompts: list[Prompt]) -> None:
+    past = tuple(Exchange(one.image, one.text, f"{one.text} </s>") for one in prompts[:2])
+    asked = engine(make_policy())
+    asked.sync(0)
+    for reply in asked.generate([replace(one, past=past) for one in prompts[2:4]]):
+        assert reply.sampled == pytest.approx(reply.logprobs, abs=1e-4)
 
 
 # -- weights ------------------------------------------------------------------------------------------------------

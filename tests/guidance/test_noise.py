@@ -1,13 +1,14 @@
 """The noisy oracle: its mistakes come at the rates of the settings, are of the kinds asked for, and come again."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 from small import changed
+from toys import Scripted
 
 from gtr import cli, preset, tasks
 from gtr.config import Config
@@ -15,7 +16,8 @@ from gtr.corrector_eval import examine
 from gtr.errors import ConfigError, CorrectorError
 from gtr.guidance import make_corrector
 from gtr.guidance.benchmark import ErrorKind, benchmark_cases
-from gtr.types import Judgement, ReplyStatus, Verdict
+from gtr.rollout import Collector
+from gtr.types import Judgement, Prompt, ReplyStatus, Verdict
 
 RATES: Mapping[str, float] = {"noise.spoil": 0.1, "noise.miss": 0.2, "noise.wrong": 0.4, "noise.wrong_action": 0.3}
 SEEDS = range(1, 9)
@@ -132,3 +134,32 @@ def test_a_noisy_judge_scores_right_thoughts_low_and_wrong_ones_high() -> None:
 def test_settings_that_cannot_work(game: str, settings: Mapping[str, object], message: str) -> None:
     with pytest.raises((ConfigError, CorrectorError), match=message):
         verdicts(noisy(game, **settings))
+
+
+class Unvalued(Scripted):
+    """A player with no idea of what a picture is worth."""
+
+    def values(self, prompts: Sequence[Prompt]) -> list[float]:
+        return [0.0] * len(prompts)
+
+
+@pytest.mark.parametrize("stops", [True, False])
+@pytest.mark.parametrize("game", ["numberline", "ezpoints", "blackjack"])
+def test_an_announced_action_is_the_thoughts_not_the_correctors(game: str, stops: bool) -> None:
+    """Right thoughts beside actions that are always wrong: what is taught is what the thought says."""
+    given = {**dict.fromkeys(RATES, 0.0), "noise.wrong_action": 1.0, "guidance.clone": "announced_action"}
+    small = {"train.envs": 8, "train.turns": 3, "guidance.stop_early": stops}
+    config = noisy(game, **given, **small)
+    task = tasks.load(config.task)
+    wrong = Unvalued(lambda prompt, _: task.write(dict.fromkeys(task.thought_keys, "none"), "?"))
+    turns = Collector(task, wrong, make_corrector(config, task), config).collect().flat()
+    taught = [turn.verdict for turn in turns if turn.verdict is not None and turn.verdict.thought is not None]
+    assert taught
+    for turn in turns:
+        if turn.verdict is None or turn.verdict.thought is None:
+            continue
+        expert = task.expert(turn.truth, turn.verdict.target)
+        assert expert is not None
+        assert turn.verdict.announced is not None
+        assert task.same_action(turn.verdict.announced, expert.action)
+        assert not task.same_action(turn.verdict.announced, turn.verdict.action or "")

@@ -4,11 +4,13 @@ Their processors want libraries that are not needed otherwise, so the inputs are
 """
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from families import BOS, EOS, IDS, IMAGE, PAD, SETTINGS, WIDTH
 from torch import Tensor
 from transformers import AutoConfig, AutoModelForImageTextToText
 
@@ -17,177 +19,9 @@ from gtr.errors import PolicyError
 from gtr.policy.families import FAMILIES, check_usable, family_of, vision_modules
 from gtr.policy.loading import prepare
 from gtr.policy.network import Network, ValueHead
+from gtr.policy.prefix import KINDS, SHARED
 
-PAD, BOS, EOS, IMAGE, VOCABULARY, WIDTH = 0, 1, 2, 5, 64, 32
 FORBIDDEN = (PAD, BOS, IMAGE, 6, 7, 60, 61, 62)
-IDS = {"pad_token_id": PAD, "bos_token_id": BOS, "eos_token_id": EOS}
-TEXT = {
-    "vocab_size": VOCABULARY,
-    "hidden_size": WIDTH,
-    "intermediate_size": 48,
-    "num_hidden_layers": 2,
-    "num_attention_heads": 2,
-    "num_key_value_heads": 2,
-    "head_dim": 16,
-    "max_position_embeddings": 256,
-    **IDS,
-}
-VISION = {
-    "hidden_size": WIDTH,
-    "intermediate_size": 48,
-    "num_hidden_layers": 2,
-    "num_attention_heads": 2,
-    "image_size": 32,
-    "patch_size": 16,
-    "projection_dim": WIDTH,
-}
-GRID = {
-    "depth": 2,
-    "hidden_size": WIDTH,
-    "intermediate_size": 48,
-    "num_heads": 2,
-    "patch_size": 8,
-    "spatial_merge_size": 2,
-    "temporal_patch_size": 2,
-    "out_hidden_size": WIDTH,
-}
-TURNING = {**TEXT, "rope_parameters": {"rope_type": "default", "rope_theta": 1e4, "mrope_section": [2, 3, 3]}}
-MARKS = {"image_token_id": IMAGE, "video_token_id": 60, "vision_start_token_id": 61, "vision_end_token_id": 62}
-SETTINGS: Mapping[str, dict[str, Any]] = {
-    "aya_vision": {
-        "text_config": {**TEXT, "model_type": "cohere2", "sliding_window": 64},
-        "vision_config": {**VISION, "model_type": "siglip_vision_model", "patch_size": 8},
-        "image_token_index": IMAGE,
-    },
-    "cohere2_vision": {
-        "text_config": {**TEXT, "model_type": "cohere2", "sliding_window": 64},
-        "vision_config": {**VISION, "model_type": "siglip_vision_model", "patch_size": 8},
-        "image_token_id": IMAGE,
-        "alignment_intermediate_size": 64,
-    },
-    "gemma3": {
-        "text_config": {**TEXT, "sliding_window": 64},
-        "vision_config": {**VISION, "patch_size": 8},
-        "mm_tokens_per_image": 4,
-        "image_token_index": IMAGE,
-        "boi_token_index": 6,
-        "eoi_token_index": 7,
-    },
-    "glm46v": {
-        "text_config": {**TURNING, "model_type": "glm4v_text"},
-        "vision_config": {**GRID, "model_type": "glm4v_vision", "image_size": 32},
-        **{"image_token_id": IMAGE, "video_token_id": 60, "image_start_token_id": 61, "image_end_token_id": 62},
-        **{"video_start_token_id": 63, "video_end_token_id": 59},
-    },
-    "glm4v": {"text_config": TURNING, "vision_config": {**GRID, "image_size": 32}, **MARKS},
-    "got_ocr2": {
-        "text_config": {**TEXT, "model_type": "qwen2"},
-        "vision_config": {
-            **{"hidden_size": WIDTH, "output_channels": 16, "num_hidden_layers": 2, "num_attention_heads": 2},
-            **{"image_size": 64, "patch_size": 4, "mlp_dim": 48, "window_size": 4, "global_attn_indexes": [1]},
-        },
-        "image_token_index": IMAGE,
-    },
-    "idefics2": {
-        "text_config": {**TEXT, "model_type": "mistral"},
-        "vision_config": {**VISION, "patch_size": 8},
-        "perceiver_config": {
-            **{"resampler_n_latents": 4, "resampler_depth": 1, "resampler_n_heads": 2, "resampler_head_dim": 16},
-            **{"num_key_value_heads": 1, "hidden_size": WIDTH},
-        },
-        "image_token_id": IMAGE,
-    },
-    "idefics3": {
-        "text_config": {**TEXT, "model_type": "llama"},
-        "vision_config": {**VISION, "patch_size": 8},
-        "image_token_id": IMAGE,
-        "scale_factor": 2,
-    },
-    "internvl": {
-        "text_config": {**TEXT, "model_type": "qwen2"},
-        "vision_config": {**VISION, "image_size": [32, 32], "patch_size": [8, 8]},
-        "image_token_id": IMAGE,
-        "downsample_ratio": 0.5,
-    },
-    "lfm2_vl": {
-        "text_config": {
-            **{**TEXT, "model_type": "lfm2", "layer_types": ["conv", "full_attention"]},
-            **{"block_ff_dim": 48, "conv_L_cache": 3},
-        },
-        "vision_config": {**VISION, "model_type": "siglip2_vision_model", "patch_size": 8, "num_patches": 16},
-        "image_token_id": IMAGE,
-        "projector_hidden_size": 48,
-    },
-    "lighton_ocr": {
-        "text_config": {**TEXT, "model_type": "qwen3"},
-        "vision_config": {**VISION, "model_type": "pixtral", "patch_size": 8},
-        "image_token_id": IMAGE,
-        "spatial_merge_size": 2,
-    },
-    "llava_onevision": {
-        "text_config": {**TEXT, "model_type": "qwen2"},
-        "vision_config": {**VISION, "model_type": "siglip_vision_model"},
-        "image_token_index": IMAGE,
-        "image_grid_pinpoints": [[32, 32]],
-        "vision_feature_select_strategy": "full",
-        "vision_feature_layer": -1,
-    },
-    "mistral3": {
-        "text_config": {**TEXT, "model_type": "mistral"},
-        "vision_config": {**VISION, "model_type": "pixtral", "patch_size": 8},
-        "image_token_index": IMAGE,
-        "spatial_merge_size": 2,
-        "vision_feature_layer": -1,
-    },
-    "ovis2": {
-        "text_config": {**TEXT, "model_type": "qwen2"},
-        "vision_config": {**VISION, "patch_size": 8, "hidden_stride": 2, "vocab_size": 40},
-        **{"image_token_id": IMAGE, "visual_indicator_token_ids": [50, 51, 52, 53, 54]},
-        **{"vocab_size": VOCABULARY, "hidden_size": WIDTH},
-    },
-    "paligemma": {
-        "text_config": {**TEXT, "model_type": "gemma"},
-        "vision_config": VISION,
-        "image_token_index": IMAGE,
-        "projection_dim": WIDTH,
-        "hidden_size": WIDTH,
-    },
-    "qwen2_vl": {
-        "text_config": TURNING,
-        "vision_config": {**GRID, "embed_dim": WIDTH, "mlp_ratio": 2},
-        **MARKS,
-    },
-    "qwen3_5": {
-        "text_config": {
-            **{**TEXT, "model_type": "qwen3_5_text", "layer_types": ["linear_attention", "full_attention"]},
-            **{"linear_key_head_dim": 8, "linear_value_head_dim": 8},
-            **{"linear_num_key_heads": 2, "linear_num_value_heads": 2},
-            "rope_parameters": {
-                **{"rope_type": "default", "rope_theta": 1e4, "mrope_section": [1, 1, 2]},
-                **{"mrope_interleaved": True, "partial_rotary_factor": 0.5},
-            },
-        },
-        "vision_config": {**GRID, "num_position_embeddings": 16},
-        **MARKS,
-    },
-    "qwen3_vl": {
-        "text_config": TURNING,
-        "vision_config": {**GRID, "num_position_embeddings": 16, "deepstack_visual_indexes": [0]},
-        **MARKS,
-    },
-    "smolvlm": {
-        "text_config": {**TEXT, "model_type": "llama"},
-        "vision_config": {**VISION, "patch_size": 8},
-        "image_token_id": IMAGE,
-        "scale_factor": 2,
-    },
-    "vipllava": {
-        "text_config": {**TEXT, "model_type": "llama"},
-        "vision_config": {**VISION, "model_type": "clip_vision_model"},
-        "image_token_index": IMAGE,
-        "vision_feature_layers": [-1, -2],
-    },
-}
 WALKED = ("llava", "llava_next", "qwen2_5_vl")
 """Families that are built in small and walk the whole street in other tests."""
 
@@ -300,6 +134,45 @@ def test_a_family_scores_its_own_samples_alike(kind: str) -> None:
     assert vision_modules(model), "the vision tower is found, so that it can be frozen"
 
 
+HEAD = torch.tensor([[BOS, *(20 + i % 30 for i in range(40))]])
+
+
+def behind_head(batch: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """A batch whose every row begins with `HEAD`, behind its padding."""
+    heads = {"input_ids": HEAD[0], "attention_mask": torch.ones_like(HEAD[0])}
+    pads = [int((row == 0).sum()) for row in batch["attention_mask"]]
+    found = dict(batch)
+    for name in KINDS & batch.keys():
+        head = heads.get(name, torch.zeros_like(HEAD[0]))
+        rows = zip(batch[name], pads, strict=True)
+        found[name] = torch.stack([torch.cat([row[:pad], head, row[pad:]]) for row, pad in rows])
+    return found
+
+
+@pytest.mark.parametrize("kind", sorted(kind for kind in SETTINGS if FAMILIES[kind].shares))
+def test_a_beginning_that_is_read_once_gives_what_whole_rows_give(kind: str) -> None:
+    """Scores, values, gradients and samples, in every family that shares."""
+    model = small(kind)
+    network = Network(model, ValueHead(WIDTH, (8,)), FORBIDDEN, family_of(model), PAD)
+    torch.nn.init.normal_(network.value_head.layers[-1].weight)
+    batch, reply = inputs_of(kind), torch.randint(20, 50, (2, 5))
+    shared, whole = {**batch, SHARED: HEAD}, behind_head(batch)
+    found = []
+    for prompt in (shared, whole):
+        network.zero_grad()
+        scores = network(prompt, reply, torch.ones_like(reply), torch.ones(2))
+        (scores.logprobs.sum() + scores.values.sum()).backward()
+        grads = {name: p.grad.clone() for name, p in network.named_parameters() if p.grad is not None}
+        found.append((scores.logprobs, scores.values, grads))
+    torch.testing.assert_close(*found, atol=1e-4, rtol=1e-3)
+    torch.testing.assert_close(network.values(shared), found[1][1], atol=1e-5, rtol=0)
+    samples = network.sample(shared, 1.0, False, 8, [EOS])
+    live = (samples.tokens == EOS).cumsum(1) == 0
+    with torch.no_grad():
+        scores = network(whole, samples.tokens, torch.ones_like(samples.tokens), torch.ones(2))
+    torch.testing.assert_close(scores.logprobs[live], samples.logprobs[live], atol=1e-4, rtol=0)
+
+
 @pytest.mark.parametrize("kind", sorted(SETTINGS))
 def test_adapters_learn_in_every_family_and_can_leave_the_picture_alone(kind: str) -> None:
     config = PolicyConfig(finetune="lora", lora_rank=2, lora_target="language")
@@ -325,7 +198,7 @@ def test_a_family_that_is_not_listed_takes_sensible_defaults(kind: str, monkeypa
     model = small(kind)
     known = family_of(model)
     monkeypatch.delitem(FAMILIES, kind)
-    assert family_of(model) == known
+    assert family_of(model) == replace(known, shares=False), "whether its tokens keep more than keys is not known"
 
 
 def test_a_model_that_is_no_decoder_is_refused() -> None:

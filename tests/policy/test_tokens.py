@@ -4,13 +4,18 @@ import json
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
 
+from gtr import tasks
+from gtr.config.io import changed
+from gtr.config.presets import preset
 from gtr.policy.tiny import tokenizer_for
 from gtr.policy.tokens import offsets, touching
+from gtr.sft import expert_examples
 
 CARDS = '{"cards": [2, 10, 4, 4], "formula": "(2+4)*4=", "thoughts": "next (", "action": "("}'
 TEXTS = [
@@ -197,3 +202,16 @@ def test_nothing_touches_no_span() -> None:
     assert touching([(0, 2), (2, 5)], None) == [False, False]
     assert touching([(0, 2), (2, 5)], (2, 2)) == [False, False]
     assert touching([(0, 2), (2, 2), (2, 5)], (1, 3)) == [True, False, True]
+
+
+@pytest.mark.parametrize("reply_format", ["json", "think"])
+@pytest.mark.parametrize("name", ["numberline", "ezpoints", "blackjack", "frozenlake", "sokoban"])
+def test_no_token_of_a_tiny_agent_holds_parts_of_an_action_and_of_a_thought(name: str, reply_format: str) -> None:
+    """Else PPO on the action would train the thought too, and cloning could not leave the action out."""
+    task = tasks.load(changed(preset("gtr", name), {"task.format": reply_format}).task)
+    replies = [one.reply for one in expert_examples(task, 100, np.random.default_rng(0))]
+    tokenizer = tokenizer_for(replies).backend_tokenizer
+    for reply in replies:
+        span = task.parse(reply).action_span
+        ends = [one for one in tokenizer.encode(reply).offsets if one[0] < span[1] and one[1] > span[0]]
+        assert (ends[0][0], ends[-1][1]) == span

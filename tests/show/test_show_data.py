@@ -111,10 +111,17 @@ def test_the_overview_holds_curves_and_their_meaning(comparison: Path) -> None:
     assert (plain["method"], plain["guided"], plain["done"], plain["goes_on"]) == ("rl4vlm", False, 3, False)
     assert plain["series"]["thought/perception"] == [0.9, 0.45, 0.3]
     assert [one["success"] for one in guided["panel"]] == [0.0, 1.0]
+    assert guided["reached"] == {"turns": [12, 24, 36], "seconds": [2, 4, 6], "tokens": [36, 72, 108]}
     row = describe("thought/perception")
     assert row is not None
     assert found["metrics"]["thought/perception"]["formula"] == row.formula
     assert [one["problems"] for one in found["runs"]] == [[], []]
+
+
+def test_a_comparison_of_runs_that_lie_elsewhere_says_where_to_look(tmp_path: Path) -> None:
+    (tmp_path / "comparison.html").touch()
+    with pytest.raises(RunError, match="runs that lie elsewhere"):
+        find_runs([tmp_path])
 
 
 def test_parts_of_episodes_add_up(run: Path) -> None:

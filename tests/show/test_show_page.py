@@ -162,6 +162,103 @@ def test_a_method_can_be_hidden(page: Page, address: str) -> None:
     assert traces == 1
 
 
+PERCEPTION = "document.querySelector('.telling .js-plotly-plot')"
+
+
+def redrawn(page: Page, condition: str) -> None:
+    """Waits until the first telling curve is drawn as a condition on `data` and `axis` says."""
+    found = f"(chart => chart?._fullLayout && ((data, axis) => {condition})(chart.data, chart._fullLayout.xaxis))"
+    for _ in range(PATIENCE // 100):
+        if page.evaluate(f"{found}({PERCEPTION})"):
+            return
+        page.wait_for_timeout(100)
+    raise AssertionError(condition)
+
+
+def test_curves_are_drawn_over_what_is_chosen(page: Page, address: str) -> None:
+    """Environment turns, seconds and tokens as the run counted them; the agent at its start lies at 0."""
+    visit(page, address)
+    redrawn(page, "data[0].x.join() === '1,2,3,4,5'")
+    for option, step in {"turns": 12, "seconds": 2, "tokens": 36}.items():
+        choose(page, "curves over", option)
+        redrawn(page, f"data[0].x.join() === '{','.join(str(step * i) for i in range(1, 6))}'")
+        last = page.locator(".telling .js-plotly-plot").last
+        assert last.evaluate("one => one.data[0].x") == [0, 5 * step]
+    page.reload()
+    redrawn(page, "data[0].x.join() === '36,72,108,144,180'")
+    assert page.url.endswith("?x=tokens")
+
+
+def test_curves_are_smoothed_but_evaluations_are_not(page: Page, address: str) -> None:
+    visit(page, address)
+    page.get_by_label("smoothing").evaluate("one => { one.value = 0.5; one.dispatchEvent(new Event('change')); }")
+    weights = [0.5 * 0.5**i for i in range(5)]
+    raw = [0.9, 0.45, 0.3, 0.225, 0.18]
+    wanted = [sum(raw[n - i] * weights[i] for i in range(n + 1)) / sum(weights[: n + 1]) for n in range(5)]
+    redrawn(page, f"Math.abs(data[1].y[1] - {wanted[1]}) < 1e-4")
+    assert page.evaluate(f"{PERCEPTION}.data[1].y") == pytest.approx(wanted, abs=1e-4)
+    assert page.get_by_label("smoothing").input_value() == "0.5"
+    last = page.locator(".telling .js-plotly-plot").last
+    assert last.evaluate("one => one.data.slice(0, 2).map(trace => trace.y)") == [[0, 1], [0, 0.25]]
+
+
+def test_a_part_of_the_curves_is_shown_by_drag_or_by_numbers(page: Page, address: str) -> None:
+    """All charts show the same part, which stands in the address."""
+    visit(page, address)
+    redrawn(page, "axis.range[1] > 4.9")
+    page.locator(".telling").scroll_into_view_if_needed()
+    box = page.locator(".telling .js-plotly-plot .nsewdrag").first.bounding_box()
+    for share, act in ((0.3, page.mouse.down), (0.7, page.mouse.up)):
+        page.mouse.move(box["x"] + share * box["width"], box["y"] + box["height"] / 2, steps=4)
+        act()
+    redrawn(page, "axis.range[0] > 1.5 && axis.range[1] < 4.5")
+    low, high = page.evaluate(f"{PERCEPTION}._fullLayout.xaxis.range")
+    assert f"zoom={low:g}..{high:g}" in page.url
+    assert float(page.get_by_label("shown from").input_value()) == pytest.approx(low)
+    last = page.locator(".telling .js-plotly-plot").last
+    assert last.evaluate("one => one._fullLayout.xaxis.range") == [low, high]
+    page.get_by_role("button", name="show all").click()
+    redrawn(page, "axis.range[1] > 4.9")
+    assert "zoom" not in page.url
+    page.get_by_label("shown from").fill("2")
+    page.get_by_label("shown from").press("Enter")
+    redrawn(page, "axis.range[0] === 2 && axis.range[1] === 5")
+    page.get_by_role("button", name="show all").click()
+    redrawn(page, "axis.range[0] < 2")
+
+
+def test_metrics_are_found_by_a_part_of_their_name(page: Page, address: str) -> None:
+    visit(page, address, "overview?curves=LOSS")
+    assert page.locator(".group .card figcaption").all_inner_texts() == ["loss/policy"]
+
+
+def test_columns_of_the_runs_are_chosen_and_kept_in_the_address(page: Page, address: str) -> None:
+    """A setting and a metric, put in order by either; what is not known comes last."""
+    visit(page, address)
+    table = page.get_by_role("region", name="runs").locator("table")
+    names = "[...document.querySelectorAll('table.study')[0].tHead.rows[0].cells].map((one) => one.innerText)"
+
+    def column(name: str) -> list[str]:
+        at = [title.split(" ▲")[0].split(" ▼")[0].rstrip("×") for title in page.evaluate(names)].index(name)
+        return [row.locator("td, th").nth(at).inner_text() for row in table.locator("tbody tr").all()]
+
+    page.get_by_label("add a column").select_option("algo.name")
+    page.get_by_label("add a column").select_option("thought/perception")
+    assert column("algo.name") == ["gtr", "rl4vlm"]
+    assert column("thought/perception") == ["0.95", "0.18"]
+    page.get_by_label("order by thought/perception").click()
+    page.wait_for_selector("th[aria-sort=ascending]")
+    assert column("run") == ["rl4vlm-seed1", "gtr-seed1"]
+    page.get_by_label("remove the column update").click()
+    page.reload()
+    page.wait_for_selector("body[data-state=read] th[aria-sort=ascending]")
+    assert column("thought/perception") == ["0.18", "0.95"]
+    assert "update" not in page.evaluate(names)
+    page.get_by_role("button", name="usual columns").click()
+    page.get_by_label("order by update").wait_for()
+    assert "columns" not in page.url
+
+
 # -- the list -----------------------------------------------------------------------------------------------------
 def test_filters_and_order(page: Page, address: str) -> None:
     visit(page, address, "episodes")

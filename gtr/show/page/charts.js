@@ -1,5 +1,6 @@
 // Curves over training: one line per method, its mean over seeds, with the band from the worst seed to the best.
 import { addressOf, choose } from "./address.js";
+import { axisFor, placed, smoothed, zoomTo } from "./axis.js";
 import { unpacked } from "./data.js";
 import { chartText, h, plain, short } from "./text.js";
 
@@ -30,38 +31,41 @@ export function methodColour(slot) {
   return colour(`method-${slot % SYMBOLS.length}`);
 }
 
-/** Mean, lowest and highest value over seeds at every update at which any was measured. */
+/** Mean, lowest and highest value over seeds at every update at which any was measured, and where it lies on the axis. */
 export function overSeeds(curves) {
   const at = new Map();
   for (const curve of curves) {
-    curve.x.forEach((x, i) => {
-      if (curve.y[i] !== null && curve.y[i] !== undefined) at.set(x, [...(at.get(x) ?? []), curve.y[i]]);
+    curve.updates.forEach((update, i) => {
+      const [x, y] = [(curve.x ?? curve.updates)[i], curve.y[i]];
+      if (typeof x === "number" && typeof y === "number") at.set(update, [...(at.get(update) ?? []), [x, y]]);
     });
   }
-  const xs = [...at.keys()].sort((a, b) => a - b);
-  const every = xs.map((x) => at.get(x));
-  return {
-    x: xs,
-    mean: every.map((values) => values.reduce((sum, value) => sum + value, 0) / values.length),
-    low: every.map((values) => Math.min(...values)),
-    high: every.map((values) => Math.max(...values)),
-  };
+  const updates = [...at.keys()].sort((a, b) => a - b);
+  const every = (i) => updates.map((update) => at.get(update).map((point) => point[i]));
+  const mean = (values) => values.reduce((sum, value) => sum + value, 0) / values.length;
+  const values = every(1);
+  return { updates, x: every(0).map(mean), mean: values.map(mean), low: values.map((one) => Math.min(...one)), high: values.map((one) => Math.max(...one)) };
 }
 
 /** A run's curve of a metric; the panel's also hold the agent at its start. */
 export function curveOf(run, metric) {
   const health = metric.replace(/^panel\//, "");
-  if (metric === "panel/success") return { x: run.panel.map((one) => one.update), y: run.panel.map((one) => one.success) };
-  if (metric !== health && run.panel.length) {
-    return { x: run.panel.map((one) => one.update), y: run.panel.map((one) => one.health[health] ?? null) };
-  }
-  return { x: run.updates, y: run.series[metric] ?? [] };
+  const updates = run.panel.map((one) => one.update);
+  if (metric === "panel/success") return { updates, y: run.panel.map((one) => one.success) };
+  if (metric !== health && run.panel.length) return { updates, y: run.panel.map((one) => one.health[health] ?? null) };
+  return { updates: run.updates, y: run.series[metric] ?? [] };
 }
 
-function tracesOf(metric, methods) {
+/** The curve as it is drawn. Evaluations are few, and come with their own intervals: they are not smoothed. */
+function drawnCurve(run, metric, look) {
+  const { updates, y } = curveOf(run, metric);
+  return { updates, x: placed(run, updates, look.x), y: metric.startsWith("panel/") ? y : smoothed(y, look.smooth) };
+}
+
+function tracesOf(metric, methods, look) {
   const traces = [];
   for (const method of methods) {
-    const { x, mean, low, high } = overSeeds(method.runs.map((run) => curveOf(run, metric)));
+    const { updates, x, mean, low, high } = overSeeds(method.runs.map((run) => drawnCurve(run, metric, look)));
     if (!x.length) continue;
     const line = methodColour(method.slot);
     const seeds = method.runs.length > 1;
@@ -72,6 +76,7 @@ function tracesOf(metric, methods) {
     traces.push({
       x,
       y: mean,
+      customdata: updates,
       mode: x.length < 12 ? "lines+markers" : "lines",
       name: chartText(method.name),
       line: { color: line, width: 2.5, dash: DASHES[method.slot % DASHES.length] },
@@ -81,7 +86,7 @@ function tracesOf(metric, methods) {
       text: x.map((_, i) => (seeds ? ` (${short(low[i])} to ${short(high[i])}, ${method.runs.length} seeds)` : "")),
       hovertemplate: `%{y:.3~g}%{text}<extra>${chartText(method.name)}</extra>`,
     });
-    traces.push(...rings(metric, method, line));
+    traces.push(...rings(metric, method, line, look));
   }
   return traces;
 }
@@ -94,15 +99,16 @@ function sureness(metric, method) {
 }
 
 /** Crosses where the alarm first rang, on the curves of the metrics that had fallen then and on success. */
-function rings(metric, method, line) {
+function rings(metric, method, line, look) {
   const own = metric.replace(/^panel\//, "");
   const rung = method.runs.filter((run) => run.alarm && (run.alarm.seen_by.includes(own) || own === "success"));
-  const points = rung.map((run) => [run, valueAt(curveOf(run, metric), run.alarm.update)]).filter(([, y]) => y !== null);
+  const points = rung.map((run) => [run, lastPoint(drawnCurve(run, metric, look), run.alarm.update)]).filter(([, point]) => point);
   if (!points.length) return [];
   return [
     {
-      x: points.map(([run]) => run.alarm.update),
-      y: points.map(([, y]) => y),
+      x: points.map(([, point]) => point.x),
+      y: points.map(([, point]) => point.y),
+      customdata: points.map(([run]) => run.alarm.update),
       mode: "markers",
       cliponaxis: false,
       marker: { symbol: "x", size: 13, color: line, line: { width: 1.5, color: colour("page") } },
@@ -111,12 +117,10 @@ function rings(metric, method, line) {
   ];
 }
 
-function valueAt(curve, x) {
-  let found = null;
-  curve.x.forEach((one, i) => {
-    if (one <= x && curve.y[i] !== null && curve.y[i] !== undefined) found = curve.y[i];
-  });
-  return found;
+/** The last point that was measured up to an update, at that update's own place. */
+function lastPoint(curve, update) {
+  const before = curve.updates.map((one, i) => ({ update: one, x: curve.x[i], y: curve.y[i] })).filter((one) => one.update <= update && typeof one.y === "number" && typeof one.x === "number");
+  return before.at(-1) ?? null;
 }
 
 function faded(hex) {
@@ -149,13 +153,6 @@ function layout(extra = {}) {
   };
 }
 
-/** Ticks at whole updates, a handful of them. */
-export function updateAxis(xs, title) {
-  const span = xs.length ? Math.max(...xs) - Math.min(...xs) : 1;
-  const step = [1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000].find((one) => span / one <= 8) ?? 10000;
-  return { title: { text: title, standoff: 6 }, dtick: step, tick0: 0 };
-}
-
 let charts = null;
 
 /** The chart library, fetched or unpacked when the first chart is to be drawn: the page's words come before it. */
@@ -183,7 +180,7 @@ export function chartLibrary() {
 /** Draws a chart once the library is there. */
 export async function draw(place, traces, extra) {
   const library = await chartLibrary();
-  await library.react(place, traces, layout(extra), { displayModeBar: false, responsive: true });
+  await library.react(place, traces, layout(extra), { displayModeBar: false, responsive: true, doubleClick: false });
 }
 
 /** Paints when the place is about to be seen. */
@@ -200,16 +197,30 @@ export function whenSeen(place, paint) {
   watcher.observe(place);
 }
 
-/** A card with a metric's curves, and what it means one click away. */
-export function curveCard(metric, title, methods, meaning, unit, height) {
+/** A card with a metric's curves, and what it means one click away; `redraw` is called when a part was chosen. */
+export function curveCard(metric, title, methods, meaning, unit, height, look, redraw) {
   const place = h("div", { class: "chart", style: `min-height:${height}px`, role: "img", "aria-label": spoken(metric, title, methods) });
   whenSeen(place, () => {
-    const traces = tracesOf(metric, methods);
-    const yaxis = isShare(traces) ? { range: [-0.03, 1.05] } : {};
-    const xs = traces.flatMap((trace) => trace.x);
-    draw(place, traces, { height, xaxis: updateAxis(xs, unit), yaxis }).then(() => place.on("plotly_click", ({ points }) => toEpisodes(metric, points[0].x)));
+    const traces = tracesOf(metric, methods, look);
+    const yaxis = isShare(traces) ? { range: [-0.03, 1.05] } : look.zoom ? { range: inView(traces, look.zoom) } : {};
+    // On a touch screen a finger over a chart scrolls the page.
+    const dragmode = matchMedia("(pointer: coarse)").matches ? false : "zoom";
+    const xaxis = { ...axisFor(traces.flatMap((trace) => trace.x), look, unit), fixedrange: false };
+    draw(place, traces, { height, dragmode, xaxis, yaxis }).then(() => {
+      place.on("plotly_click", ({ points }) => toEpisodes(metric, points[0].customdata));
+      place.on("plotly_relayout", (event) => zoomTo(event) && redraw());
+    });
   });
   return h("figure", { class: "card" }, h("figcaption", {}, title, meaning?.on ? h("small", {}, meaning.on) : null), place, explained(metric, meaning));
+}
+
+/** Lowest and highest value between two places, with a little air; undefined where there is none. */
+function inView(traces, [from, to]) {
+  const values = traces.flatMap((trace) => trace.y.filter((_, i) => trace.x[i] >= from && trace.x[i] <= to));
+  if (!values.length) return undefined;
+  const [low, high] = [Math.min(...values), Math.max(...values)];
+  const air = (high - low || Math.abs(high) || 1) / 20;
+  return [low - air, high + air];
 }
 
 /** From a point of a curve to the episodes that it was measured on. */

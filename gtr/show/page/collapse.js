@@ -1,5 +1,6 @@
 // How thoughts rot: which ones grow or die over training, and whether they still belong to the picture they are about.
-import { draw, methodColour, updateAxis, whenSeen } from "./charts.js";
+import { axisFor } from "./axis.js";
+import { draw, methodColour, whenSeen } from "./charts.js";
 import { chartText, choice, counted, h, labelled, plain, short, visible } from "./text.js";
 
 const TOP = 8;
@@ -54,7 +55,7 @@ function frequent(app, run, counts, field) {
   const place = h("div", { class: "chart", role: "img", "aria-label": "Shares of the most frequent thoughts over the updates" });
   whenSeen(place, () => {
     const traces = top.map(([text, series], i) => ({ x: xs, y: xs.map((x) => series.get(x) ?? 0), mode: "lines+markers", line: { color: methodColour(i), width: 2.2 }, marker: { size: 6, symbol: i }, hovertemplate: `%{y:.1%} ${chartText(text.slice(0, 60))}<extra></extra>` }));
-    draw(place, traces, { height: 280, xaxis: updateAxis(xs, "update"), yaxis: { tickformat: ",.1~%", rangemode: "tozero", title: { text: "share of thoughts" } } });
+    draw(place, traces, { height: 280, xaxis: axisFor(xs, { x: "updates", zoom: null }, "update"), yaxis: { tickformat: ",.1~%", rangemode: "tozero", title: { text: "share of thoughts" } } });
   });
   const first = counts[0], last = counts.at(-1);
   const different = (one) => `${one.thoughts.different[field] ?? 0} different among ${one.thoughts.total.toLocaleString("en")}`;

@@ -1,5 +1,7 @@
 // The first view: what happened in plain words, one thought before and after, the telling curves, then all of them.
+import { curveBar, lookOf } from "./axis.js";
 import { curveCard, methodColour, methodsOf } from "./charts.js";
+import { runsTable } from "./runs.js";
 import { counted, h, plain, short, visible, worded } from "./text.js";
 
 const TELLING = [
@@ -26,6 +28,7 @@ export function overviewView(app) {
     h("section", { class: "story", "aria-labelledby": "headline" }, h("h2", { id: "headline" }, story.headline), h("p", { class: "what" }, story.what), h("ul", { class: "fates" }, story.sentences.map((one) => fate(app, one)))),
     legend(app),
     runsTable(app),
+    curveBar(lookOf(runs), () => app.show("keep")),
     h("section", { "aria-label": "The telling curves", class: "cards telling" }, telling(app, methods)),
     pair ? pairFigure(app, pair) : noPair(runs),
     ...groups(app, methods),
@@ -90,49 +93,6 @@ function noPair(runs) {
   return h("p", { class: "quiet note" }, evaluated ? "A thought before and after training appears here once the panel has been played twice: at the start, and after the last update or every train.eval_every updates." : "No evaluation yet: the panel is first played when a run starts.");
 }
 
-// -- the runs -----------------------------------------------------------------------------------------------------
-
-const FACTS = [
-  ["run", (run) => run.name],
-  ["update", (run) => (run.only_played ? "–" : `${run.done} of ${run.total}`)],
-  ["time left", (run) => (run.facts.left === null ? "–" : `about ${duration(run.facts.left)}`)],
-  ["turns/s", (run) => short(run.facts.turns_per_second, 1)],
-  ["games won (95 %)", (run) => won(run.panel.at(-1))],
-  ["policy loss", (run) => short(last(run, "loss/policy"))],
-  ["cloning loss", (run) => short(last(run, "loss/cloning"))],
-  ["code", (run) => [run.facts.gtr, run.facts.code].filter(Boolean).join(", ") || "–"],
-  ["machine", (run) => run.facts.machine || "–"],
-];
-
-/** One line a run: how far, how fast, how good, from which code and where; its settings one click away. */
-function runsTable(app) {
-  const runs = app.runs();
-  const shown = FACTS.filter(([name]) => name === "run" || runs.some((run) => FACTS.find(([one]) => one === name)[1](run) !== "–"));
-  const head = h("tr", {}, shown.map(([name]) => h("th", { scope: "col" }, name)));
-  const lines = runs.map((run) => h("tr", {}, shown.map(([name, of]) => h(name === "run" ? "th" : "td", name === "run" ? { scope: "row" } : {}, plain(of(run))))));
-  const settings = runs.map((run) => h("details", {}, h("summary", {}, `All settings of ${plain(run.name)}`), h("pre", { class: "model" }, plain(Object.entries(run.facts.settings).map(([key, value]) => `${key} ${value}`).join("\n")))));
-  const open = app.opened.has("runs") || (runs.length <= 4 && !app.closed.has("runs"));
-  const section = h("details", { class: "group", open }, h("summary", {}, h("h3", {}, "Runs"), h("small", {}, "how far, how fast, from which code, with which settings")), h("div", { class: "wide", tabindex: 0, role: "region", "aria-label": "runs" }, h("table", { class: "study" }, h("thead", {}, head), h("tbody", {}, lines))), settings);
-  section.addEventListener("toggle", () => {
-    app[section.open ? "opened" : "closed"].add("runs");
-    app[section.open ? "closed" : "opened"].delete("runs");
-  });
-  return section;
-}
-
-function duration(seconds) {
-  return seconds < 90 ? `${seconds} s` : seconds < 5400 ? `${Math.round(seconds / 60)} min` : `${(seconds / 3600).toFixed(1)} h`;
-}
-
-function won(panel) {
-  if (!panel || panel.success === null || !panel.interval) return "–";
-  return `${panel.success.toFixed(2)} (${panel.interval.map((one) => one.toFixed(2)).join("–")})`;
-}
-
-function last(run, metric) {
-  return (run.series[metric] ?? []).filter((value) => value !== null).at(-1);
-}
-
 // -- curves ------------------------------------------------------------------------------------------------------
 
 function legend(app) {
@@ -155,18 +115,19 @@ function telling(app, methods) {
 function card(app, metric, title, methods, height = 220) {
   const turns = [...new Set(app.runs().map((run) => run.turns_per_update))];
   const unit = turns.length === 1 ? `update (${counted(turns[0], "turn")} each)` : "update";
-  return curveCard(metric, title, methods, app.overview.metrics[metric] ?? null, unit, height);
+  return curveCard(metric, title, methods, app.overview.metrics[metric] ?? null, unit, height, lookOf(app.runs()), () => app.show("keep"));
 }
 
 function groups(app, methods) {
-  const left = new Set([...Object.keys(app.overview.metrics)]); // In the order of the table that defines them.
+  const { find } = lookOf(app.runs());
+  const left = new Set(Object.keys(app.overview.metrics).filter((metric) => metric.toLowerCase().includes(find))); // In the order of the table that defines them.
   return GROUPS.map(([title, prefixes], index) => {
     const mine = prefixes.flatMap((prefix) => [...left].filter((metric) => metric.startsWith(prefix)));
     mine.forEach((metric) => left.delete(metric));
     if (!mine.length) return null;
     const body = h("div", { class: "cards" });
     const fill = () => body.childElementCount || body.append(...mine.map((metric) => card(app, metric, h("code", {}, plain(metric)), methods)));
-    const open = app.opened.has(title) || (index < 2 && !app.closed.has(title));
+    const open = find !== "" || app.opened.has(title) || (index < 2 && !app.closed.has(title));
     if (open) fill();
     const section = h("details", { class: "group", open }, h("summary", {}, h("h3", {}, title), h("small", {}, counted(mine.length, "curve"))), body);
     section.addEventListener("toggle", () => {
