@@ -114,11 +114,11 @@ def test_pictures_come_back_as_they_were(tmp_path: Path) -> None:
     lessons = [Sample(Prompt(one, str(i)), (i,), {"cloning": (1.0,)}) for i, one in enumerate(shapes)]
     buffer = ThoughtBuffer()
     buffer.add(lessons)
-    assert len({id(png) for png, _ in buffer._rows}) == 3
+    assert len({id(png) for (png,), _ in buffer._rows}) == 3
     checkpoint.save_lessons(tmp_path, 1, lessons, 4)
     back = ThoughtBuffer()
     checkpoint.load_lessons(tmp_path, 1, back)
-    assert len({id(png) for png, _ in back._rows}) == 3
+    assert len({id(png) for (png,), _ in back._rows}) == 3
     for one in (buffer, back):
         assert [sample.prompt.image.tobytes() for sample in one.samples] == [shape.tobytes() for shape in shapes]
     assert [png for png, _ in buffer._rows] == [png for png, _ in back._rows], "the bytes of the disk are kept"
