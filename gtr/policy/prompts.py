@@ -7,6 +7,7 @@ import re
 from collections import OrderedDict
 from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from copy import deepcopy
 from dataclasses import replace
 from functools import cached_property
 from threading import Lock
@@ -47,6 +48,10 @@ class PromptEncoder:
         self._worker = ThreadPoolExecutor(1, "prompts")
         self._shows_several = False
         """Whether it has been seen that the model's processor shows several pictures."""
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> "PromptEncoder":
+        """One with nothing encoded yet: locks and threads are not copied."""
+        return PromptEncoder(deepcopy(self._processor, memo), self._pad_id, self._pictures)
 
     def encode(self, prompt: Prompt) -> Encoded:
         """The inputs for one prompt, a batch of one."""
