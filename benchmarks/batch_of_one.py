@@ -5,11 +5,10 @@ it learns from one turn per forward pass, and from a lesson in another. What bot
 bootstrap pass at the end of a rollout of equal length, and no padding beyond a pass's own longest row.
 """
 
-import tempfile
 import time
 from collections.abc import Sequence
+from copy import deepcopy
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -22,7 +21,6 @@ from gtr.guidance import make_corrector
 from gtr.learner import learn, make_optimizer
 from gtr.losses.cloning import cloning_loss
 from gtr.losses.ppo import ppo_loss, value_loss
-from gtr.policy.loading import load_policy
 from gtr.policy.policy import Policy
 from gtr.rollout import Collector
 from gtr.types import Rollout, Sample
@@ -54,15 +52,9 @@ def loop_rollout(ready: Collector) -> float:
     return (time.process_time() - started) / len(turns)
 
 
-def copied(policy: Policy) -> Policy:
-    with tempfile.TemporaryDirectory() as folder:
-        policy.save(Path(folder))
-        return load_policy(folder, policy.config)
-
-
 def timed_update(policy: Policy, algorithm: PPO, samples: Sequence[Sample], config: Config) -> float:
     """Processor seconds per turn of one epoch of `learn`, a lesson beside each turn."""
-    policy = copied(policy)
+    policy = deepcopy(policy)
     train, optimizer = replace(config.train, epochs=1), make_optimizer(policy, config.train)
     started = time.process_time()
     learn(samples, algorithm, policy, optimizer, train, Accelerator(), np.random.default_rng(0))
@@ -71,7 +63,7 @@ def timed_update(policy: Policy, algorithm: PPO, samples: Sequence[Sample], conf
 
 def loop_update(policy: Policy, samples: Sequence[Sample], lessons: Sequence[Sample], config: Config) -> float:
     """Processor seconds per turn with one turn per forward pass and another pass for its lesson."""
-    policy = copied(policy)
+    policy = deepcopy(policy)
     optimizer = make_optimizer(policy, config.train)
     policy.network.learning()
     started = time.process_time()

@@ -161,9 +161,14 @@ def readme(text: str, found: Sequence[Found], signs: Sequence[Sign]) -> str:
     tables = {"results": "\n".join(parts[:-1]), "signs": "\n".join(signs_table(found, signs)) if parts else ""}
     for name, body in tables.items():
         if body:
-            between = re.escape(MARKED.format(name, "@")).replace("@", ".*?")
-            text = re.sub(between, MARKED.format(name, body).replace("\\", r"\\"), text, flags=re.DOTALL)
+            text = put(text, MARKED, name, body)
     return text
+
+
+def put(text: str, marked: str, name: str, body: str) -> str:
+    """A page with `body` between the markers of a name; as it was where it has none."""
+    between = re.escape(marked.format(name, "@")).replace("@", ".*?")
+    return re.sub(between, lambda _: marked.format(name, body), text, flags=re.DOTALL)
 
 
 def _readme_part(one: Found) -> list[str]:

@@ -8,7 +8,6 @@ the smallest and the largest. `--write` puts the tables into docs/PERFORMANCE.md
 """
 
 import argparse
-import re
 import statistics
 import tempfile
 import time
@@ -26,6 +25,7 @@ from batch_of_one import (  # type: ignore[import-not-found]
     timed_update,
 )
 from peers import CELLS, METHODS, Ours, compared, model, settings  # type: ignore[import-not-found]
+from results import put  # type: ignore[import-not-found]
 
 from gtr import tasks
 from gtr.algo.ppo import PPO
@@ -51,7 +51,7 @@ PLANS = (
     (8, 80, "--train.envs 8 --train.accumulation 16 --policy.gradient_checkpointing False"),
 )
 """Numbers of GPUs, memory of each in GiB, and settings; processes share the environments and the rows of a step."""
-MARKED = "<!-- {0}: written by make bench -->\n{1}<!-- end of {0} -->"
+MARKED = "<!-- {0}: written by make bench -->\n{1}\n<!-- end of {0} -->"
 
 
 def spread(values: Sequence[float], form: str = ".1f") -> str:
@@ -198,13 +198,6 @@ def measured(config: Config) -> tuple[list[float], list[float]]:
     return [b - a for a, b in pairwise(marks)], memory
 
 
-def put(name: str, body: str) -> None:
-    """Writes a table between its markers, in every page that has them."""
-    for page in (ROOT / "docs/PERFORMANCE.md", ROOT / "README.md"):
-        between = re.escape(MARKED.format(name, "@")).replace("@", ".*?")
-        page.write_text(re.sub(between, lambda _: MARKED.format(name, f"{body}\n"), page.read_text(), flags=re.DOTALL))
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     names = ("loop", "peers", "levers", "envs", "updates", "plan")
@@ -222,7 +215,8 @@ def main() -> None:
             found = measure()
             print(f"\n{measure.__doc__}\n\n{found}", flush=True)
             if given.write:
-                put(name, found)
+                for page in (ROOT / "docs/PERFORMANCE.md", ROOT / "README.md"):
+                    page.write_text(put(page.read_text(), MARKED, name, found))
 
 
 if __name__ == "__main__":

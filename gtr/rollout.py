@@ -160,8 +160,8 @@ class Collector:
         parsed = [self.task.parse(reply.text, reply.finished) for reply in replies]
         verdicts = self._judge(states, replies, parsed)
         judged = time.perf_counter()
-        for state, reply, read, future in zip(states, replies, parsed, verdicts, strict=True):
-            self._play_one(state, reply, read, future, draft, last)
+        for state, reply, read, asked in zip(states, replies, parsed, verdicts, strict=True):
+            self._play_one(state, reply, read, asked, draft, last)
         spent = (generated - started, time.perf_counter() - judged, judged - generated)
         for stage, seconds in zip(("generate", "step", "correct"), spent, strict=True):
             draft.seconds[stage] += seconds

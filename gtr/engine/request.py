@@ -74,6 +74,8 @@ class Requests:
         self, prompts: Sequence[Prompt], seeds: Sequence[int], temperature: float, most: int
     ) -> list[Question]:
         """One question per prompt. Not to be called by several threads: the trainer's prompts are cached."""
+        if not prompts:
+            return []
         encoder = self._policy.prompts
         self._special = encoder.adds_special(prompts[0])
         rows = [tuple(encoder.encode(prompt)["input_ids"][0].tolist()) for prompt in prompts]

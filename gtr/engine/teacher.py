@@ -96,7 +96,7 @@ class ServedTeacher(FrozenPolicy):
         def ask(asked: Question) -> Reply:
             return self._requests.reply(self._pool.ask(lambda server: self._requests.sampled(asked, server)))
 
-        return self._together(ask, self._requests.drawn(prompts, greedy) if prompts else [])
+        return self._together(ask, self._requests.drawn(prompts, greedy))
 
     def logprobs(self, policy: Policy, samples: Sequence[Sample]) -> list[tuple[float, ...]]:
         """As of any policy; exact at temperature 1, see `tempered` below it."""
@@ -105,7 +105,7 @@ class ServedTeacher(FrozenPolicy):
             return self._pool.ask(lambda server: self._scores(*row, server))
 
         prompts = [sample.prompt for sample in samples]
-        asked = self._requests.questions(prompts, [0] * len(prompts), 1.0, 1) if prompts else []
+        asked = self._requests.questions(prompts, [0] * len(prompts), 1.0, 1)
         return self._together(ask, list(zip(asked, samples, strict=True)))
 
     def _together(self, ask: Callable[[Item], Found], rows: Sequence[Item]) -> list[Found]:

@@ -44,9 +44,8 @@ class VllmEngine(Engine):
         servers = [Server(one, config.timeout, config.sync_timeout, config.in_flight) for one in config.servers]
         self._pool = Pool(servers, config.retries, config.patience)
         self._pool.restore = self._restore
-        self._beside = _beside(policy) if config.max_staleness else policy
-        """Reads prompts and writes replies, on whatever thread samples."""
-        self._requests = Requests(self._beside)
+        # It reads prompts and writes replies on whatever thread samples.
+        self._requests = Requests(_beside(policy) if config.max_staleness else policy)
         self._probe = Probe(policy, self._requests, config.tolerance)
         self._threads = ThreadPoolExecutor(config.in_flight, "engine")
         self._version: int | None = None
@@ -69,23 +68,20 @@ class VllmEngine(Engine):
     def generate(self, prompts: Sequence[Prompt], greedy: bool = False) -> list[Reply]:
         self._learning = False
         self._prove(prompts)
-        seeds = torch.randint(2**31, (len(prompts),)).tolist()
-        return self.scored(prompts, self._sampled(prompts, seeds, 0.0 if greedy else self._policy.config.temperature))
+        return self.scored(prompts, self._replies(self._requests.drawn(prompts, greedy)))
 
     def sample(self, prompts: Sequence[Prompt], seeds: Sequence[int]) -> list[Reply]:
         self._learning = True
-        return self._sampled(prompts, seeds, self._policy.config.temperature)
+        config = self._policy.config
+        return self._replies(self._requests.questions(prompts, seeds, config.temperature, config.max_new_tokens))
 
-    def _sampled(self, prompts: Sequence[Prompt], seeds: Sequence[int], temperature: float) -> list[Reply]:
-        questions = self._requests.questions(prompts, seeds, temperature, self._policy.config.max_new_tokens)
-        return [self._reply(one) for one in self._threads.map(self._ask, questions)]
+    def _replies(self, questions: Sequence[Question]) -> list[Reply]:
+        """Without the trainer's log-probabilities and values."""
+        said = [self._requests.reply(one) for one in self._threads.map(self._ask, questions)]
+        return [replace(one, logprobs=(), sampled=one.logprobs) for one in said]
 
     def _ask(self, asked: Question) -> Sampled:
         return self._pool.ask(partial(self._requests.sampled, asked))
-
-    def _reply(self, one: Sampled) -> Reply:
-        text, ended = self._beside.decode(one.tokens), one.tokens[-1] in self._policy.end_ids
-        return Reply(text, one.tokens, (), ended, sampled=one.logprobs)
 
     def scored(self, prompts: Sequence[Prompt], replies: Sequence[Reply]) -> list[Reply]:
         policy, found = self._policy, []

@@ -200,8 +200,7 @@ class Network(nn.Module):
             token_values: also compute the critic's estimate before each reply token.
         """
         length = reply.shape[1]
-        with self._precision():
-            inputs, cache = prefix.opened(self.model, prompt)
+        inputs, cache = self._opened(prompt)
         types = torch.full_like(reply, self._family.reply_type)
         tails = {"input_ids": reply, "attention_mask": mask, "token_type_ids": types}
         kinds = {n: t for n, t in inputs.items() if t.dim() == 2 and t.shape == inputs["input_ids"].shape}
@@ -223,6 +222,10 @@ class Network(nn.Module):
         tokens = hidden[:, -(length + 1) : -1] if token_values else hidden[:, :0]
         return Scores(chosen, entropies, values, self.value_head(tokens))
 
+    def _opened(self, prompt: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], DynamicCache | None]:
+        with self._precision():
+            return prefix.opened(self.model, prompt)
+
     def _run(self, inputs: dict[str, Any], keep: int, cache: DynamicCache | None) -> Tensor:
         """(n, keep, vocabulary) the logits of the last `keep` positions."""
         if cache is not None:
@@ -240,8 +243,7 @@ class Network(nn.Module):
     @torch.no_grad()
     def values(self, prompt: Mapping[str, Tensor]) -> Tensor:
         """(n,) the critic's estimates for prompts alone."""
-        with self._precision():
-            inputs, cache = prefix.opened(self.model, prompt)
+        inputs, cache = self._opened(prompt)
         self._run(inputs, 1, cache)
         return self._values(self._hidden, -1)
 
@@ -257,8 +259,7 @@ class Network(nn.Module):
         penalise_prompt: bool = True,
     ) -> Samples:
         """Samples one reply per prompt with a key-value cache, and the value of each prompt from the same pass."""
-        with self._precision():
-            inputs, cache = prefix.opened(self.model, prompt)
+        inputs, cache = self._opened(prompt)
         longest = inputs["input_ids"].shape[1]
         penalty = RepetitionPenaltyLogitsProcessor(float(repetition_penalty), 0 if penalise_prompt else longest)
         recorder = _Recorder(self, temperature, greedy, penalty if repetition_penalty != 1.0 else None)

@@ -13,8 +13,6 @@ from gtr.guidance.corrector import Case
 from gtr.report.files import JsonlFile, plain, read_usable
 from gtr.types import UNANSWERED, Judgement, Verdict
 
-"""Verdicts that are recorded, but never given for an answer when the same is asked again."""
-
 
 class Source(StrEnum):
     """Where a turn's verdict came from."""
@@ -74,6 +72,7 @@ class VerdictCache:
         line = Line.model_validate(record)
         verdict = verdict_of(line.verdict)
         self._turns[line.env, line.episode, line.turn] = line.key, verdict
+        # The others are recorded, but never given for an answer when the same is asked again.
         if verdict.judgement not in UNANSWERED:
             self._answers[line.key] = verdict
 
