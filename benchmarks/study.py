@@ -54,6 +54,8 @@ class Named:
     """Of ``gtr compare``: methods and settings."""
     minutes: float
     """Of one run on one core."""
+    starts: int = 3
+    """Only the first so many starting agents."""
     seeds: int | None = None
     """Only the first so many; None takes all."""
     night: bool = True
@@ -64,7 +66,7 @@ class Named:
     def comparison(self, population: Population, out: Path, quick: str = "") -> Comparison:
         """What ``gtr compare`` makes of it. Raises `GtrError` for words that it does not take."""
         dimensions = [
-            *("--starts", *map(str, population.starts)),
+            *("--starts", *map(str, population.starts[: self.starts])),
             *("--seeds", *map(str, population.seeds[: self.seeds])),
             *("--train.eval_seed", str(population.panel)),
         ]

@@ -42,7 +42,7 @@ def test_every_study_is_a_comparison_and_every_sign_names_agents_that_it_has(stu
         for words in ("", quick):
             comparison = one.comparison(populations["report"], tmp_path, words)
             assert comparison.seeds == tuple(populations["report"].seeds[: one.seeds])
-            assert comparison.starts == tuple(populations["report"].starts)
+            assert comparison.starts == tuple(populations["report"].starts[: one.starts])
             assert all(config.train.eval_seed == 1 for config in comparison.configs.values())
         agents[one.name] = {"start", *comparison.configs}
         assert set(one.readme) <= agents[one.name]
