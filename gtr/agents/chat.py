@@ -12,9 +12,8 @@ from gtr.envs import EnvState
 from gtr.errors import CorrectorError
 from gtr.guidance.chat.client import Client
 from gtr.guidance.chat.conversation import Toolbox
-from gtr.guidance.chat.ledger import Ledger
+from gtr.guidance.chat.costs import Ledger, price_of
 from gtr.guidance.chat.model import BudgetExceeded, Failure, Message
-from gtr.guidance.chat.prices import price_of
 from gtr.guidance.chat.questions import picture
 from gtr.tasks.task import Task
 from gtr.types import Exchange, Reply, Shown
