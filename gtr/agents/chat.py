@@ -47,7 +47,7 @@ class ChatAgent(Agent):
         return list(await asyncio.gather(*(self._reply(state) for state in states)))
 
     async def _reply(self, state: EnvState) -> Reply | None:
-        messages = [message for one in (*state.prompt.past, state.prompt) for message in self._messages(one)]
+        messages = [message for one in state.prompt.shown for message in self._messages(one)]
         try:
             said = await self._tools.talk(messages) if self._tools.tools else None
             if said is None:
