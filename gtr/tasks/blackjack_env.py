@@ -13,7 +13,7 @@ import gymnasium
 import numpy as np
 
 from gtr.errors import TaskError
-from gtr.tasks.cards import BACK, RANKS, SUITS, Table, check_size, look_of, rank_of
+from gtr.tasks.cards import BACK, RANKS, SUITS, Table, check_size, given, look_of, rank_of
 from gtr.tasks.pictured import PictureEnv
 from gtr.tasks.variety import drawn
 from gtr.types import Image
@@ -84,10 +84,10 @@ class BlackjackEnv(PictureEnv[np.int64]):
         self.dealer = [self._shown(values[0]), self._dressed(values[1])]
         self.player = [self._dressed(value) for value in values[2:]]
         if "dealer" in options:
-            given = [self._given(card) for card in options["dealer"]]
-            if not 1 <= len(given) <= 2:
+            cards = [self._given(card) for card in options["dealer"]]
+            if not 1 <= len(cards) <= 2:
                 raise TaskError(f"reset options: the dealer starts with one or two cards, not {options['dealer']!r}")
-            self.dealer = [*given, self.dealer[1]][:2]
+            self.dealer = [*cards, self.dealer[1]][:2]
         if "player" in options:
             self.player = [self._given(card) for card in options["player"]]
             if len(self.player) < 2 or total(_values(self.player)) > 21:
@@ -128,11 +128,8 @@ class BlackjackEnv(PictureEnv[np.int64]):
         return _card(rank, SUITS[int(self._looks.integers(len(SUITS)))])
 
     def _given(self, card: str | int) -> Card:
-        if isinstance(card, str):
-            return _card(rank_of(card), card[0].upper())
-        if not 1 <= int(card) <= 13:
-            raise TaskError(f"card {card!r}: write a rank 1..13 or a name like 'HT'")
-        return _card(int(card), SUITS[int(self._looks.integers(len(SUITS)))])
+        name = given(card, self._looks)
+        return _card(rank_of(name), name[0])
 
     def _info(self, success: bool = False) -> dict[str, Any]:
         return {"Dealer Card": list(self.dealer), "Player Card": list(self.player), "success": success}

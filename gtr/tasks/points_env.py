@@ -12,7 +12,7 @@ import gymnasium
 import numpy as np
 
 from gtr.errors import TaskError
-from gtr.tasks.cards import SUITS, Table, card_name, check_size, look_of, rank_of
+from gtr.tasks.cards import Table, check_size, given, look_of, rank_of
 from gtr.tasks.formulas import BLANK, FormulaError, Symbol, evaluate
 from gtr.tasks.hands import EZPOINTS, POINTS24, Game, counted, deal, hand_set, largest
 from gtr.tasks.pictured import PictureEnv
@@ -61,12 +61,12 @@ class PointsEnv(PictureEnv[np.int64]):
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Image, dict[str, Any]]:
         """Deals a new hand, or starts from ``options``; TaskError for a state that cannot be."""
         options = self.begin(seed, options)
-        given = options.get("cards")
-        if given is None:
-            given = deal(self.np_random, self.game, self.faces, self.hands, self.shuffled, self.first_hand)
-        if len(given) != self.game.cards:
-            raise TaskError(f"{self.game.name} is played with {self.game.cards} cards, not with {list(given)!r}")
-        self.cards = [self._named(card) for card in given]
+        hand = options.get("cards")
+        if hand is None:
+            hand = deal(self.np_random, self.game, self.faces, self.hands, self.shuffled, self.first_hand)
+        if len(hand) != self.game.cards:
+            raise TaskError(f"{self.game.name} is played with {self.game.cards} cards, not with {list(hand)!r}")
+        self.cards = [given(card, self.np_random) for card in hand]
         self.numbers = counted([rank_of(card) for card in self.cards], self.faces)
         self.formula = []
         allowed = (*self.game.symbols[:-1], BLANK)
@@ -92,14 +92,6 @@ class PointsEnv(PictureEnv[np.int64]):
             return self._picture(), WIN if won else LOSS, True, False, self._info(won)
         self.formula.append(symbol)
         return self._picture(), 0.0, False, False, self._info()
-
-    def _named(self, card: str | int) -> str:
-        if isinstance(card, str):
-            rank_of(card)
-            return card.upper().replace("10", "T")
-        if not 1 <= int(card) <= 13:
-            raise TaskError(f"card {card!r}: write a rank 1..13 or a name like 'HT'")
-        return card_name(int(self.np_random.integers(len(SUITS))), int(card))
 
     def _left(self, number: int) -> bool:
         return self.formula.count(number) < self.numbers.count(number)
