@@ -4,7 +4,7 @@
 
 RUN is a run folder, or the folder of a comparison, which stands for all its runs. Printed for both sets: rings in
 guided runs that did not collapse, missed collapses, and how many updates before success fell the alarm first rang.
-Whether a run collapsed is told by its panel (see `gtr.metrics.alarm_rating`). With ``--choose`` the sensitivity is
+Whether a run collapsed is told by its panel (see `alarm_rating.py`). With ``--choose`` the sensitivity is
 chosen on the first set, frozen, and rated on the second; else the present one is rated on both. Runs of one game,
 starting agent and seed must not stand in both sets: what they share would be known beforehand.
 """
@@ -17,12 +17,12 @@ from dataclasses import asdict
 from pathlib import Path
 from statistics import fmean
 
+from alarm_rating import SIGNS, Rating, Record, choose, outcome, rate
 from rich.console import Console
 from rich.table import Table
 
 from gtr.errors import GtrError, RunError
 from gtr.metrics.alarm import DEFAULT, Sensitivity
-from gtr.metrics.alarm_rating import SIGNS, Rating, Record, choose, outcome, rate
 from gtr.report import Run
 from gtr.report.found import find_runs
 

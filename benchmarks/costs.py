@@ -26,7 +26,7 @@ from gtr.config import Config
 from gtr.config.presets import build
 from gtr.guidance import make_corrector
 from gtr.guidance.benchmark import benchmark_cases
-from gtr.guidance.chat.prices import PRICES
+from gtr.guidance.chat.costs import PRICES
 
 FRAME = 3
 """Tokens that set a message apart from the next, and begin the answer (OpenAI's cookbook)."""

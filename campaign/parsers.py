@@ -28,12 +28,11 @@ from gtr.engine.request import _Answer
 from gtr.engine.teacher import _Rendered, _Scored
 from gtr.errors import ConfigError, GtrError, TaskError
 from gtr.guidance.chat.answers import BadAnswer, read_answer
-from gtr.guidance.chat.cache import VerdictCache
-from gtr.guidance.chat.capabilities import _Colour, _whole_json, tool_of
 from gtr.guidance.chat.client import Client
-from gtr.guidance.chat.ledger import Ledger
+from gtr.guidance.chat.conversation import _Colour, _whole_json, tool_of
+from gtr.guidance.chat.costs import Ledger, price_of
+from gtr.guidance.chat.dispatch import VerdictCache
 from gtr.guidance.chat.model import Failure
-from gtr.guidance.chat.prices import price_of
 from gtr.guidance.chat.questions import Comparisons, Corrections, Scores
 from gtr.guidance.chat.response import read_completion, redactor, retry_after
 from gtr.guidance.oracle import OracleCorrector

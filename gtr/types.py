@@ -1,4 +1,4 @@
-"""The records that travel down the street, and nothing else: frozen, without behaviour, free of torch.
+"""The records that travel down the street, and nothing else: frozen, free of torch.
 
     environment -> Observation, Truth -> Prompt -> Reply -> Parsed -> Verdict -> Turn -> Rollout -> Sample
 
@@ -16,9 +16,10 @@ from numpy.typing import NDArray
 
 Image = NDArray[np.uint8]
 """An RGB picture, shape (height, width, 3), values 0..255."""
-
 Span = tuple[int, int]
 """A half-open range of characters of a reply's text."""
+Place = tuple[int, int, int]
+"""Where a turn was played: environment, episode, number of the turn within it."""
 
 
 class Ending(StrEnum):
@@ -115,6 +116,11 @@ class Prompt(Shown):
 
     past: tuple[Exchange, ...] = ()
     """The turns before that are shown with it (`task.history_turns`), oldest first."""
+
+    @property
+    def shown(self) -> tuple[Shown, ...]:
+        """All turns that it shows, oldest first, its own last."""
+        return (*self.past, self)
 
 
 @dataclass(frozen=True)
@@ -220,10 +226,9 @@ class Turn:
 
 @dataclass(frozen=True)
 class Trajectory:
-    """Consecutive turns of one episode, all of it or the piece that a rollout holds; the last one says how it ended."""
+    """Consecutive turns, at least one, of an episode or the piece that a rollout holds; the last says how it ended."""
 
     turns: Sequence[Turn]
-    """At least one."""
     group: int = 0
     """Number of the start state within the rollout: equal for episodes that were dealt the same one."""
 
@@ -262,10 +267,6 @@ class RolloutSpec:
     """With `keep`, so many times the usual number of turns are played at most."""
 
 
-Place = tuple[int, int, int]
-"""Where a turn was played: environment, episode, number of the turn within it."""
-
-
 @dataclass(frozen=True)
 class Sample:
     """One row that is learnt from: a prompt, tokens after it, and what each loss makes of each token.
@@ -288,8 +289,7 @@ class Sample:
     value: float | tuple[float, ...] = 0.0
     """The critic's estimate when the row was played, of the prompt or before each token."""
     target: float | tuple[float, ...] | None = None
-    """What the critic should have said; None: no value loss. Where tokens have targets of their own, `weights` names
-    "value"."""
+    """What the critic should have said; None: no value loss. Of each token where `weights` names "value"."""
     reference: tuple[float, ...] = ()
     """Log-probability of each token under a teacher or the reference policy; empty where there is none."""
     temperature: float = 1.0

@@ -91,7 +91,7 @@ LIGHT = (
         "rollout",
         "ahead",
     ),
-    *("show", "play", "cli"),
+    *("show", "compare", "play", "cli"),
 )
 """Rooms that must not bring torch along."""
 

@@ -39,11 +39,10 @@ def test_every_study_is_a_comparison_and_every_sign_names_agents_that_it_has(stu
     for one in studies.values():
         if "alfworld" in one.words:
             continue
-        for words in ("", quick):
-            comparison = one.comparison(populations["report"], tmp_path, words)
-            assert comparison.seeds == tuple(populations["report"].seeds[: one.seeds])
-            assert comparison.starts == tuple(populations["report"].starts[: one.starts])
-            assert all(config.train.eval_seed == 1 for config in comparison.configs.values())
+        comparison = one.comparison(populations["report"], tmp_path)
+        assert comparison.seeds == tuple(populations["report"].seeds[: one.seeds])
+        assert comparison.starts == tuple(populations["report"].starts[: one.starts])
+        assert all(config.train.eval_seed == 1 for config in comparison.configs.values())
         agents[one.name] = {"start", *comparison.configs}
         assert set(one.readme) <= agents[one.name]
     for sign in signs:
@@ -54,6 +53,8 @@ def test_every_study_is_a_comparison_and_every_sign_names_agents_that_it_has(stu
     for used, other in ((reported.starts, developed.starts), (reported.seeds, developed.seeds)):
         assert not set(used) & set(other)
     assert reported.panel != developed.panel
+    tried = studies["ezpoints"].comparison(reported, tmp_path, quick)
+    assert {config.train.updates for config in tried.configs.values()} == {1}
 
 
 def test_a_night_is_enough(study: Any, tmp_path: Path) -> None:

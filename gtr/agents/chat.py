@@ -12,9 +12,8 @@ from gtr.envs import EnvState
 from gtr.errors import CorrectorError
 from gtr.guidance.chat.client import Client
 from gtr.guidance.chat.conversation import Toolbox
-from gtr.guidance.chat.ledger import Ledger
+from gtr.guidance.chat.costs import Ledger, price_of
 from gtr.guidance.chat.model import BudgetExceeded, Failure, Message
-from gtr.guidance.chat.prices import price_of
 from gtr.guidance.chat.questions import picture
 from gtr.tasks.task import Task
 from gtr.types import Exchange, Reply, Shown
@@ -48,7 +47,7 @@ class ChatAgent(Agent):
         return list(await asyncio.gather(*(self._reply(state) for state in states)))
 
     async def _reply(self, state: EnvState) -> Reply | None:
-        messages = [message for one in (*state.prompt.past, state.prompt) for message in self._messages(one)]
+        messages = [message for one in state.prompt.shown for message in self._messages(one)]
         try:
             said = await self._tools.talk(messages) if self._tools.tools else None
             if said is None:

@@ -6,7 +6,7 @@ from dataclasses import replace
 import numpy as np
 
 from gtr.policy.pictures import from_png, image_hash, to_png
-from gtr.types import Image, Prompt, Sample
+from gtr.types import Image, Sample
 
 NO_PICTURE = np.zeros((0, 0, 3), np.uint8)
 """Stands in a packed sample where its picture was."""
@@ -42,7 +42,9 @@ class ThoughtBuffer:
         """Takes in the corrected thoughts of one rollout of so many turns, by default as many as thoughts."""
         if not self._keep_run:
             self._pictures = {}
-        self.add_packed([(tuple(map(self.packed, images_of(one.prompt))), _bare(one)) for one in samples], turns)
+        self.add_packed(
+            [(tuple(self.packed(shown.image) for shown in one.prompt.shown), _bare(one)) for one in samples], turns
+        )
 
     def add_packed(self, rows: Sequence[Packed], turns: int | None = None) -> None:
         """As `add`, of samples whose pictures went through `packed`."""
@@ -77,13 +79,8 @@ class ThoughtBuffer:
         return [_unpacked(self._rows[i]) for i in dealt if i < len(self._rows)]
 
 
-def images_of(prompt: Prompt) -> list[Image]:
-    """A prompt's pictures, oldest first."""
-    return [*(one.image for one in prompt.past), prompt.image]
-
-
 def _bare(sample: Sample) -> Sample:
-    return _showing(sample, [NO_PICTURE] * (1 + len(sample.prompt.past)))
+    return _showing(sample, [NO_PICTURE] * len(sample.prompt.shown))
 
 
 def _unpacked(row: Packed) -> Sample:

@@ -7,11 +7,12 @@ where that was not asked (`corrector.ask_share`) or did not answer: the bill aga
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Annotated
+from typing import Annotated, Any
 
 from annotated_types import Ge, Le
 
 from gtr.algo.teacher import TaughtPPO, TeacherSettings, place_of
+from gtr.errors import ConfigError
 from gtr.guidance.teachers import thought
 from gtr.types import UNANSWERED, Judgement, Parsed, Place, Reply, ReplyStatus, Turn, Verdict
 
@@ -31,6 +32,14 @@ class TurboSFT(TaughtPPO):
     settings: TurboSFTSettings
     thoughts: Mapping[Place, Parsed] = {}
     """By turn, what the teacher wrote."""
+
+    def __init__(self, *arguments: Any, **named: Any) -> None:
+        super().__init__(*arguments, **named)
+        if self.config.guidance.clone == "announced_action":
+            raise ConfigError(
+                "guidance.clone is announced_action, but turbo_sft does not read what its teacher's thoughts announce: "
+                "set guidance.clone thought, or thought_and_action for the teacher's own action"
+            )
 
     def listen(self, turns: Sequence[Turn]) -> dict[str, float]:
         asked = [turn for turn in turns if turn.verdict is None or turn.verdict.judgement in UNANSWERED]

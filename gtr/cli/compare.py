@@ -9,11 +9,11 @@ import tyro
 from annotated_types import Ge, Le
 
 from gtr import tasks
-from gtr.cli.argv import Scale, check_folder, flag_value, named_code, parse, split_options, without
+from gtr.cli.argv import Scale, check_folder, flag_value, is_flag, named_code, parse, split_options, without
 from gtr.cli.train import check_begin, parse_train
 from gtr.config import Config
 from gtr.config.files import read_file
-from gtr.config.io import CODE, check_code
+from gtr.config.io import CODE, check_code, settings_of
 from gtr.config.presets import METHODS, setting_in
 from gtr.config.section import Seed, is_path
 from gtr.errors import ConfigError, nearest
@@ -104,9 +104,11 @@ def parse_compare(arguments: Sequence[str]) -> "Comparison":
     from gtr.compare.grid import GUIDING, along, read_grid
     from gtr.compare.plan import Comparison
 
+    said: dict[tuple[str, ...], Mapping[str, object]] = {}
+
     def make(method: str, changes: Mapping[str, str], guided: bool) -> Config:
         kept = settings if guided else without(settings, GUIDING)
-        return _config(method, options, [*kept, *(w for k, v in changes.items() for w in (f"--{k}", v))])
+        return _config(method, options, [*kept, *(w for k, v in changes.items() for w in (f"--{k}", v))], said)
 
     grid = read_grid(options.grid)
     configs = along(options.methods, grid, make)
@@ -125,10 +127,18 @@ def _check_dimensions(config: Config, options: CompareOptions) -> None:
         tasks.load(config.task).for_split(split)
 
 
-def _config(method: str, options: CompareOptions, settings: Sequence[str]) -> Config:
-    """The settings of one method's runs, as ``gtr train`` would have them."""
+def _config(
+    method: str, options: CompareOptions, settings: Sequence[str], said: dict[tuple[str, ...], Mapping[str, object]]
+) -> Config:
+    """The settings of one method's runs, as ``gtr train`` would have them; `said` is what words were read as."""
     named = ["--algo", method] if is_path(method) else [method]
-    chosen = parse_train([*named, "--task", options.task, "--scale", options.scale, *settings])
+    words = [*named, "--task", options.task, "--scale", options.scale, *settings]
+    try:
+        chosen = parse_train(words, said=said.get(tuple(settings)))
+    except ConfigError:
+        chosen = parse_train(words)  # What a method does not have is told as `gtr train` tells it.
+    keys = {word.partition("=")[0].removeprefix("--").replace("-", "_") for word in settings if is_flag(word)}
+    said[tuple(settings)] = {key: value for key, value in settings_of(chosen.config).items() if key in keys}
     check_begin(chosen)
     return chosen.config
 

@@ -1,8 +1,8 @@
 """``gtr train`` and ``gtr sft``: a preset, over it a file, over that the flags; or a run that goes on."""
 
 import sys
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Annotated
 
@@ -12,7 +12,7 @@ from gtr import tasks
 from gtr.cli.argv import Scale, check_folder, flag_value, is_flag, named_code, parse
 from gtr.config import Config
 from gtr.config.checks import check_resume, validate
-from gtr.config.io import check_code, config_to_dict, settings_of
+from gtr.config.io import changed, check_code, config_to_dict, settings_of
 from gtr.config.presets import METHODS, preset
 from gtr.config.section import is_path
 from gtr.errors import ConfigError, nearest
@@ -108,15 +108,22 @@ def sft(arguments: Sequence[str]) -> None:
     print(initialise(chosen.config))
 
 
-def parse_train(arguments: Sequence[str], command: str = "train") -> TrainOptions:
+def parse_train(
+    arguments: Sequence[str], command: str = "train", said: Mapping[str, object] | None = None
+) -> TrainOptions:
     """The options of ``gtr train`` and ``gtr sft``, with the preset's defaults under what the user wrote.
 
-    Raises `GtrError`; a key that does not exist ends the program with a message naming the nearest right one.
+    `said` are the settings that the flags give, where they were read before: reading flags takes its time. Raises
+    `GtrError`; a key that does not exist ends the program with a message naming the nearest right one.
     """
     resume = flag_value(arguments, "--resume")
     default = _begun(arguments, Path(resume)) if resume is not None and command == "train" else _new(arguments, command)
     kind = TrainOptions if command == "train" else SftOptions
-    options = parse(kind, arguments, kind(**vars(default)), command)
+    begun = kind(**vars(default))
+    if said is None:
+        options = parse(kind, arguments, begun, command)
+    else:
+        options = replace(begun, config=changed(begun.config, said))
     config = options.config
     if config.task.name != default.task:
         raise ConfigError(f"--task.name {config.task.name}: choose the game by --task, which brings its settings along")

@@ -18,7 +18,6 @@ from gtr.config.section import is_path
 from gtr.errors import RunError
 from gtr.report.files import encode, write_whole
 from gtr.report.inside import Missing, Unreadable, parsed, read_named
-from gtr.sft import agent_name
 
 FIRST_MODEL = Path("checkpoints", "update_00000", "model")
 """In a run's folder: the agent that it began as."""
@@ -116,6 +115,8 @@ class Plan:
 
 def plan(comparison: Comparison) -> Plan:
     """The jobs of a comparison; methods that differ in nothing before RL share one starting agent."""
+    from gtr.sft import agent_name
+
     out = comparison.out
     runs: list[Job] = []
     starts: dict[str, Job] = {}

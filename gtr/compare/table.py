@@ -1,7 +1,7 @@
 """The comparison's table: the starting agent, then one row per method over its seeds."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from statistics import fmean
 from typing import Any
@@ -11,6 +11,7 @@ import numpy as np
 from gtr.aggregates import iqm, performance_profile, probability_of_improvement
 from gtr.compare.results import RunResult
 from gtr.compare.runner import State
+from gtr.report.history import durations
 from gtr.stats import Interval, apart, clustered, crossed, mean_interval, pooled, wilson
 
 OUTCOME_ONLY = "rl4vlm"
@@ -28,13 +29,20 @@ HEALTH = (
 """Columns and the metrics behind them, as measured on the panel."""
 SHARES_OF_HEALTH = ("perception", "start plan", "right", "follows")
 """Columns that are shares of healthy thoughts: less is worse."""
-COSTS: Mapping[str, tuple[str, ...]] = {
-    "turns": ("count/turns", "episode/aborted"),
-    "tokens": ("count/tokens",),
-    "gradient tokens": ("count/gradient_tokens",),
-    "minutes": tuple(f"seconds/{stage}" for stage in ("generate", "step", "correct", "probe", "learn")),
+Series = Mapping[str, Sequence[float]]
+
+
+def _total(*metrics: str) -> Callable[[Series], float]:
+    return lambda series: sum(math.fsum(series.get(one, (math.nan,))) for one in metrics)
+
+
+COSTS: Mapping[str, Callable[[Series], float]] = {
+    "turns": _total("count/turns", "episode/aborted"),
+    "tokens": _total("count/tokens"),
+    "gradient tokens": _total("count/gradient_tokens"),
+    "minutes": lambda series: math.fsum(durations(series)) / 60 or math.nan,
 }
-"""What a run took, and the metrics whose sum over its updates that is; minutes are seconds divided by 60."""
+"""What a run took, by the series of its metrics; NaN where that was not measured."""
 THRESHOLDS = tuple(i / 20 for i in range(20))
 """Of success, at which a performance profile is given."""
 
@@ -168,11 +176,7 @@ def _method_row(method: str, results: Sequence[RunResult]) -> Row:
 
 
 def _costs(results: Sequence[RunResult]) -> dict[str, float]:
-    found = {}
-    for name, metrics in COSTS.items():
-        sums = [sum(math.fsum(result.series.get(one, (math.nan,))) for one in metrics) for result in results]
-        found[name] = fmean(sums) / (60 if name == "minutes" else 1) if sums else math.nan
-    return found
+    return {name: fmean([cost(one.series) for one in results] or [math.nan]) for name, cost in COSTS.items()}
 
 
 def _developed(result: RunResult) -> bool:

@@ -5,10 +5,13 @@ import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from gtr.errors import EngineError
 from gtr.report.inside import Missing, Unreadable, parsed, read_named
+
+if TYPE_CHECKING:
+    from gtr.policy.families import Family
 
 ENVIRONMENT: Mapping[str, str] = {"VLLM_SERVER_DEV_MODE": "1", "VLLM_ALLOW_RUNTIME_LORA_UPDATING": "True"}
 """What lets a server take new weights and reset its caches: for whoever can reach it, so keep it to yourself."""
@@ -75,12 +78,11 @@ def _readable(folder: Path, out: Path | None) -> str:
         return readable(_json(folder / "adapter_config.json")["base_model_name_or_path"], out)
     from gtr.policy.families import FAMILIES, Family
 
-    kind = _json(folder / "config.json")["model_type"]
-    prefixes = FAMILIES.get(str(kind), Family()).served_as
-    if prefixes is None or not _has_old_names(folder, *prefixes):
+    family = FAMILIES.get(str(_json(folder / "config.json")["model_type"]), Family())
+    if family.served_as is None or not _has_old_names(folder, family):
         return str(folder)
     target = out or folder.with_name(folder.name + "-vllm")
-    _copy(folder, target, prefixes)
+    _copy(folder, target, family)
     return str(target)
 
 
@@ -91,31 +93,27 @@ def _json(file: Path) -> Mapping[str, Any]:
         raise EngineError(f"{file.parent} holds no model that can be served: {file.name}: {error}") from None
 
 
-def _has_old_names(folder: Path, old: str, new: str) -> bool:
+def _has_old_names(folder: Path, family: "Family") -> bool:
     from safetensors import safe_open
 
     for file in folder.glob("*.safetensors"):
         with safe_open(file, "pt") as weights:
-            if any(name.startswith(old) and not name.startswith(new) for name in weights.keys()):  # noqa: SIM118
+            if any(family.served(name) != name for name in weights.keys()):  # noqa: SIM118
                 return True
     return False
 
 
-def _copy(folder: Path, target: Path, prefixes: tuple[str, str]) -> None:
+def _copy(folder: Path, target: Path, family: "Family") -> None:
     from safetensors.torch import load_file, save_file
-
-    def renamed(name: str) -> str:
-        known = not name.startswith(prefixes[0]) or name.startswith(prefixes[1])
-        return name if known else prefixes[1] + name.removeprefix(prefixes[0])
 
     target.mkdir(parents=True, exist_ok=True)
     for file in folder.iterdir():
         if file.name.endswith(".safetensors.index.json"):
             index = dict(_json(file))
-            index["weight_map"] = {renamed(name): where for name, where in index["weight_map"].items()}
+            index["weight_map"] = {family.served(name): where for name, where in index["weight_map"].items()}
             (target / file.name).write_text(json.dumps(index))
         elif file.suffix == ".safetensors" and file.name.startswith("model"):
-            weights = {renamed(name): weight for name, weight in load_file(file).items()}
+            weights = {family.served(name): weight for name, weight in load_file(file).items()}
             save_file(weights, target / file.name, {"format": "pt"})
         elif file.is_file():
             shutil.copy(file, target)

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from pydantic import BaseModel, ValidationError
@@ -12,6 +12,7 @@ from gtr.policy.pictures import data_url, to_png
 from gtr.policy.policy import Policy
 from gtr.types import Image, Prompt, Reply
 
+Answer = TypeVar("Answer", bound=BaseModel)
 BARRED = -100.0
 """Added to the logits of forbidden tokens, the lowest that the protocol has."""
 
@@ -54,7 +55,7 @@ class _Choice(BaseModel):
 
 class _Answer(BaseModel):
     prompt_token_ids: list[int]
-    choices: list[_Choice]
+    choices: tuple[_Choice]
 
 
 class Requests:
@@ -102,11 +103,8 @@ class Requests:
 
     def read(self, asked: Question, server: Server, answer: Any) -> Sampled:
         """The reply in an answer. Raises `Failure` for one that is not what a server with this policy can have said."""
-        try:
-            made = _Answer.model_validate(answer)
-            (choice,) = made.choices
-        except (ValidationError, ValueError) as error:
-            raise Failure(f"{server.address} leaves out what it was asked for ({first(error)})") from None
+        made = answered(_Answer, server, answer)
+        (choice,) = made.choices
         if problem := self._problem(asked, made.prompt_token_ids, choice):
             raise Failure(f"{server.address} {problem}")
         return Sampled(tuple(choice.token_ids), tuple(token.logprob for token in choice.logprobs.content))
@@ -150,5 +148,10 @@ def _where(seen: Sequence[int], wanted: Sequence[int]) -> str:
     return f"number {place}"
 
 
-def first(error: Exception) -> str:
-    return str(error).splitlines()[1].strip() if isinstance(error, ValidationError) else str(error)
+def answered(kind: type[Answer], server: Server, answer: Any) -> Answer:
+    """A server's answer in its form. Raises `Failure` naming the first place where it has another."""
+    try:
+        return kind.model_validate(answer)
+    except ValidationError as error:
+        place = str(error).splitlines()[1].strip()
+        raise Failure(f"{server.address} leaves out what it was asked for ({place})") from None

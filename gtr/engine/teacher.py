@@ -11,11 +11,11 @@ from contextlib import AbstractContextManager
 from typing import Any, Self, TypeVar, final
 
 import numpy as np
-from pydantic import BaseModel, ValidationError, model_validator
+from pydantic import BaseModel, model_validator
 
 from gtr.config import EngineConfig
 from gtr.engine.pool import Pool
-from gtr.engine.request import Question, Requests, first, otherwise
+from gtr.engine.request import Question, Requests, answered, otherwise
 from gtr.engine.server import Failure, Server
 from gtr.errors import EngineError
 from gtr.policy.policy import Policy
@@ -30,7 +30,6 @@ SHOWN = 64
 REMEDY = "start one with `gtr serve-engine MODEL --sync none`; its model must share the agent's tokeniser and processor"
 Item = TypeVar("Item")
 Found = TypeVar("Found")
-Answer = TypeVar("Answer", bound=BaseModel)
 
 
 class _Rendered(BaseModel):
@@ -113,7 +112,7 @@ class ServedTeacher(FrozenPolicy):
             return list(threads.map(ask, rows))
 
     def _rendered(self, asked: Question, server: Server) -> _Rendered:
-        made = _read(_Rendered, server, server.complete(self._requests.body(asked), RENDER))
+        made = answered(_Rendered, server, server.complete(self._requests.body(asked), RENDER))
         if problem := otherwise(asked, made.token_ids):
             raise Failure(f"{server.address} {problem}")
         return made
@@ -123,7 +122,7 @@ class ServedTeacher(FrozenPolicy):
         ids = made.token_ids + tokens
         chosen = {"max_tokens": 1, "temperature": 0.0, "prompt_logprobs": TOP}
         request = {"token_ids": ids, "features": made.features, "return_token_ids": True, "sampling_params": chosen}
-        answer = _read(_Scored, server, server.complete(request, GENERATE))
+        answer = answered(_Scored, server, server.complete(request, GENERATE))
         places = answer.prompt_logprobs[len(made.token_ids) :]
         rows = [{token: one.logprob for token, one in (place or {}).items()} for place in places]
         told = len(rows) == len(tokens) and all(token in row for token, row in zip(tokens, rows, strict=True))
@@ -148,10 +147,3 @@ def tempered(row: Mapping[int, float], token: int, temperature: float, barred: f
     open_to = [value / temperature for one, value in row.items() if one not in barred]
     tail = [np.log(rest) + (1 / temperature - 1) * least] if rest > 0 else []
     return float(row[token] / temperature - np.logaddexp.reduce([*open_to, *tail]))
-
-
-def _read(kind: type[Answer], server: Server, answer: Any) -> Answer:
-    try:
-        return kind.model_validate(answer)
-    except ValidationError as error:
-        raise Failure(f"{server.address} leaves out what it was asked for ({first(error)})") from None

@@ -28,8 +28,8 @@ def export(policy: Policy, folder: Path, adapter: bool) -> None:
         model.save_pretrained(folder, state_dict=whole_state(model))
         return
     whole = model.get_base_model() if hasattr(model, "get_base_model") else model
-    renamed = family_of(whole).served_as
-    weights = {_renamed(name, renamed): tensor for name, tensor in merged(whole).items()}
+    family = family_of(whole)
+    weights = {family.served(name): tensor for name, tensor in merged(whole).items()}
     whole.save_pretrained(folder, state_dict=weights)
     policy.processor.save_pretrained(folder)
 
@@ -63,9 +63,3 @@ def merged(model: Any) -> Mapping[str, Tensor]:
 def adapter_name(folder: Path) -> str:
     """A name that no other adapter has: engines keep what they computed under a name."""
     return "gtr-" + hashlib.sha256((folder / ADAPTER).read_bytes()).hexdigest()[:16]
-
-
-def _renamed(name: str, prefixes: tuple[str, str] | None) -> str:
-    if prefixes is None or prefixes[1] in name:
-        return name
-    return name.replace(prefixes[0], prefixes[1])

@@ -54,7 +54,7 @@ def ready(config: Config) -> None:
 def api_ready(config: CorrectorConfig, what: str = "guidance.corrector chat") -> None:
     """Asks an API one short question; raises `CorrectorError` where no answer comes, or its library is missing."""
     with needs_chat(what):
-        from gtr.guidance.chat.ready import ready as ask
+        from gtr.guidance.chat.client import ready as ask
     ask(config)
 
 

@@ -9,10 +9,10 @@ from gtr.guidance.corrector import Case, Corrector
 from gtr.types import Judgement, Verdict
 
 
-def drawn(seed: int, rank: int, case: Case) -> float:
-    """A number from 0 to 1 that belongs to the turn, the same after a resume."""
+def asks(share: float, seed: int, rank: int, case: Case) -> bool:
+    """Whether a turn is among the share that is asked about: drawn by its place, so the same after a resume."""
     name = repr((seed, rank, case.env, case.episode, case.index))
-    return int.from_bytes(hashlib.sha256(name.encode()).digest()[:6]) / 2**48
+    return int.from_bytes(hashlib.sha256(name.encode()).digest()[:6]) / 2**48 < share
 
 
 @final
@@ -23,7 +23,7 @@ class SharedCorrector(Corrector):
         self._corrector, self._share, self._seed, self._rank = corrector, share, seed, rank
 
     def judge(self, cases: Sequence[Case]) -> list["Future[Verdict]"]:
-        asked = [drawn(self._seed, self._rank, case) < self._share for case in cases]
+        asked = [asks(self._share, self._seed, self._rank, case) for case in cases]
         answers = iter(self._corrector.judge([case for case, chosen in zip(cases, asked, strict=True) if chosen]))
         return [next(answers) if chosen else _skipped() for chosen in asked]
 

@@ -33,6 +33,12 @@ class Family:
     vision: tuple[str, ...] = ("vision_tower", "visual", "vision_model")
     """Names of submodules that hold the vision tower."""
 
+    def served(self, weight: str) -> str:
+        """What vLLM calls a weight."""
+        if self.served_as is None or self.served_as[1] in weight:
+            return weight
+        return weight.replace(*self.served_as)
+
 
 CLIP_TOWER = ("vision_tower.", "vision_tower.vision_model.")
 FAMILIES: dict[str, Family] = {

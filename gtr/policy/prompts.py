@@ -55,7 +55,7 @@ class PromptEncoder:
 
     def encode(self, prompt: Prompt) -> Encoded:
         """The inputs for one prompt, a batch of one."""
-        key = tuple(part for one in (*prompt.past, prompt) for part in (image_hash(one.image), one.text))
+        key = tuple(part for one in prompt.shown for part in (image_hash(one.image), one.text))
         key += tuple(one.reply for one in prompt.past)
         with self._lock:
             if key not in self._cache:
@@ -77,7 +77,7 @@ class PromptEncoder:
         if prompt.past and not self._shows_several:
             self._check_several(prompt)
         text = self._written(prompt)
-        pictures = [Pillow.fromarray(one.image) for one in (*prompt.past, prompt)]
+        pictures = [Pillow.fromarray(one.image) for one in prompt.shown]
         try:
             special = begun(self._processor.tokenizer, text)
             made = self._processor(images=pictures, text=text, return_tensors="pt", **special)
@@ -97,7 +97,7 @@ class PromptEncoder:
     def chat(self, prompt: Prompt, show: Callable[[Image], list[dict[str, Any]]]) -> list[dict[str, Any]]:
         """A prompt's turns as messages, oldest first; `show` says what stands for a picture in them."""
         found: list[dict[str, Any]] = []
-        for one in (*prompt.past, prompt):
+        for one in prompt.shown:
             found.append({"role": "user", "content": [*show(one.image), {"type": "text", "text": one.text}]})
             if isinstance(one, Exchange):
                 said = self.opened + self.spelt(one.reply)
@@ -123,7 +123,7 @@ class PromptEncoder:
         told = re.sub(r"\W+", "", self._written(prompt))
         alone = replace(prompt, past=())
         marks, mark = (len(self._written(one)) - len(self._written(one, pictured=False)) for one in (prompt, alone))
-        if marks < mark * (1 + len(prompt.past)) or not all(one in told for one in ends):
+        if marks < mark * len(prompt.shown) or not all(one in told for one in ends):
             raise PolicyError(
                 "task.history_turns: the chat template of policy.model leaves out pictures or words of earlier turns; "
                 "set task.history_turns 0, or take a model whose template and processor show several pictures"

@@ -57,6 +57,17 @@ def played(lines: Sequence[Mapping[str, float]], turns_per_update: int) -> dict[
     return found
 
 
+def durations(series: Mapping[str, Sequence[float]]) -> list[float]:
+    """Seconds of each update, evaluations left out, by its ``seconds/`` metrics; empty where there are none.
+
+    What was sampled ahead (`engine.max_staleness`) took its seconds while others were learnt from: the trainer's own
+    are those that it waited for it.
+    """
+    aside = ("seconds/generate", "seconds/step") if "seconds/wait" in series else ()
+    stages = [values for name, values in series.items() if name.startswith("seconds/") and name not in aside]
+    return [math.fsum(value for value in values if value >= 0) for values in zip(*stages, strict=True)]
+
+
 def find_collapse(lines: Sequence[Mapping[str, float]], turns: Mapping[int, int]) -> Collapse | None:
     """Lets the alarm go over a run's metrics again, to know what it saw."""
     alarm = Alarm()

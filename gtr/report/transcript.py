@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from gtr.policy.pictures import to_png
-from gtr.report.files import encode, plain, sync, write_whole
+from gtr.report.files import encode, sync, write_whole
 from gtr.types import Image, Turn, Verdict
 
 
@@ -91,7 +91,7 @@ def turn_record(turn: Turn, image: str, advantage: float | None, trace: Trace | 
         "logprob": sum(turn.reply.logprobs),
         "finished": turn.reply.finished,
         "status": turn.parsed.status,
-        "fields": plain(turn.parsed.fields),
+        "fields": turn.parsed.fields,
         "action": turn.parsed.action,
         "implied": turn.implied,
         "legal": turn.legal,
@@ -103,7 +103,7 @@ def turn_record(turn: Turn, image: str, advantage: float | None, trace: Trace | 
         "ending": turn.ending,
         "success": turn.success,
         "verdict": None if turn.verdict is None else verdict_record(turn.verdict),
-        "truth": plain(turn.truth.state),
+        "truth": turn.truth.state,
         "checks": None if trace is None or trace.checks is None else dict(trace.checks),
         "expert": None if trace is None else trace.expert,
         "ratio": None if trace is None or trace.ratio is None else round(trace.ratio, 4),
@@ -139,12 +139,4 @@ def run_lengths(values: Sequence[float]) -> list[list[float]]:
 
 def verdict_record(verdict: Verdict) -> Mapping[str, Any]:
     """A corrector's answer as JSON values."""
-    return {
-        "judgement": verdict.judgement,
-        "thought": plain(verdict.thought),
-        "action": verdict.action,
-        "answers": plain(verdict.answers),
-        "target": verdict.target,
-        "stop": verdict.stop,
-        "score": verdict.score,
-    }
+    return {key: value for key, value in vars(verdict).items() if key != "announced"}

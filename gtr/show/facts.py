@@ -1,12 +1,11 @@
 """What a person asks of a run first: how far, how fast, until when, from which code, on which machine."""
 
-import math
 from collections.abc import Mapping, Sequence
 from itertools import accumulate
 from statistics import fmean
 from typing import Any
 
-from gtr.report.history import History
+from gtr.report.history import History, durations
 
 RECENT = 5
 """Updates whose mean duration the time left is judged by."""
@@ -18,7 +17,7 @@ def facts(history: History) -> dict[str, Any]:
     run, done = history.run, max([0, *history.updates])
     start = next(iter(run.starts()), {})
     code = start.get("code") or {}
-    seconds = _seconds(history)
+    seconds = fmean(durations(history.series)[-RECENT:] or [0.0])
     each = run.turns_per_update if done not in history.turns or not done else history.turns[done] / done
     left = max(0, run.whole("train.updates") - done) * seconds
     known = seconds > 0
@@ -39,22 +38,7 @@ def reached(history: History) -> Mapping[str, Sequence[float]]:
     tokens = [value if value >= 0 else 0.0 for value in history.series.get("count/tokens", ())]
     found = {
         "turns": [float(history.turns[update]) for update in history.updates],
-        "seconds": [round(value, 1) for value in accumulate(_durations(history))],
+        "seconds": [round(value, 1) for value in accumulate(durations(history.series))],
         "tokens": list(accumulate(tokens)),
     }
     return {name: values for name, values in found.items() if values and values[-1] > 0}
-
-
-def _seconds(history: History) -> float:
-    """The mean duration of the last updates, evaluations left out; 0 where it was not measured."""
-    return fmean(_durations(history)[-RECENT:] or [0.0])
-
-
-def _durations(history: History) -> list[float]:
-    """Seconds of each update."""
-    stages = [values for name, values in history.series.items() if name.startswith("seconds/")]
-    return [_sum(values) for values in zip(*stages, strict=True)]
-
-
-def _sum(values: Sequence[float]) -> float:
-    return math.fsum(value for value in values if value >= 0)

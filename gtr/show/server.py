@@ -4,7 +4,7 @@ import contextlib
 import re
 import socket
 import webbrowser
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import uvicorn
@@ -35,36 +35,19 @@ def make_app(
     """The application; it answers under `host`, this machine's own names and addresses. `begun` finds further runs."""
     source = Source(runs, study=study, begun=begun)
 
-    def overview(request: Request) -> Response:
-        return _json(source.overview())
-
-    def version(request: Request) -> Response:
-        return _json({"version": source.version()})
+    def of_run(answer: Callable[..., Any], *names: str) -> Callable[[Request], Response]:
+        """Answers about a run, by the numbers that stand under these names in the address."""
+        return lambda request: _json(answer(_run(request), *_numbers(request, *names)))
 
     def parts(request: Request) -> Response:
         after = request.path_params["after"]
         return _json(source.parts(_run(request), -1 if after == "-1" else _number(after)))
-
-    def turns(request: Request) -> Response:
-        return _json(source.turns(_run(request), *_numbers(request, "update", "env", "episode")))
-
-    def panel(request: Request) -> Response:
-        return _json(source.panel(_run(request), *_numbers(request, "update")))
-
-    def panels(request: Request) -> Response:
-        return _json(source.panels(_run(request)))
 
     def search(request: Request) -> Response:
         text, after = request.path_params["text"], request.path_params["after"]
         if len(text) > LONGEST_SEARCH:
             raise HTTPException(404, "there is no such long text")
         return _json(source.search(_run(request), -1 if after == "-1" else _number(after), text))
-
-    def play(request: Request) -> Response:
-        return _json(source.play(_run(request), *_numbers(request, "update", "episode")))
-
-    def probe(request: Request) -> Response:
-        return _json(source.probe(_run(request), *_numbers(request, "update")))
 
     def image(request: Request) -> Response:
         data = source.runs[_run(request)].picture(request.path_params["name"])
@@ -89,16 +72,16 @@ def make_app(
         Route("/page/{name}", asset),
         Route("/charts.js", lambda _: Response(page.chart_library(), media_type=KINDS[".js"])),
         Route("/image/{run}/{name}", image),
-        Route("/api/overview", overview),
+        Route("/api/overview", lambda _: _json(source.overview())),
         Route("/api/study", lambda _: _json(study)),
-        Route("/api/version", version),
+        Route("/api/version", lambda _: _json({"version": source.version()})),
         Route("/api/parts/{run}/{after}", parts),
-        Route("/api/turns/{run}/{update}/{env}/{episode}", turns),
-        Route("/api/panel/{run}/{update}", panel),
-        Route("/api/panels/{run}", panels),
+        Route("/api/turns/{run}/{update}/{env}/{episode}", of_run(source.turns, "update", "env", "episode")),
+        Route("/api/panel/{run}/{update}", of_run(source.panel, "update")),
+        Route("/api/panels/{run}", of_run(source.panels)),
         Route("/api/search/{run}/{after}/{text:path}", search),
-        Route("/api/play/{run}/{update}/{episode}", play),
-        Route("/api/probe/{run}/{update}", probe),
+        Route("/api/play/{run}/{update}/{episode}", of_run(source.play, "update", "episode")),
+        Route("/api/probe/{run}/{update}", of_run(source.probe, "update")),
     ]
     packed = GZipMiddleware(Starlette(routes=routes), compresslevel=4)
     return Guarded(packed, page.SERVED_POLICY, host, {"Cache-Control": "no-cache"})

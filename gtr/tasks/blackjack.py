@@ -13,7 +13,7 @@ from gtr.tasks.hands import stated_value
 from gtr.tasks.looks import CardSettings, CardTask
 from gtr.tasks.reply import announced
 from gtr.tasks.task import CorrectorSpec
-from gtr.types import Expert, Image, Observation, Parsed, Truth
+from gtr.types import Expert, Observation, Parsed, Truth
 
 LONGEST = 8
 """Player cards that `BlackjackTask.visual_labels` has places for."""
@@ -79,10 +79,7 @@ class BlackjackTask(CardTask):
     thought_keys: tuple[str, ...] = ("dealer", "player", "thoughts")
     reading_keys: tuple[str, ...] = ("dealer", "player")
     max_turns = 22
-
-    def __init__(self, config: BlackjackSettings) -> None:
-        super().__init__(config)
-        self.make_env()
+    words = MOVES
 
     def make_env(self) -> BlackjackEnv:
         """The environment with this task's settings."""
@@ -92,10 +89,6 @@ class BlackjackTask(CardTask):
     def strict(self) -> TaskConfig:
         """By gymnasium's rules."""
         return replace(self.config, illegal="penalise", natural_wins=True)
-
-    def observe(self, image: Image, info: Mapping[str, Any]) -> Observation:
-        """The picture alone."""
-        return Observation(image)
 
     def prompt(self, observation: Observation) -> str:
         """Rules and reply format, or one word."""
@@ -111,14 +104,6 @@ class BlackjackTask(CardTask):
             "the dealer, who draws up to 17, without going over. J, Q and K count 10; A counts 1 or 11 (write 1).\n"
             + self.ask(fields, '"stand" or "hit"')
         )
-
-    def actions(self, observation: Observation) -> Sequence[str]:
-        """Both moves, always."""
-        return MOVES
-
-    def to_env(self, action: str, observation: Observation) -> int | None:
-        """The index of a move, in any case of letters."""
-        return MOVES.index(action.lower()) if action.lower() in MOVES else None
 
     def expert(self, truth: Truth, target: str | None = None) -> Expert | None:
         """The move of largest expected reward, from what the picture shows: the hidden card is not used."""
@@ -149,10 +134,6 @@ class BlackjackTask(CardTask):
         shown, hand = _seen(truth)
         move = announced(parsed.fields.get("thoughts"), MOVES)
         return move if move == best_move(hand, shown) else None
-
-    def implied_action(self, parsed: Parsed, observation: Observation) -> str | None:
-        """The move named after the last "next" of the thoughts."""
-        return announced(parsed.fields.get("thoughts"), MOVES)
 
     def corrector_spec(self) -> CorrectorSpec:
         """The rules, the check questions, and the exact best move as a tool."""

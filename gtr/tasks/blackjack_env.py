@@ -13,8 +13,8 @@ import gymnasium
 import numpy as np
 
 from gtr.errors import TaskError
-from gtr.tasks.cards import BACK, RANKS, SUITS, Table, check_size, look_of, rank_of
-from gtr.tasks.options import known_options
+from gtr.tasks.cards import BACK, RANKS, SUITS, Table, check_size, given, look_of, rank_of
+from gtr.tasks.pictured import PictureEnv
 from gtr.tasks.variety import drawn
 from gtr.types import Image
 
@@ -52,7 +52,7 @@ def soft(values: Sequence[int]) -> bool:
     return 1 in values and sum(values) + 10 <= 21
 
 
-class BlackjackEnv(gymnasium.Env[Image, np.int64]):
+class BlackjackEnv(PictureEnv[np.int64]):
     """Observation: an RGB picture of the dealer's face-up card and the player's hand. Actions: 0 stand, 1 hit.
 
     ``reset(options={"dealer": ["H6", "SK"], "player": ["DA", "C7"]})`` starts from given hands (names, or ranks 1..13;
@@ -60,7 +60,7 @@ class BlackjackEnv(gymnasium.Env[Image, np.int64]):
     ``Player Card`` and ``success``. Rewards: +1 won, 0 drawn or going on, -1 lost.
     """
 
-    metadata = {"render_modes": ["rgb_array"], "render_fps": 4}  # noqa: RUF012
+    options = ("dealer", "player")
 
     def __init__(
         self,
@@ -70,29 +70,24 @@ class BlackjackEnv(gymnasium.Env[Image, np.int64]):
         render_mode: str | None = None,
         variety: bool = False,
     ) -> None:
-        self.size, self.natural_wins = check_size(image_size), natural_wins
-        self.look, self.variety = look_of(deck), variety
-        self.render_mode = render_mode
-        self.action_space = gymnasium.spaces.Discrete(len(MOVES))
-        self.observation_space = gymnasium.spaces.Box(0, 255, (image_size, image_size, 3), np.uint8)
+        super().__init__(check_size(image_size), gymnasium.spaces.Discrete(len(MOVES)), render_mode)
+        self.look, self.variety, self.natural_wins = look_of(deck), variety, natural_wins
         self.dealer: list[Card] = []
         self.player: list[Card] = []
         self._looks = np.random.default_rng(0)
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Image, dict[str, Any]]:
         """Deals two cards each, in gymnasium's order of draws."""
-        super().reset(seed=seed)
-        options = options or {}
-        known_options(options, ("dealer", "player"), "reset options")
+        options = self.begin(seed, options)
         self._looks = self.np_random.spawn(1)[0]
         values = [self._value() for _ in range(4)]
         self.dealer = [self._shown(values[0]), self._dressed(values[1])]
         self.player = [self._dressed(value) for value in values[2:]]
         if "dealer" in options:
-            given = [self._given(card) for card in options["dealer"]]
-            if not 1 <= len(given) <= 2:
+            cards = [self._given(card) for card in options["dealer"]]
+            if not 1 <= len(cards) <= 2:
                 raise TaskError(f"reset options: the dealer starts with one or two cards, not {options['dealer']!r}")
-            self.dealer = [*given, self.dealer[1]][:2]
+            self.dealer = [*cards, self.dealer[1]][:2]
         if "player" in options:
             self.player = [self._given(card) for card in options["player"]]
             if len(self.player) < 2 or total(_values(self.player)) > 21:
@@ -111,10 +106,6 @@ class BlackjackEnv(gymnasium.Env[Image, np.int64]):
             self.dealer.append(self._dressed(self._value()))
         reward = self._outcome()
         return self._picture(), reward, True, False, self._info(reward > 0)
-
-    def render(self) -> Image | None:
-        """The current picture where the render mode asks for it."""
-        return self._picture() if self.render_mode == "rgb_array" and self.player else None
 
     def _outcome(self) -> float:
         player, dealer = _values(self.player), _values(self.dealer)
@@ -137,11 +128,8 @@ class BlackjackEnv(gymnasium.Env[Image, np.int64]):
         return _card(rank, SUITS[int(self._looks.integers(len(SUITS)))])
 
     def _given(self, card: str | int) -> Card:
-        if isinstance(card, str):
-            return _card(rank_of(card), card[0].upper())
-        if not 1 <= int(card) <= 13:
-            raise TaskError(f"card {card!r}: write a rank 1..13 or a name like 'HT'")
-        return _card(int(card), SUITS[int(self._looks.integers(len(SUITS)))])
+        name = given(card, self._looks)
+        return _card(rank_of(name), name[0])
 
     def _info(self, success: bool = False) -> dict[str, Any]:
         return {"Dealer Card": list(self.dealer), "Player Card": list(self.player), "success": success}

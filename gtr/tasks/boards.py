@@ -4,10 +4,10 @@ from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from gtr.tasks.looks import DeckTask
+from gtr.tasks.looks import ChoiceTask
 from gtr.tasks.reply import announced
 from gtr.tasks.task import CorrectorSpec
-from gtr.types import Expert, Image, Observation, Parsed, Truth
+from gtr.types import Expert, Observation, Parsed, Truth
 
 Cell = tuple[int, int]
 """Row and column, from 0 at the upper left."""
@@ -15,17 +15,17 @@ MOVES: Mapping[str, Cell] = {"left": (0, -1), "down": (1, 0), "right": (0, 1), "
 """Rows and columns that a move goes, in the order of gymnasium's actions."""
 
 
-class BoardTask(DeckTask):
+class BoardTask(ChoiceTask):
     """A board game: a subclass says what is to be seen, which moves are good, and the rules."""
 
     fields: Mapping[str, tuple[type, str]]
     """What a thought says it sees: by key its type, and what it is, in words. Cells are numbered row by row from 1."""
+    words = tuple(MOVES)
 
     def __init__(self, config: Any) -> None:
         self.reading_keys = tuple(self.fields)
         self.thought_keys = (*self.reading_keys, "thoughts")
         super().__init__(config)
-        self.make_env()
 
     @abstractmethod
     def told(self) -> str:
@@ -39,10 +39,6 @@ class BoardTask(DeckTask):
     def good_moves(self, truth: Truth) -> Sequence[str]:
         """The moves that lie on a shortest way to the goal; none where nothing helps, or nothing is left to do."""
 
-    def observe(self, image: Image, info: Mapping[str, Any]) -> Observation:
-        """The picture alone."""
-        return Observation(image)
-
     def prompt(self, observation: Observation) -> str:
         """Rules and reply format, or one word."""
         if self.config.prompt == "compact":
@@ -50,14 +46,6 @@ class BoardTask(DeckTask):
         said = {key: f"[{words}]" if kind is not int else words for key, (kind, words) in self.fields.items()}
         said["thoughts"] = '"which way, and why; end with: the next move is ..."'
         return f"{self.told()}\n" + self.ask(said, '"left", "down", "right" or "up"')
-
-    def actions(self, observation: Observation) -> Sequence[str]:
-        """All moves, always."""
-        return tuple(MOVES)
-
-    def to_env(self, action: str, observation: Observation) -> int | None:
-        """The index of a move, in any case of letters."""
-        return list(MOVES).index(action.lower()) if action.lower() in MOVES else None
 
     def expert(self, truth: Truth, target: str | None = None) -> Expert | None:
         """The first move of a shortest way."""
@@ -81,10 +69,6 @@ class BoardTask(DeckTask):
         """The announced move, if it is a good one."""
         move = announced(parsed.fields.get("thoughts"), MOVES)
         return move if move in self.good_moves(truth) else None
-
-    def implied_action(self, parsed: Parsed, observation: Observation) -> str | None:
-        """The move named after the last "next" of the thoughts."""
-        return announced(parsed.fields.get("thoughts"), MOVES)
 
     def corrector_spec(self) -> CorrectorSpec:
         """The rules and the check questions."""

@@ -62,15 +62,6 @@ class Look:
     """How far each card of a row lies to the right of its place and below it, in sides of the picture; in turn."""
 
 
-def card_name(suit: int, rank: int) -> str:
-    """The name of the card with a suit's index 0..3 and a rank 1..13.
-
-    >>> card_name(0, 10)
-    'HT'
-    """
-    return SUITS[suit] + RANKS[rank - 1]
-
-
 def rank_of(name: str) -> int:
     """The rank 1..13 of a named card; TaskError for a name that is none.
 
@@ -81,6 +72,15 @@ def rank_of(name: str) -> int:
     if name[:1].upper() not in SUITS or face not in RANKS:
         raise TaskError(f"{name!r} is not a card: write a suit of H S D C and a rank of {' '.join(RANKS)}, as in 'HT'")
     return RANKS.index(face) + 1
+
+
+def given(card: str | int, rng: np.random.Generator) -> str:
+    """The name of a card that is given by name, or by its rank 1..13, and a suit drawn. TaskError for neither."""
+    if isinstance(card, str):
+        return card[:1].upper() + RANKS[rank_of(card) - 1]
+    if not 1 <= int(card) <= 13:
+        raise TaskError(f"card {card!r}: write a rank 1..13 or a name like 'HT'")
+    return SUITS[int(rng.integers(len(SUITS)))] + RANKS[int(card) - 1]
 
 
 def look_of(deck: str) -> Look:

@@ -23,20 +23,20 @@ from gtr.tasks.boards import MOVES, BoardTask, Cell
 from gtr.tasks.cards import check_size, look_of
 from gtr.tasks.defaults import Tiny
 from gtr.tasks.looks import DeckSettings
-from gtr.tasks.options import known_options
+from gtr.tasks.pictured import PictureEnv
 from gtr.types import Image, Truth
 
 GOLD = "#f2b632"
 """Of the goal, in every look."""
 
 
-class FrozenLakeEnv(gymnasium.Env[Image, np.int64]):
+class FrozenLakeEnv(PictureEnv[np.int64]):
     """Gymnasium's FrozenLake on a random map. Observation: an RGB picture. Actions: left, down, right, up (0 to 3).
 
     ``reset(options={"map": ["SF", "HG"]})`` plays a map of one's own. `info` has ``Map``, ``At`` and ``success``.
     """
 
-    metadata = {"render_modes": ["rgb_array"], "render_fps": 4}  # noqa: RUF012
+    options = ("map",)
 
     def __init__(
         self,
@@ -47,18 +47,13 @@ class FrozenLakeEnv(gymnasium.Env[Image, np.int64]):
         slippery: bool = False,
         render_mode: str | None = None,
     ) -> None:
-        self.size, self.deck = check_size(image_size), deck
-        look_of(deck)
-        self.side, self.frozen, self.slippery, self.render_mode = side, frozen, slippery, render_mode
-        self.action_space = gymnasium.spaces.Discrete(len(MOVES))
-        self.observation_space = gymnasium.spaces.Box(0, 255, (image_size, image_size, 3), np.uint8)
+        super().__init__(check_size(image_size), gymnasium.spaces.Discrete(len(MOVES)), render_mode)
+        self.look, self.side, self.frozen, self.slippery = look_of(deck), side, frozen, slippery
         self._lake: Any = None
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Image, dict[str, Any]]:
         """Draws a map on which the goal can be reached, or takes that of ``options``."""
-        super().reset(seed=seed)
-        options = options or {}
-        known_options(options, ("map",), "reset options")
+        options = self.begin(seed, options)
         draw = int(self.np_random.integers(2**31 - 1))
         self.map = tuple(options.get("map") or generate_random_map(self.side, self.frozen, draw))
         self._lake = Lake(desc=list(self.map), is_slippery=self.slippery)
@@ -69,10 +64,6 @@ class FrozenLakeEnv(gymnasium.Env[Image, np.int64]):
         """One move, which slips where the lake is slippery: 1 on the goal, else 0; a hole ends the game."""
         _, reward, ended, _, _ = self._lake.step(int(action))
         return self._picture(), float(reward), bool(ended), False, self._info()
-
-    def render(self) -> Image | None:
-        """The current picture where the render mode asks for it."""
-        return self._picture() if self.render_mode == "rgb_array" else None
 
     def close(self) -> None:
         """Nothing is held: gymnasium's game is only reckoned with, never drawn."""
@@ -85,7 +76,7 @@ class FrozenLakeEnv(gymnasium.Env[Image, np.int64]):
         return {"Map": list(self.map), "At": [row, column], "success": self.map[row][column] == "G"}
 
     def _picture(self) -> Image:
-        colours = look_of(self.deck).style
+        colours = self.look.style
         canvas = Pictures.new("RGB", (self.size, self.size), colours.table)
         draw, cell = ImageDraw.Draw(canvas), self.size / len(self.map)
         for row, line in enumerate(self.map):

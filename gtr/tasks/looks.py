@@ -1,12 +1,14 @@
 """Games that are drawn in one of the looks of `gtr.tasks.cards`, which evaluations may change."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
 from gtr.config import TaskConfig
 from gtr.tasks.cards import Deck
+from gtr.tasks.reply import announced
 from gtr.tasks.task import Task
+from gtr.types import Image, Observation, Parsed
 
 
 @dataclass(frozen=True)
@@ -49,7 +51,34 @@ class CardSettings(DeckSettings):
     `deck` is then that of no episode, but the "new look" split shows a deck as it is, which no episode had."""
 
 
-class CardTask(DeckTask):
+class ChoiceTask(DeckTask):
+    """A game seen as a picture alone in which the same words are moves, always: the rules, not the task, punish one."""
+
+    words: Sequence[str]
+    """In the order of the environment's actions."""
+
+    def __init__(self, config: Any) -> None:
+        super().__init__(config)
+        self.make_env()
+
+    def observe(self, image: Image, info: Mapping[str, Any]) -> Observation:
+        """The picture alone."""
+        return Observation(image)
+
+    def actions(self, observation: Observation) -> Sequence[str]:
+        """All of them."""
+        return self.words
+
+    def to_env(self, action: str, observation: Observation) -> int | None:
+        """The index of a word, in any case of letters."""
+        return self.words.index(action.lower()) if action.lower() in self.words else None
+
+    def implied_action(self, parsed: Parsed, observation: Observation) -> str | None:
+        """The word named after the last "next" of the thoughts."""
+        return announced(parsed.fields.get("thoughts"), self.words)
+
+
+class CardTask(ChoiceTask):
     """A game of cards."""
 
     Settings: ClassVar[type[TaskConfig]] = CardSettings

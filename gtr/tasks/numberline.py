@@ -4,7 +4,7 @@ Rewards as in gym_cards: +1 on reaching the target, -1 for a move that does not 
 truncated after twice the line's length. A start is never the target itself.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Annotated, Any, ClassVar, Literal
 
@@ -17,7 +17,7 @@ from gtr.errors import TaskError
 from gtr.tasks.cards import Table, check_size, look_of
 from gtr.tasks.defaults import Published, Tiny
 from gtr.tasks.looks import CardSettings, CardTask
-from gtr.tasks.options import known_options
+from gtr.tasks.pictured import PictureEnv
 from gtr.tasks.reply import announced
 from gtr.tasks.task import CorrectorSpec
 from gtr.tasks.variety import drawn
@@ -27,13 +27,13 @@ MOVES = ("-", "+")
 MAX_POSITION = 5
 
 
-class NumberLineEnv(gymnasium.Env[Image, np.int64]):
+class NumberLineEnv(PictureEnv[np.int64]):
     """Numbers 0..max_position. Observation: an RGB picture that says target and current. Actions: 0 down, 1 up.
 
     ``reset(options={"target": 4, "current": 1})`` starts from a state. `info` has ``Target``, ``Current``, ``success``.
     """
 
-    metadata = {"render_modes": ["rgb_array"], "render_fps": 4}  # noqa: RUF012
+    options = ("target", "current")
 
     def __init__(
         self,
@@ -45,7 +45,7 @@ class NumberLineEnv(gymnasium.Env[Image, np.int64]):
         render_mode: str | None = None,
         variety: bool = False,
     ) -> None:
-        self.size = check_size(image_size)
+        super().__init__(check_size(image_size), gymnasium.spaces.Discrete(len(MOVES)), render_mode)
         self.look, self.variety = look_of(deck), variety
         if max_position < 1:
             raise TaskError(f"max_position={max_position}: the line needs at least the numbers 0 and 1")
@@ -53,16 +53,11 @@ class NumberLineEnv(gymnasium.Env[Image, np.int64]):
             raise TaskError(f"starts={starts!r}: max_position is {max_position}, and a shifted target needs 2 or more")
         self.max_position, self.starts = max_position, starts
         self.max_turns = max_turns or 2 * max_position
-        self.render_mode = render_mode
-        self.action_space = gymnasium.spaces.Discrete(len(MOVES))
-        self.observation_space = gymnasium.spaces.Box(0, 255, (image_size, image_size, 3), np.uint8)
         self.target = self.current = self.turns = 0
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Image, dict[str, Any]]:
         """Draws two different numbers, or takes those of ``options``."""
-        super().reset(seed=seed)
-        options = options or {}
-        known_options(options, ("target", "current"), "reset options")
+        options = self.begin(seed, options)
         target, current = self._start(options.get("target"))
         self.target, self.current = target, int(options.get("current", current))
         for name, value in (("target", self.target), ("current", self.current)):
@@ -94,10 +89,6 @@ class NumberLineEnv(gymnasium.Env[Image, np.int64]):
         after = abs(self.target - self.current)
         reward = 1.0 if after == 0 else 0.0 if after < before else -1.0
         return self._picture(), reward, after == 0, after != 0 and self.turns >= self.max_turns, self._info()
-
-    def render(self) -> Image | None:
-        """The current picture where the render mode asks for it."""
-        return self._picture() if self.render_mode == "rgb_array" else None
 
     def _info(self) -> dict[str, Any]:
         return {"Target": self.target, "Current": self.current, "success": self.target == self.current}
@@ -132,10 +123,11 @@ class NumberLineTask(CardTask):
     thought_keys: tuple[str, ...] = ("target", "current", "thoughts")
     reading_keys: tuple[str, ...] = ("target", "current")
 
+    words = MOVES
+
     def __init__(self, config: NumberLineSettings) -> None:
         self.max_turns = 2 * config.max_position
         super().__init__(config)
-        self.make_env()
 
     def make_env(self) -> NumberLineEnv:
         """The environment with this task's settings."""
@@ -146,10 +138,6 @@ class NumberLineTask(CardTask):
     def strict(self) -> TaskConfig:
         """Every start alike."""
         return replace(self.config, illegal="penalise", starts="uniform")
-
-    def observe(self, image: Image, info: Mapping[str, Any]) -> Observation:
-        """The picture alone."""
-        return Observation(image)
 
     def prompt(self, observation: Observation) -> str:
         """Rules and reply format, or one word."""
@@ -164,14 +152,6 @@ class NumberLineTask(CardTask):
             "The picture shows a target number and a current number. Bring the current number to the target: each turn "
             "you add one (+) or subtract one (-).\n" + self.ask(fields, '"+" or "-"')
         )
-
-    def actions(self, observation: Observation) -> Sequence[str]:
-        """Both moves, always."""
-        return MOVES
-
-    def to_env(self, action: str, observation: Observation) -> int | None:
-        """The index of a move."""
-        return MOVES.index(action) if action in MOVES else None
 
     def expert(self, truth: Truth, target: str | None = None) -> Expert | None:
         """Moves towards the target; there is no longer plan to keep."""
@@ -200,10 +180,6 @@ class NumberLineTask(CardTask):
         """The announced move, if it comes closer."""
         move = announced(parsed.fields.get("thoughts"), MOVES)
         return move if move == _towards(truth) else None
-
-    def implied_action(self, parsed: Parsed, observation: Observation) -> str | None:
-        """The move named after the last "next" of the thoughts."""
-        return announced(parsed.fields.get("thoughts"), MOVES)
 
     def corrector_spec(self) -> CorrectorSpec:
         """The rules and the check questions."""

@@ -4,7 +4,7 @@ The stated formula is a whole plan that begins as the current formula, written w
 ``=`` at all is read alike. The thoughts end by announcing the next symbol, as in "next (".
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, ClassVar
 
@@ -41,9 +41,8 @@ class PointsTask(CardTask):
     def __init__(self, config: PointsSettings) -> None:
         self.name = self.game.name
         self.max_turns = self.game.limit + 2
-        super().__init__(config)
         self.words = action_words(self.game, config.faces)
-        self.make_env()
+        super().__init__(config)
 
     def make_env(self) -> PointsEnv:
         """The environment with this task's settings."""
@@ -81,14 +80,6 @@ class PointsTask(CardTask):
             f"Current formula: {formula}\n"
             f"Symbols you may append: {' '.join(self.words)}\n" + self.ask(fields, '"the symbol to append"')
         )
-
-    def actions(self, observation: Observation) -> Sequence[str]:
-        """Every symbol: one that the rules punish is still a move, and the environment punishes it."""
-        return self.words
-
-    def to_env(self, action: str, observation: Observation) -> int | None:
-        """The index of a symbol."""
-        return self.words.index(action) if action in self.words else None
 
     def expert(self, truth: Truth, target: str | None = None) -> Expert | None:
         """Follows `target` where it still can, else the best formula that begins as the current one."""
@@ -186,10 +177,6 @@ class PointsTask(CardTask):
         if target is not None:
             return self._working(truth, target) is not None
         return self._plan(truth, None) is not None
-
-    def implied_action(self, parsed: Parsed, observation: Observation) -> str | None:
-        """The symbol named after the last "next" of the thoughts."""
-        return announced(parsed.fields.get("thoughts"), self.words)
 
     def strict(self) -> TaskConfig:
         """Without what the reference environment accepts by accident."""

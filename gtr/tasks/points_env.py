@@ -12,17 +12,17 @@ import gymnasium
 import numpy as np
 
 from gtr.errors import TaskError
-from gtr.tasks.cards import SUITS, Table, card_name, check_size, look_of, rank_of
+from gtr.tasks.cards import Table, check_size, given, look_of, rank_of
 from gtr.tasks.formulas import BLANK, FormulaError, Symbol, evaluate
 from gtr.tasks.hands import EZPOINTS, POINTS24, Game, counted, deal, hand_set, largest
-from gtr.tasks.options import known_options
+from gtr.tasks.pictured import PictureEnv
 from gtr.tasks.variety import drawn
 from gtr.types import Image
 
 WIN, LOSS = 10.0, -1.0
 
 
-class PointsEnv(gymnasium.Env[Image, np.int64]):
+class PointsEnv(PictureEnv[np.int64]):
     """One point game. Observation: an RGB picture of the cards with the formula below.
 
     Actions: the numbers 1..10 (1..13 where faces count their rank), then `game.symbols`, in gym_cards' order.
@@ -31,7 +31,7 @@ class PointsEnv(gymnasium.Env[Image, np.int64]):
     """
 
     game: ClassVar[Game]
-    metadata = {"render_modes": ["rgb_array"], "render_fps": 4}  # noqa: RUF012
+    options = ("cards", "formula")
 
     def __init__(
         self,
@@ -45,7 +45,8 @@ class PointsEnv(gymnasium.Env[Image, np.int64]):
         variety: bool = False,
         first_hand: int = 0,
     ) -> None:
-        self.size = check_size(image_size)
+        self.words = action_words(self.game, faces)
+        super().__init__(check_size(image_size), gymnasium.spaces.Discrete(len(self.words)), render_mode)
         self.look, self.variety = look_of(deck), variety
         self.faces = faces
         self.hands, self.first_hand = hands, first_hand
@@ -53,25 +54,19 @@ class PointsEnv(gymnasium.Env[Image, np.int64]):
             hand_set(self.game, faces, hands, first_hand)
         self.loopholes = loopholes
         self.shuffled = shuffled
-        self.render_mode = render_mode
-        self.words = action_words(self.game, faces)
-        self.action_space = gymnasium.spaces.Discrete(len(self.words))
-        self.observation_space = gymnasium.spaces.Box(0, 255, (image_size, image_size, 3), np.uint8)
         self.cards: list[str] = []
         self.numbers: list[int] = []
         self.formula: list[Symbol] = []
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Image, dict[str, Any]]:
         """Deals a new hand, or starts from ``options``; TaskError for a state that cannot be."""
-        super().reset(seed=seed)
-        options = options or {}
-        known_options(options, ("cards", "formula"), "reset options")
-        given = options.get("cards")
-        if given is None:
-            given = deal(self.np_random, self.game, self.faces, self.hands, self.shuffled, self.first_hand)
-        if len(given) != self.game.cards:
-            raise TaskError(f"{self.game.name} is played with {self.game.cards} cards, not with {list(given)!r}")
-        self.cards = [self._named(card) for card in given]
+        options = self.begin(seed, options)
+        hand = options.get("cards")
+        if hand is None:
+            hand = deal(self.np_random, self.game, self.faces, self.hands, self.shuffled, self.first_hand)
+        if len(hand) != self.game.cards:
+            raise TaskError(f"{self.game.name} is played with {self.game.cards} cards, not with {list(hand)!r}")
+        self.cards = [given(card, self.np_random) for card in hand]
         self.numbers = counted([rank_of(card) for card in self.cards], self.faces)
         self.formula = []
         allowed = (*self.game.symbols[:-1], BLANK)
@@ -97,18 +92,6 @@ class PointsEnv(gymnasium.Env[Image, np.int64]):
             return self._picture(), WIN if won else LOSS, True, False, self._info(won)
         self.formula.append(symbol)
         return self._picture(), 0.0, False, False, self._info()
-
-    def render(self) -> Image | None:
-        """The current picture where the render mode asks for it."""
-        return self._picture() if self.render_mode == "rgb_array" and self.cards else None
-
-    def _named(self, card: str | int) -> str:
-        if isinstance(card, str):
-            rank_of(card)
-            return card.upper().replace("10", "T")
-        if not 1 <= int(card) <= 13:
-            raise TaskError(f"card {card!r}: write a rank 1..13 or a name like 'HT'")
-        return card_name(int(self.np_random.integers(len(SUITS))), int(card))
 
     def _left(self, number: int) -> bool:
         return self.formula.count(number) < self.numbers.count(number)

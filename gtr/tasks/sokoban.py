@@ -23,7 +23,7 @@ from gtr.tasks.boards import MOVES, BoardTask, Cell
 from gtr.tasks.cards import check_size, look_of
 from gtr.tasks.defaults import Tiny
 from gtr.tasks.looks import DeckSettings
-from gtr.tasks.options import known_options
+from gtr.tasks.pictured import PictureEnv
 from gtr.types import Image, Truth
 
 Room = tuple[str, ...]
@@ -81,14 +81,14 @@ def moves_left(room: Room, player: Cell, boxes: Boxes) -> int | None:
     return None
 
 
-class SokobanEnv(gymnasium.Env[Image, np.int64]):
+class SokobanEnv(PictureEnv[np.int64]):
     """A room of floor, goals and walls. Observation: an RGB picture. Actions: left, down, right, up (0 to 3).
 
     ``reset(options={"room": ["   ", " . "], "player": [0, 0], "boxes": [[0, 1]]})`` plays a room of one's own. `info`
     has ``Room``, ``Player``, ``Boxes`` and ``success``.
     """
 
-    metadata = {"render_modes": ["rgb_array"], "render_fps": 4}  # noqa: RUF012
+    options = ("room", "player", "boxes")
 
     def __init__(
         self,
@@ -99,22 +99,18 @@ class SokobanEnv(gymnasium.Env[Image, np.int64]):
         walls: int = 2,
         render_mode: str | None = None,
     ) -> None:
-        self.size, self.deck, self.render_mode = check_size(image_size), deck, render_mode
-        look_of(deck)
+        super().__init__(check_size(image_size), gymnasium.spaces.Discrete(len(MOVES)), render_mode)
+        self.look = look_of(deck)
         if side * side < 2 * boxes + walls + 1:
             raise TaskError(f"side={side}, boxes={boxes}, walls={walls}: the room has no place for all of them")
         self.side, self.count, self.walls = side, boxes, walls
-        self.action_space = gymnasium.spaces.Discrete(len(MOVES))
-        self.observation_space = gymnasium.spaces.Box(0, 255, (image_size, image_size, 3), np.uint8)
         self.room: Room = ()
         self.player: Cell = (0, 0)
         self.boxes: Boxes = frozenset()
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Image, dict[str, Any]]:
         """Draws a room that can be solved and is not, or takes that of ``options``."""
-        super().reset(seed=seed)
-        options = options or {}
-        known_options(options, ("room", "player", "boxes"), "reset options")
+        options = self.begin(seed, options)
         if options:
             self.room, self.player = tuple(options["room"]), tuple(options["player"])
             self.boxes = frozenset(map(tuple, options["boxes"]))
@@ -144,17 +140,13 @@ class SokobanEnv(gymnasium.Env[Image, np.int64]):
         reward = -0.1 + len(self.boxes & wanted) - len(before & wanted) + (10.0 if won else 0.0)
         return self._picture(), reward, won, False, self._info()
 
-    def render(self) -> Image | None:
-        """The current picture where the render mode asks for it."""
-        return self._picture() if self.render_mode == "rgb_array" else None
-
     def _info(self) -> dict[str, Any]:
         boxes = sorted(map(list, self.boxes))
         won = self.boxes <= goals(self.room)
         return {"Room": list(self.room), "Player": list(self.player), "Boxes": boxes, "success": won}
 
     def _picture(self) -> Image:
-        colours, cell = look_of(self.deck).style, self.size / max(len(self.room), len(self.room[0]))
+        colours, cell = self.look.style, self.size / max(len(self.room), len(self.room[0]))
         canvas = Pictures.new("RGB", (self.size, self.size), colours.table)
         draw = ImageDraw.Draw(canvas)
 

@@ -242,6 +242,12 @@ def test_the_teachers_thought_is_cloned_around_the_agents_own_action(
     assert turns[0].verdict is None, "the rollout is as it was played"
 
 
+def test_a_teachers_announced_actions_are_not_cloned(settings: Settings, make_policy: MakePolicy) -> None:
+    asked = settings("turbo_sft", **{"guidance.clone": "announced_action"})
+    with pytest.raises(ConfigError, match=r"guidance\.clone is announced_action, but turbo_sft"):
+        TurboSFT(asked, CountTask(), make_policy())
+
+
 def test_a_corrector_may_be_asked_about_a_share_of_the_turns(settings: Settings) -> None:
     config = settings("turbo_hybrid", **{"train.envs": 8, "train.turns": 40, "guidance.stop_early": False})
     assert config.guidance.corrector == "oracle"

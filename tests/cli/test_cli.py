@@ -124,6 +124,13 @@ def test_compare_hands_every_other_key_to_all_runs() -> None:
     assert chosen.configs["rl4vlm"] == changed(base, {"guidance.stop_reward": -1.0})
 
 
+@pytest.mark.parametrize("methods", [("gtr", "grpo"), ("grpo", "gtr")])
+def test_compare_tells_what_a_method_does_not_have(methods: Sequence[str], capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        parse_compare([*methods, "--task", "ezpoints", "--algo.level", "turn"])
+    assert "Unrecognized options: --algo.level, turn" in capsys.readouterr().err
+
+
 # -- mistakes -----------------------------------------------------------------------------------------------------
 
 

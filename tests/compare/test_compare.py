@@ -35,7 +35,7 @@ from gtr.config import ReportConfig, TaskConfig
 from gtr.config.presets import build
 from gtr.errors import RunError
 from gtr.report import Run, RunFolder
-from gtr.report.history import Collapse, find_collapse, played
+from gtr.report.history import Collapse, durations, find_collapse, played
 from gtr.report.settings import all_settings
 from gtr.stats import crossed, pooled, wilson
 from gtr.tasks import load
@@ -484,6 +484,13 @@ def test_a_row_says_what_a_run_took() -> None:
     one = RunResult("gtr", 1, State.FINISHED, "run", series=series, start=end, end=end)
     (_, row) = rows_of([one])
     assert row.costs == {"turns": 12.0, "tokens": 30.0, "gradient tokens": 120.0, "minutes": 5.0}
+
+
+def test_what_was_sampled_ahead_takes_no_time_beside_the_waiting_for_it() -> None:
+    series = {"seconds/generate": [40.0, 40.0], "seconds/step": [5.0, math.nan], "seconds/learn": [50.0, 60.0]}
+    assert durations(series) == [95.0, 100.0]
+    assert durations({**series, "seconds/wait": [1.0, 2.0]}) == [51.0, 62.0]
+    assert durations({"count/turns": [1.0]}) == []
 
 
 STAGES = ("generate", "step", "correct", "probe", "learn")

@@ -10,6 +10,7 @@ import logging
 import os
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any, final
 
 import openai
@@ -17,7 +18,7 @@ from tenacity import AsyncRetrying, RetryCallState, retry_if_exception, stop_aft
 
 from gtr.config import CorrectorConfig
 from gtr.errors import CorrectorError
-from gtr.guidance.chat.ledger import Ledger
+from gtr.guidance.chat.costs import FREE, IMAGE_TOKENS, Ledger, Price, TokenBounds, price_of
 from gtr.guidance.chat.limits import Breaker, Pace
 from gtr.guidance.chat.model import (
     BudgetExceeded,
@@ -29,7 +30,6 @@ from gtr.guidance.chat.model import (
     Refused,
     Tokens,
 )
-from gtr.guidance.chat.prices import FREE, IMAGE_TOKENS, Price, TokenBounds
 from gtr.guidance.chat.response import HTTP, RedactedLogs, bound, read_completion, redactor, retry_after
 from gtr.tasks.reply import valid_text
 
@@ -44,6 +44,10 @@ SERVER_ENDED = (FailureKind.CONNECTION, FailureKind.UNREADABLE)
 """Failures in which the server itself ended the request, after doing who knows how much of the work."""
 WE_ENDED = (FailureKind.TIMEOUT, FailureKind.OVERSIZED)
 """Failures in which we stopped listening."""
+QUESTION: list[Message] = [{"role": "user", "content": "Reply with the one word: ready"}]
+"""By which `ready` finds out whether a server answers."""
+RETRIES = 1
+"""Of that question."""
 log = logging.getLogger(__name__)
 
 
@@ -263,3 +267,29 @@ def _size(body: Mapping[str, Any]) -> tuple[int, int]:
         spoken = [part for part in parts if part["type"] == "text"] if parts else content
         text += len(json.dumps({**message, "content": spoken}, ensure_ascii=False).encode())
     return text, pictures
+
+
+def ready(config: CorrectorConfig) -> None:
+    """Asks once. A server that asks to wait is there; a budget that covers nothing is met by corrector.at_budget.
+
+    Raises:
+        CorrectorError: no usable answer came.
+    """
+    asyncio.run(_ask(replace(config, retries=min(config.retries, RETRIES))))
+
+
+async def _ask(config: CorrectorConfig) -> None:
+    client = Client(config, price_of(config), Ledger(None, config.budget_usd))
+    try:
+        await client.ask(QUESTION)
+    except BudgetExceeded:
+        pass
+    except Failure as failure:
+        if failure.kind is not FailureKind.RATE_LIMIT:
+            key = f"the key in ${config.key_env}" + ("" if os.environ.get(config.key_env) else " (which is not set)")
+            raise CorrectorError(
+                f"{config.model} at {client.address} does not answer ({failure}): check corrector.base_url, the "
+                f"network, corrector.model and {key}"
+            ) from None
+    finally:
+        await client.close()

@@ -17,12 +17,10 @@ from typing import Any, TypeVar, final
 
 from gtr.config import Config
 from gtr.errors import CorrectorError
-from gtr.guidance.chat.cache import Source, VerdictCache
 from gtr.guidance.chat.client import Client
-from gtr.guidance.chat.dispatch import Dispatcher
-from gtr.guidance.chat.ledger import Ledger
+from gtr.guidance.chat.costs import Ledger, price_of
+from gtr.guidance.chat.dispatch import Dispatcher, Source, VerdictCache
 from gtr.guidance.chat.model import ChatModel
-from gtr.guidance.chat.prices import price_of
 from gtr.guidance.chat.questions import Comparisons, Corrections, Question, Scores
 from gtr.guidance.corrector import Case, Corrector
 from gtr.guidance.judge import NO_RIVAL, UNREADABLE, flipped, matches

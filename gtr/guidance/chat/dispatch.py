@@ -1,25 +1,132 @@
-"""Where a question goes: to a replayed run, a free rule, the cache of what was asked before, or the model."""
+"""Where a question goes: to a replayed run, a free rule, the cache of what was asked before, or the model.
+
+Every turn's verdict stands on a line of its own: a cache by what was asked, and what a run can be replayed from.
+"""
 
 import asyncio
 import logging
+from collections.abc import Mapping
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import BaseModel, BeforeValidator, Field, StrictBool, StrictInt, StrictStr
 
 from gtr.config import Config
 from gtr.errors import CorrectorError
-from gtr.guidance.chat.cache import Source, VerdictCache
-from gtr.guidance.chat.capabilities import Capabilities, find_capabilities
-from gtr.guidance.chat.conversation import Conversation
-from gtr.guidance.chat.ledger import Ledger
+from gtr.guidance.chat.answers import clean, clean_thought
+from gtr.guidance.chat.conversation import Capabilities, Conversation, find_capabilities
+from gtr.guidance.chat.costs import Ledger
 from gtr.guidance.chat.model import BudgetExceeded, ChatModel, Failure, FailureKind
 from gtr.guidance.chat.questions import Question
 from gtr.guidance.corrector import Case
 from gtr.guidance.judge import UNREADABLE
-from gtr.guidance.sharing import drawn
+from gtr.guidance.sharing import asks
+from gtr.report.files import JsonlFile, plain, read_usable
 from gtr.tasks.task import Task
-from gtr.types import Judgement, ReplyStatus, Verdict
+from gtr.types import UNANSWERED, Judgement, ReplyStatus, Verdict
 
 ABSENT = Verdict(Judgement.ABSENT)
 SKIPPED = Verdict(Judgement.SKIPPED)
 log = logging.getLogger(__name__)
+
+
+class Source(StrEnum):
+    """Where a turn's verdict came from."""
+
+    ASKED = "asked"
+    CACHE = "cache"
+    RULE = "rule"
+    """Decided without asking: by the task's own free check, or because there is nothing to judge."""
+    MATCH = "match"
+    """The other side of a comparison."""
+    SETTINGS = "settings"
+    """Not asked, by corrector.ask_share or guidance.correct_malformed."""
+    BUDGET = "budget"
+    FAILED = "failed"
+    REPLAY = "replay"
+
+
+class VerdictRecord(BaseModel):
+    """A verdict as it stands on file. What is read back is as fit to be learnt from as an answer that just came."""
+
+    judgement: Annotated[Judgement, BeforeValidator(Judgement)]
+    thought: Annotated[dict[str, Any], BeforeValidator(clean_thought)] | None
+    action: Annotated[StrictStr, BeforeValidator(clean)] | None
+    answers: dict[StrictStr, StrictBool]
+    target: Annotated[StrictStr, BeforeValidator(clean)] | None
+    stop: StrictBool
+    score: Annotated[float, Field(ge=0, le=1)] | None
+
+
+class Line(BaseModel):
+    """One turn's verdict, what it was asked by, and where it came from."""
+
+    env: StrictInt
+    episode: StrictInt
+    turn: StrictInt
+    key: StrictStr
+    verdict: VerdictRecord
+
+
+class VerdictCache:
+    """The verdicts of one process of a run; of a turn that occurs twice, after a resume, the last line counts.
+
+    A line that cannot be used is set aside with a message, and its turn is asked about again.
+    """
+
+    def __init__(self, file: Path | None, replay: Path | None = None) -> None:
+        self._file = JsonlFile(file)
+        self._answers: dict[str, Verdict] = {}
+        self._turns: dict[tuple[int, int, int], tuple[str, Verdict]] = {}
+        self._replay = replay
+        if replay is None:
+            self._file.read(self._take)
+        else:
+            read_usable(replay, self._take)
+
+    def _take(self, record: Mapping[str, Any]) -> None:
+        line = Line.model_validate(record)
+        verdict = Verdict(**dict(line.verdict))
+        self._turns[line.env, line.episode, line.turn] = line.key, verdict
+        # The others are recorded, but never given for an answer when the same is asked again.
+        if verdict.judgement not in UNANSWERED:
+            self._answers[line.key] = verdict
+
+    def find(self, key: str) -> Verdict | None:
+        """The answer to what was asked before."""
+        return self._answers.get(key)
+
+    def replayed(self, case: Case, key: str) -> Verdict | None:
+        """The recorded verdict of a turn; None where this is no replay.
+
+        Raises:
+            CorrectorError: the recorded run has no verdict for what this turn asks.
+        """
+        if self._replay is None:
+            return None
+        recorded, verdict = self._turns.get((case.env, case.episode, case.index), ("", None))
+        if recorded == key and verdict is not None:
+            return verdict
+        known = self.find(key)
+        if known is None:
+            raise CorrectorError(
+                f"{self._replay} has no verdict for environment {case.env}, episode {case.episode}, turn {case.index}: "
+                "a replay needs the recorded run's settings and versions; or leave out corrector.replay to ask"
+            )
+        return known
+
+    def write(self, case: Case, key: str, verdict: Verdict, source: Source) -> None:
+        """Records a turn's verdict."""
+        if verdict.judgement not in UNANSWERED:
+            self._answers[key] = verdict
+        where = {"env": case.env, "episode": case.episode, "turn": case.index, "key": key, "source": str(source)}
+        kept = {name: plain(getattr(verdict, name)) for name in VerdictRecord.model_fields}
+        self._file.append({**where, "verdict": kept})
+
+    def close(self) -> None:
+        """Closes the file."""
+        self._file.close()
 
 
 class Dispatcher:
@@ -69,9 +176,7 @@ class Dispatcher:
             if answers and all(answers.values()):
                 target = self._task.stated_plan(case.truth, case.parsed)
                 return Verdict(Judgement.CORRECT, answers=answers, target=target), Source.RULE
-        if self._config.ask_share < 1 and drawn(self._seed, self._rank, case) >= self._config.ask_share:
-            return SKIPPED, Source.SETTINGS
-        return None
+        return None if asks(self._config.ask_share, self._seed, self._rank, case) else (SKIPPED, Source.SETTINGS)
 
     async def _asked(self, case: Case, question: Question, key: str) -> tuple[Verdict, Source]:
         """The model's verdict, or an empty one that says why there is none."""

@@ -21,7 +21,7 @@ from transformers import GenerationConfig, LogitsProcessor, LogitsProcessorList,
 
 from gtr.config import CorrectorConfig, PolicyConfig
 from gtr.errors import CorrectorError, PolicyError, RunError
-from gtr.guidance.chat.ledger import Ledger
+from gtr.guidance.chat.costs import Ledger
 from gtr.guidance.chat.model import ChatModel, Completion, Failure, FailureKind, Message, Tokens
 from gtr.policy.loading import load_policy
 from gtr.policy.policy import Policy

@@ -20,7 +20,7 @@ from gtr.tasks.alfworld.game_set import GameSet, Generated
 from gtr.tasks.alfworld.games import Game
 from gtr.tasks.alfworld.memory import Memory, after, look
 from gtr.tasks.alfworld.world import conditions
-from gtr.tasks.options import known_options
+from gtr.tasks.pictured import PictureEnv
 from gtr.types import Image
 
 WIN, ILLEGAL = 50.0, -1.0
@@ -29,7 +29,7 @@ GAMES = 200
 """Generated games by default."""
 
 
-class ALFWorldEnv(gymnasium.Env[Image, str]):
+class ALFWorldEnv(PictureEnv[str]):
     """One household task. Observation: an RGB picture (size, size, 3). Action: a command as text.
 
     ``reset(options={"game": 3})`` plays a game of the set by number, ``{"game": "path/game.tw-pddl"}`` a file.
@@ -38,6 +38,7 @@ class ALFWorldEnv(gymnasium.Env[Image, str]):
     """
 
     metadata = {"render_modes": ["rgb_array"], "render_fps": 2}  # noqa: RUF012
+    options = ("game",)
 
     def __init__(
         self,
@@ -52,21 +53,18 @@ class ALFWorldEnv(gymnasium.Env[Image, str]):
         player: Callable[[], Player] = borrow,
         render_mode: str | None = None,
     ) -> None:
+        commands = gymnasium.spaces.Text(LONGEST_COMMAND, charset=_CHARACTERS)
+        super().__init__(image_size, commands, render_mode)
         self.games = games if games is not None else Generated(GameSpec(), GAMES)
-        self.size, self.style, self.labels = image_size, style, labels
+        self.style, self.labels = style, labels
         self.limit, self.repeats, self.cut_reward, self.cut_is = limit, repeats, cut_reward, cut_is
-        self.render_mode = render_mode
-        self.observation_space = gymnasium.spaces.Box(0, 255, (image_size, image_size, 3), np.uint8)
-        self.action_space = gymnasium.spaces.Text(LONGEST_COMMAND, charset=_CHARACTERS)
         self._make_player = player
         self._player: Player | None = None
         self._game: Game | None = None
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Image, dict[str, Any]]:
         """Begins a game: one of the set drawn with `seed`, or the one that `options` names."""
-        super().reset(seed=seed)
-        options = options or {}
-        known_options(options, ("game",), "reset options")
+        options = self.begin(seed, options)
         chosen = options.get("game")
         if self._player is None:
             self._player = self._make_player()
@@ -107,10 +105,6 @@ class ALFWorldEnv(gymnasium.Env[Image, str]):
             return self._now.rate
         met, of = conditions(self._room, self._now.state)
         return met / of
-
-    def render(self) -> Image | None:
-        """The current view where the render mode asks for it."""
-        return self._picture() if self.render_mode == "rgb_array" and self._game is not None else None
 
     def close(self) -> None:
         """Gives the engine back."""

@@ -83,8 +83,8 @@ class Seen:
 
     def sentence(self, goal: str, move: str) -> str:
         """A thought in sentences."""
-        front = f"I am in front of {self.view}" if self.view != NOTHING else "I am in front of nothing"
-        return f"{front}. In my hand is {self.hand}. Now I have to {goal}, so my next action is {move}"
+        seen = f"I am in front of {self.view}. In my hand is {self.hand}"
+        return f"{seen}. Now I have to {goal}, so my next action is {move}"
 
     def agrees(self, fields: Mapping[str, Any]) -> bool:
         """Whether a thought's own words say the same, in fields of their own or in sentences like `sentence`."""

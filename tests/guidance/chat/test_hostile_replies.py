@@ -13,7 +13,7 @@ from hostile import arguments, kinds
 
 from gtr.errors import CorrectorError
 from gtr.guidance import make_corrector
-from gtr.guidance.chat.capabilities import tool_of
+from gtr.guidance.chat.conversation import tool_of
 from gtr.tasks.reply import parse, write
 from gtr.types import Judgement
 

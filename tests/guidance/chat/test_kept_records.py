@@ -15,8 +15,8 @@ from gtr.config import CorrectorConfig
 from gtr.errors import RunError
 from gtr.guidance import make_corrector
 from gtr.guidance.chat import local
-from gtr.guidance.chat.cache import VerdictCache
-from gtr.guidance.chat.ledger import Ledger
+from gtr.guidance.chat.costs import Ledger
+from gtr.guidance.chat.dispatch import VerdictCache
 from gtr.guidance.chat.model import Completion, FailureKind, Tokens
 from gtr.report.files import JsonlFile
 from gtr.types import Judgement, Verdict

@@ -17,7 +17,7 @@ from gtr.config import CorrectorConfig
 from gtr.errors import CorrectorError
 from gtr.guidance import make_corrector
 from gtr.guidance.chat.answers import BadAnswer, answer_form, read_answer
-from gtr.guidance.chat.ledger import Ledger
+from gtr.guidance.chat.costs import Ledger
 from gtr.guidance.chat.limits import Pace
 from gtr.guidance.chat.model import FailureKind, Tokens
 from gtr.guidance.chat.questions import Corrections

@@ -13,8 +13,8 @@ from hostile import completion, response
 
 from gtr.errors import CorrectorError
 from gtr.guidance import make_corrector
+from gtr.guidance.chat.costs import Price, TokenBounds
 from gtr.guidance.chat.model import Tokens
-from gtr.guidance.chat.prices import Price, TokenBounds
 from gtr.guidance.chat.response import redactor, retry_after
 
 KEY = "sk-very-secret-0123456789"

@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from alarm_rating import Outcome, Rating, Record, candidates, choose, outcome, rate
 
 from gtr.config import Config, ReportConfig
 from gtr.config.presets import build
 from gtr.errors import RunError
 from gtr.metrics.alarm import DEFAULT, Sensitivity
-from gtr.metrics.alarm_rating import Outcome, Rating, Record, candidates, choose, outcome, rate
 from gtr.report import RunFolder
 from gtr.train import train
 
@@ -77,7 +77,7 @@ def test_a_metric_that_was_not_measured_is_not_handed_to_the_alarm() -> None:
 
 
 # -- the command --------------------------------------------------------------------------------------------------
-COMMAND = runpy.run_path(str(Path(__file__).parents[2] / "benchmarks" / "alarm.py"))
+COMMAND = runpy.run_path(str(Path(__file__).parents[1] / "benchmarks" / "alarm.py"))
 
 
 def kept(folder: Path, record: Record, method: str = "rl4vlm", seed: int = 1, start: int = 0) -> Path:
