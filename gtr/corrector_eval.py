@@ -1,6 +1,5 @@
 """``gtr corrector-eval``: is a corrector or a teacher good enough, and what does it cost? Before a run is paid for."""
 
-import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -23,6 +22,7 @@ from gtr.policy.loading import load_policy
 from gtr.policy.policy import Policy
 from gtr.policy.reference import ReferencePolicy
 from gtr.report.costs import costs_line
+from gtr.report.files import encode, write_whole
 from gtr.report.folder import read_config
 from gtr.stats import Interval, wilson
 from gtr.tasks.task import Task
@@ -172,4 +172,4 @@ def _share(value: Interval) -> str:
 
 def write_json(report: Report | TeacherReport, path: Path) -> None:
     """Writes a report as JSON."""
-    path.write_text(json.dumps(asdict(report), indent=1) + "\n", encoding="utf-8")
+    write_whole(path, encode(asdict(report), indent=1))

@@ -147,7 +147,7 @@ def played(run: Job, splits: Sequence[str]) -> Job:
 
 def panels_file(run: Path) -> Path:
     """What play on other panels found, beside the folder of a comparison's runs."""
-    return run.parent.parent / "panels" / f"{run.name}.json"
+    return run.absolute().parent.parent / "panels" / f"{run.name}.json"
 
 
 def _run(config: Config, out: Path, method: str, label: str, seed: int) -> Job:

@@ -1,6 +1,5 @@
 """What the runs of a comparison left behind, read into records."""
 
-import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -10,7 +9,8 @@ from typing import Any
 from gtr.compare.plan import FIRST_MODEL, Job, panels_file
 from gtr.compare.runner import State, last_lines
 from gtr.report.history import Collapse, read_history
-from gtr.report.records import whole
+from gtr.report.read import Files
+from gtr.report.records import evaluation, text, whole
 from gtr.report.run import Run
 
 LOG_LINES = 8
@@ -66,6 +66,7 @@ def read_run(run: Run, method: str, seed: int, state: State, trouble: str = "") 
     history = read_history(run)
     turns = history.turns
     evaluated = {one["update"]: one for one in history.panel if None not in (one["successes"], one["episodes"])}
+    panels = read_panels(run)
     last = evaluated.get(run.whole("train.updates")) or evaluated.get(max(history.updates, default=-1))
     return RunResult(
         method,
@@ -82,16 +83,33 @@ def read_run(run: Run, method: str, seed: int, state: State, trouble: str = "") 
         run.settings,
         next(iter(run.starts()), {}),
         run.problems,
-        read_panels(run.path),
+        panels,
     )
 
 
-def read_panels(run: Path) -> dict[str, tuple[Mapping[str, Any], Mapping[str, Any]]]:
-    """What ``gtr eval`` found for a comparison's run on other panels; empty where nothing was played."""
-    file = panels_file(run)
-    found = json.loads(file.read_bytes()) if file.exists() else []
+def read_panels(run: Run) -> dict[str, tuple[Mapping[str, Any], Mapping[str, Any]]]:
+    """What ``gtr eval`` found for a comparison's run on other panels; empty where nothing was played. What cannot be
+    used is left out, and noted among the run's problems."""
+    file = panels_file(run.path)
+    files, name = Files(file.parent.parent), f"{file.parent.name}/{file.name}"
+    value = files.value(name, "play on other panels is left out")
+    rows = value if isinstance(value, list) else [value] if files.changed(name) else []
+    found = [made for one in rows if (made := _on_other_panel(one)) is not None]
     begun = {one["split"]: one for one in found if Path(one["agent"]).parts[-3:] == FIRST_MODEL.parts}
-    return {one["split"]: (begun[one["split"]], one) for one in found if one is not begun.get(one["split"])}
+    ends = [one for one in found if one["split"] in begun and one is not begun[one["split"]]]
+    pairs = {one["split"]: (begun[one["split"]], one) for one in ends}
+    if lost := len(rows) - 2 * len(pairs):
+        files.note(name, f"{name}: {lost} evaluations cannot be used, or have none to compare with; they are left out")
+    for problem in files.told():
+        run.files.note(name, problem)
+    return pairs
+
+
+def _on_other_panel(value: Any) -> Mapping[str, Any] | None:
+    """An evaluation that says of whom and of which split it is, and how often it was won."""
+    found, bad = evaluation(value if isinstance(value, dict) else {})
+    told = [text(found.get(key)) for key in ("split", "agent")] + [found["successes"], found["episodes"]]
+    return None if bad or None in told else found
 
 
 def on_panel(results: Sequence[RunResult], split: str) -> list[RunResult]:

@@ -41,6 +41,9 @@ MAY_CHANGE = (
     *(f"engine.{name}" for name in SERVING),
 )
 """Settings that a resumed run may change: they leave what was learnt so far as it is."""
+LABEL = r"(?!xn--)[\w-]{1,63}"
+"""Of a name on the network. What stands for other letters than these (xn--) is refused: libraries stumble over it."""
+HOST = re.compile(rf"{LABEL}(\.{LABEL})*\.?|[0-9a-f.]*:[0-9a-f:.]+", re.ASCII)
 
 
 def validate(config: Config) -> None:
@@ -73,7 +76,7 @@ def _engine(config: Config) -> Iterator[str]:
     teacher = str(settings_of(config).get("algo.teacher", ""))
     named = [("engine.servers", one) for one in engine.servers]
     for key, address in [*named, *([("algo.teacher", teacher)] if "://" in teacher else [])]:
-        if not re.fullmatch(r"https?://[^\s/@?]+(/v1)?/?", address):
+        if not (re.fullmatch(r"https?://[^/]+(/v1)?/?", address) and _is_address(address)):
             yield f"{key} holds {address!r}: write addresses like http://127.0.0.1:8000"
     if engine.max_staleness and engine.name == "local":
         yield (
@@ -127,7 +130,7 @@ def _is_address(text: str) -> bool:
     """Whether a server can be asked at an address."""
     try:
         found = urlsplit(text)
-        host = re.fullmatch(r"[\w.-]+|[0-9a-f:.]+", found.hostname or "", re.ASCII)
+        host = HOST.fullmatch(found.hostname or "")
         return host is not None and found.port != 0 and bool(re.fullmatch(r"https?://[^@?#\s]+", text, re.ASCII))
     except ValueError:
         return False

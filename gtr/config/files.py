@@ -3,7 +3,7 @@
 import json
 import re
 import tomllib
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Hashable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,15 +17,33 @@ LARGEST = 100_000
 """Bytes of a file of settings; a whole config takes four thousand."""
 MOST_BRACKETS = 1000
 """Of which it has about thirty; a reader of YAML looks at all open ones again at every further one."""
+MOST_DOTS = 1000
+"""Of one line; a reader of TOML walks down all tables again at every further one."""
+
+
+def _once(pairs: Iterable[tuple[Hashable, Any]]) -> dict[Hashable, Any]:
+    """A table; a key that stands there twice is a `ValueError`, as TOML has it."""
+    found: dict[Hashable, Any] = {}
+    for key, value in pairs:
+        if key in found:
+            raise ValueError(f"{key} stands there twice")
+        found[key] = value
+    return found
 
 
 class _Loader(yaml.SafeLoader):
-    """YAML whose ``1e-4`` is a number, as YAML 1.2 has it, and without aliases, which could stand for gigabytes."""
+    """YAML whose ``1e-4`` is a number, as YAML 1.2 has it, without keys that stand there twice, and without aliases,
+    which could stand for gigabytes."""
 
     def compose_node(self, parent: Any, index: Any) -> Any:
         if self.check_event(yaml.AliasEvent):
             raise yaml.YAMLError("aliases (*name) are not taken")
         return super().compose_node(parent, index)
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
+        found: dict[Hashable, Any] = super().construct_mapping(node, deep)
+        _once((key.value, None) for key, _ in node.value if isinstance(key, yaml.ScalarNode))
+        return found
 
 
 _FLOAT = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)[eE][-+]?\d+$")
@@ -35,7 +53,7 @@ READERS: Mapping[str, Callable[[str], Any]] = {
     ".toml": tomllib.loads,
     ".yaml": lambda text: yaml.load(text, _Loader),
     ".yml": lambda text: yaml.load(text, _Loader),
-    ".json": json.loads,
+    ".json": lambda text: json.loads(text, object_pairs_hook=_once),
 }
 
 
@@ -54,6 +72,8 @@ def read_file(path: Path) -> Mapping[str, Any]:
         text = path.read_text("utf-8")
         if text.count("[") + text.count("{") > MOST_BRACKETS:
             raise ConfigError(f"--config {path}: holds more brackets than any settings do")
+        if any(line.count(".") > MOST_DOTS for line in text.splitlines()):
+            raise ConfigError(f"--config {path}: holds a line of more than {MOST_DOTS:,} dots")
         values = READERS[path.suffix](text)
     except (OSError, ValueError, RecursionError, yaml.YAMLError) as error:
         raise ConfigError(f"--config {path}: cannot be read: {error}") from error

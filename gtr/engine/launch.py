@@ -64,7 +64,7 @@ def readable(model: str, out: Path | None) -> str:
         return model
     from safetensors import SafetensorError
 
-    from gtr.policy.loading import check_files
+    from gtr.policy.folder import check_files
 
     check_files(Path(model))
     try:

@@ -3,6 +3,7 @@
 import threading
 import time
 from collections.abc import Mapping
+from concurrent.futures import Future
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,8 @@ from gtr.report.inside import Unreadable, parsed
 
 SHORT = 10.0
 """Seconds within which a server must accept a connection, or say that it is well."""
+LATE = 1.0
+"""Seconds beyond its limit for which a request is waited for, so that it can say itself what is wrong."""
 CHAT = "/v1/chat/completions"
 LARGEST = 50_000_000
 """Bytes of an answer that are read; a reply of 131,072 tokens has fewer."""
@@ -66,7 +69,8 @@ class Server:
         model = self.models()[0]
         self._call("POST", "/collective_rpc", _reload(folder), self.sync_timeout)
         # All three, or it answers from before, or dies of an encoder output that its worker has dropped.
-        if not self._json("POST", "/reset_prefix_cache", None, self.sync_timeout).get("success"):
+        done = self._json("POST", "/reset_prefix_cache", None, self.sync_timeout)
+        if not (isinstance(done, dict) and done.get("success") is True):
             raise self._failed("could not reset its prefix cache: somebody else is asking it")
         for cache in ("mm", "encoder"):
             self._call("POST", f"/reset_{cache}_cache", None, self.sync_timeout)
@@ -95,6 +99,22 @@ class Server:
 
     def _call(self, method: str, path: str, body: Mapping[str, Any] | None, timeout: float) -> bytes:
         """What a request brings."""
+        answer: Future[bytes] = Future()
+
+        def ask() -> None:
+            try:
+                answer.set_result(self._read(method, path, body, timeout))
+            except BaseException as error:
+                answer.set_exception(error)
+
+        # The library's limits hold from byte to byte, and headers may drip for ever.
+        threading.Thread(target=ask, daemon=True, name="request").start()
+        try:
+            return answer.result(timeout + LATE)
+        except TimeoutError:
+            raise self._failed(f"gave no answer to {path} within {timeout:g} s") from None
+
+    def _read(self, method: str, path: str, body: Mapping[str, Any] | None, timeout: float) -> bytes:
         until = time.monotonic() + timeout
         limits = httpx.Timeout(timeout, connect=min(SHORT, timeout))
         try:
@@ -110,7 +130,7 @@ class Server:
             return text
         except httpx.TimeoutException:
             raise self._failed(f"gave no answer to {path} within {timeout:g} s") from None
-        except (httpx.HTTPError, httpx.InvalidURL, RuntimeError) as error:
+        except (httpx.HTTPError, httpx.InvalidURL, RuntimeError, ValueError) as error:
             raise self._failed(f"cannot be reached ({type(error).__name__}: {error})") from None
 
     def _failed(self, what: str) -> Failure:

@@ -9,7 +9,7 @@ from gtr.agents import Agent
 from gtr.evaluate.panels import Panel, Split
 from gtr.metrics import health
 from gtr.metrics.turns import says_success
-from gtr.report.files import encode
+from gtr.report.files import encode, write_whole
 from gtr.stats import mean_interval, wilson
 from gtr.tasks.task import Task
 from gtr.types import Ending, Rollout, Trajectory, Turn
@@ -106,4 +106,4 @@ def _conditions(episodes: Sequence[Sequence[Turn]]) -> tuple[float, float, float
 
 def write_json(evaluations: Sequence[Evaluation], path: Path) -> None:
     """Writes evaluations as a JSON list; what is not known is null."""
-    path.write_bytes(encode([e.to_dict() for e in evaluations], indent=1))
+    write_whole(path, encode([e.to_dict() for e in evaluations], indent=1))

@@ -2,8 +2,6 @@
 
 import json
 import logging
-import re
-import stat
 import warnings
 from importlib.util import find_spec
 from pathlib import Path
@@ -38,16 +36,17 @@ from gtr.policy.families import (
     one_tile_processor,
     vision_modules,
 )
+from gtr.policy.folder import check_files
 from gtr.policy.models import BUILT_IN_MODELS, check_model
 from gtr.policy.network import Network, ValueHead
 from gtr.policy.policy import VALUE_HEAD, Policy, pad_id
 from gtr.policy.seeded import seeded
-from gtr.report.inside import LARGEST
 
 transformers_logging.disable_progress_bar()
 BESIDE_LANGUAGE = r"(?!.*\b(?:language_model|text_model)\.).*"
 """Names of all modules but the language model's, which Idefics and SmolVLM call their text model."""
-WEIGHTS = re.compile(r"\.(safetensors|bin|pt|pth|ckpt|gguf|h5|msgpack|onnx)$")
+SAFE = {"trust_remote_code": False}
+"""A folder's own code is neither run nor asked about at the terminal."""
 log = logging.getLogger(__name__)
 QUIET = {
     "_raise_exceptions_for_gated_repo": False,
@@ -118,20 +117,6 @@ def _from_hub(path: str, name: str) -> Path | None:
     return None if found is None else Path(found)
 
 
-def check_files(folder: Path) -> None:
-    """PolicyError where a model's folder holds what a library would read without end: a pipe, a device, gigabytes of
-    settings. Weights may be large."""
-    for file in folder.iterdir() if folder.is_dir() else ():
-        try:
-            found = file.stat()
-        except OSError:
-            continue  # A link to nowhere is as good as no file.
-        if not (stat.S_ISREG(found.st_mode) or stat.S_ISDIR(found.st_mode)):
-            raise PolicyError(f"{file} is not a regular file: remove it")
-        if found.st_size > LARGEST and not WEIGHTS.search(file.name):
-            raise PolicyError(f"{file} has {found.st_size / 1e6:,.0f} MB, more than any but weights have: remove it")
-
-
 def _base_of(folder: Path, path: str) -> tuple[str, Path | None]:
     marker = folder / "adapter_config.json"
     if not marker.exists():
@@ -163,13 +148,13 @@ def _load_model(path: str, dtype: torch.dtype, whole: bool = False, **how: Any) 
     if path in BUILT_IN_MODELS:
         raise PolicyError(f"{path} is made for each game: `gtr sft PRESET --policy.model {path}` prints its folder")
     try:
-        chosen = {"config": one_tile(AutoConfig.from_pretrained(path))} if whole else {}
+        chosen = {"config": one_tile(AutoConfig.from_pretrained(path, **SAFE))} if whole else {}
         load = AutoModelForImageTextToText.from_pretrained
-        model, loading = load(path, dtype=dtype, output_loading_info=True, **chosen, **how)
+        model, loading = load(path, dtype=dtype, output_loading_info=True, **SAFE, **chosen, **how)
     except Exception as error:
         # A folder may hold anything: a pickle that transformers will not open, a config nested a thousand deep.
         raise PolicyError(
-            f"policy.model: cannot load '{path}' as an image-text-to-text model ({_first_line(error)}). Give a folder "
+            f"policy.model: cannot load '{path}' as an image-text-to-text model ({first_line(error)}). Give a folder "
             "with config.json and *.safetensors, a hub id, or a built-in tiny model such as tiny-llava"
         ) from error
     if loading["missing_keys"]:
@@ -250,7 +235,7 @@ def _adapted(model: Any, adapter: Path, trainable: bool) -> Any:
             warnings.filterwarnings("error", message="Found missing adapter keys")
             return PeftModel.from_pretrained(model, adapter, is_trainable=trainable)
     except Exception as error:
-        raise PolicyError(f"cannot load the LoRA adapter in {adapter} ({_first_line(error)})") from error
+        raise PolicyError(f"cannot load the LoRA adapter in {adapter} ({first_line(error)})") from error
 
 
 def _load_head(head: ValueHead, path: Path) -> None:
@@ -267,24 +252,25 @@ def _load_head(head: ValueHead, path: Path) -> None:
 def load_processor(path: str | Path, model_config: Any) -> Any:
     """The model's own processor; for Qwen-VL without torchvision, its image processor and tokeniser side by side."""
     try:
-        processor = AutoProcessor.from_pretrained(path)
+        processor = AutoProcessor.from_pretrained(path, **SAFE)
     except Exception as error:
         if "qwen" not in AutoConfig.for_model(model_config.model_type).model_type:
             remedy = "; pip install torchvision" if "orchvision" in str(error) else ""
-            raise PolicyError(f"cannot load the processor of '{path}': {_first_line(error)}{remedy}") from error
+            raise PolicyError(f"cannot load the processor of '{path}': {first_line(error)}{remedy}") from error
     else:
         # In an adapter's folder, which holds no config.json, it may find the tokeniser alone.
         if hasattr(processor, "image_processor"):
             return processor
     try:
-        tokenizer = AutoTokenizer.from_pretrained(path)
+        tokenizer = AutoTokenizer.from_pretrained(path, **SAFE)
         image_token = tokenizer.convert_ids_to_tokens(model_config.image_token_id)
-        return GridProcessor(AutoImageProcessor.from_pretrained(path, backend="pil"), tokenizer, image_token)
+        images = AutoImageProcessor.from_pretrained(path, backend="pil", **SAFE)
+        return GridProcessor(images, tokenizer, image_token)
     except Exception as error:
-        raise PolicyError(f"cannot load the processor of '{path}': {_first_line(error)}") from error
+        raise PolicyError(f"cannot load the processor of '{path}': {first_line(error)}") from error
 
 
-def _first_line(error: Exception) -> str:
+def first_line(error: Exception) -> str:
     return next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
 
 

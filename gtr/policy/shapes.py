@@ -13,7 +13,8 @@ from transformers import AutoConfig, AutoModelForImageTextToText, LlavaNextConfi
 from gtr.config import PolicyConfig
 from gtr.errors import PolicyError
 from gtr.policy.families import one_tile
-from gtr.policy.loading import BESIDE_LANGUAGE, prepare
+from gtr.policy.folder import check_files
+from gtr.policy.loading import BESIDE_LANGUAGE, SAFE, first_line, prepare
 from gtr.policy.models import BUILT_IN_MODELS, check_model
 from gtr.policy.network import ValueHead
 
@@ -104,6 +105,17 @@ def shape_of(config: PolicyConfig, image_size: int) -> Shape:
         PolicyError: the model is neither known here nor to be had.
     """
     settings = model_config(config.model)
+    try:
+        return _shape_of(settings, config, image_size)
+    except Exception as error:
+        # A folder's configuration may be of another kind of model, or hold any numbers.
+        raise PolicyError(
+            f"policy.model: '{config.model}' has no shape that can be computed ({type(error).__name__}: "
+            f"{str(error)[:200]}): give an image-text-to-text model"
+        ) from error
+
+
+def _shape_of(settings: Any, config: PolicyConfig, image_size: int) -> Shape:
     settings = one_tile(settings) if config.tiles == "one" else settings
     with torch.device("meta"):
         base = AutoModelForImageTextToText.from_config(settings)
@@ -138,11 +150,12 @@ def model_config(model: str) -> Any:
     check_model(model)
     if model in BUILT_IN_MODELS:
         raise PolicyError(f"policy.model: {model} is made for each game, and small: it needs no plan")
+    check_files(Path(model))
     try:
-        return AutoConfig.from_pretrained(model)
-    except (OSError, ValueError) as error:
+        return AutoConfig.from_pretrained(model, **SAFE)
+    except Exception as error:
         raise PolicyError(
-            f"policy.model: the shape of '{model}' cannot be had ({str(error).splitlines()[0]}); give a folder with "
+            f"policy.model: the shape of '{model}' cannot be had ({first_line(error)}); give a folder with "
             f"its config.json, or one of {', '.join(KNOWN)}"
         ) from error
 

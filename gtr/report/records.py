@@ -166,6 +166,19 @@ def fitted(record: Mapping[str, Any], kinds: Mapping[str, tuple[Kind, Any]]) -> 
     return made, bad
 
 
+def evaluation(record: Mapping[str, Any]) -> tuple[Record, list[str]]:
+    """An evaluation (see `EVALUATION`), and which of its keys are not of their kind, or fit no others."""
+    found, bad = fitted(record, EVALUATION)
+    wins, played = found["successes"], found["episodes"]
+    if wins is not None and played is not None and wins > played:
+        bad.append("successes")
+    if len(found["interval"] or (0, 0)) != 2:
+        bad.append("interval")
+    if (won := found["outcomes"]) and (won.count(True), len(won) - won.count(None)) != (wins, played):
+        bad.append("outcomes")
+    return found, bad
+
+
 def square(probe: Record) -> bool:
     """Whether a probe's scores are one row and one column per turn."""
     size = len(probe["turns"])

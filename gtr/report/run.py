@@ -140,14 +140,7 @@ class Run:
         record = self.files.record(name, "this evaluation is left out")
         if not record:
             return {}
-        found, bad = fitted(record, records.EVALUATION)
-        wins, played = found["successes"], found["episodes"]
-        if wins is not None and played is not None and wins > played:
-            bad.append("successes")
-        if len(found["interval"] or (0, 0)) != 2:
-            bad.append("interval")
-        if (won := found["outcomes"]) and (won.count(True), len(won) - won.count(None)) != (wins, played):
-            bad.append("outcomes")
+        found, bad = records.evaluation(record)
         if bad:
             self.files.note(name, f"{name}: has no usable {', '.join(bad)}; this evaluation is left out")
         return {} if bad else found

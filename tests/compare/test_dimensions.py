@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from foreign import DAMAGES
 
 from gtr.cli import run
 from gtr.cli.compare import parse_compare
@@ -15,14 +16,14 @@ from gtr.compare.across import points_of
 from gtr.compare.formats import by_panel, cells
 from gtr.compare.from_runs import read_existing
 from gtr.compare.plan import FIRST_MODEL, panels_file, plan, played
-from gtr.compare.results import RunResult, read_panels
+from gtr.compare.results import RunResult, on_panel, read_panels
 from gtr.compare.runner import State
 from gtr.compare.table import rows_of
 from gtr.config import ReportConfig
 from gtr.config.io import settings_of
 from gtr.config.presets import build
 from gtr.errors import ConfigError
-from gtr.report import RunFolder
+from gtr.report import Run, RunFolder
 from gtr.stats import clustered, wilson
 
 
@@ -198,7 +199,28 @@ def test_what_was_played_on_further_panels_stands_in_the_table(tmp_path: Path) -
     assert lines["start"][0].startswith("0.00 (")
     write(study, tmp_path / "report")
     assert "Success on other panels:" in (tmp_path / "report" / "table.md").read_text()
-    assert read_panels(tmp_path / "runs" / "nothing") == {}
+    assert read_panels(Run(tmp_path / "runs" / "nothing")) == {}
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_damaged_play_on_further_panels_is_left_out_in_words(damage: str, tmp_path: Path) -> None:
+    path = saved_run(tmp_path, "gtr", 21, 101)
+    agents = (str(path), str(path / FIRST_MODEL))
+    panels_file(path).parent.mkdir()
+    panels_file(path).write_text(json.dumps([evaluation([True, False], "same", agent=one) for one in agents]))
+    DAMAGES[damage](panels_file(path))
+    results = read_existing([tmp_path])
+    rows_of(on_panel(results, "same"))
+    if not results[0].panels and damage != "half the keys":  # Of a list it leaves none, which is no damage.
+        assert any("panels/" in problem for problem in results[0].problems)
+
+
+def test_play_on_further_panels_is_not_read_from_elsewhere(tmp_path: Path) -> None:
+    path = saved_run(tmp_path, "gtr", 21, 101)
+    panels_file(path).parent.mkdir()
+    (tmp_path / "elsewhere").write_text("[]")
+    panels_file(path).symlink_to(tmp_path / "elsewhere")
+    assert any("links are not followed" in one for one in read_existing([tmp_path])[0].problems)
 
 
 def test_panels_are_played_by_the_runs_own_settings(tmp_path: Path) -> None:

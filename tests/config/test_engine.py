@@ -10,6 +10,11 @@ from gtr.config.presets import build
 from gtr.errors import ConfigError
 
 VLLM = {"engine.name": "vllm", "engine.sync": "adapter"}
+NOWHERE = (
+    *("http://", "http://[::1", "http://.", "http://a..b", "http://xn--", "http://a.xn--", "http://a\0b", "http://a:0"),
+    *("http://\u202e", "http://\u00e9.com", f"http://{'a' * 64}.b", "http://a:99999", "http://a:\uff11", "file:///etc"),
+)
+"""Addresses at which no library finds a server."""
 LANGUAGE = {"policy.finetune": "lora", "policy.lora_target": "language"}
 
 
@@ -22,6 +27,9 @@ LANGUAGE = {"policy.finetune": "lora", "policy.lora_target": "language"}
         ({"engine.servers": ()}, "engine.servers"),
         *(({"engine.servers": (one,)}, "engine.servers") for one in ("localhost:8000", "ftp://a", "http://a b", " ")),
         *(({"engine.servers": (one,)}, "engine.servers") for one in ("http://me:key@host", "http://host/?key=1")),
+        *(({"engine.servers": (one,)}, "engine.servers") for one in NOWHERE),
+        *(({"algo.teacher": one}, "algo.teacher") for one in NOWHERE if "://" in one),
+        *(({"corrector.base_url": one}, "corrector.base_url") for one in NOWHERE),
         ({"engine.name": "sglang"}, "engine.name"),
         *(({f"engine.{key}": value}, f"engine.{key}") for key in ("timeout", "in_flight") for value in (0, -1, 1e9)),
         ({"engine.correction_cap": 0.5}, "engine.correction_cap"),
@@ -34,7 +42,7 @@ LANGUAGE = {"policy.finetune": "lora", "policy.lora_target": "language"}
 )
 def test_what_cannot_work_is_named(dotted: dict[str, Any], key: str) -> None:
     with pytest.raises(ConfigError, match=key):
-        validate(changed(build("gtr"), dotted))
+        validate(changed(build("opd" if "algo.teacher" in dotted else "gtr"), dotted))
 
 
 def test_what_works() -> None:

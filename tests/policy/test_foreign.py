@@ -6,6 +6,7 @@ import pickle
 import shutil
 import threading
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +21,7 @@ from gtr.config import PolicyConfig, presets
 from gtr.errors import GtrError, PolicyError, RunError
 from gtr.policy import templates
 from gtr.policy.loading import load_policy
+from gtr.policy.shapes import shape_of
 from gtr.types import Prompt
 
 BuildModel = Callable[..., Path]
@@ -98,6 +100,70 @@ def test_damaged_files_of_a_model_are_refused_in_words(model: Path, name: str, d
     # Anything but a GtrError fails here; some of this a library does not mind.
     with contextlib.suppress(GtrError):
         use(model)
+
+
+@pytest.mark.parametrize(
+    ("name", "key", "place"),
+    [
+        ("config.json", "model_type", "AutoConfig"),
+        ("config.json", "model_type", "AutoModelForImageTextToText"),
+        ("processor_config.json", "processor_class", "AutoProcessor"),
+        ("tokenizer_config.json", "tokenizer_class", "AutoTokenizer"),
+    ],
+)
+def test_code_of_a_models_own_is_neither_run_nor_asked_about(
+    model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, key: str, place: str
+) -> None:
+    asked: list[object] = []
+    monkeypatch.setattr("builtins.input", lambda *words: asked.append(words) or "y")
+    values = json.loads((model / name).read_text())
+    (model / name).write_text(json.dumps({**values, key: "Own", "auto_map": {place: "own.Own"}}))
+    (model / "own.py").write_text(f"open({str(tmp_path / 'ran')!r}, 'w')\n")
+    for look in (use, lambda folder: shape_of(replace(settings(), model=str(folder)), 96)):
+        with contextlib.suppress(PolicyError):
+            look(model)
+    assert not asked
+    assert not (tmp_path / "ran").exists()
+
+
+@pytest.mark.parametrize("place", ["../weights.safetensors", "/etc/passwd", "a/../../weights.safetensors"])
+def test_weights_that_lie_elsewhere_are_not_read(model: Path, place: str) -> None:
+    (model / "model.safetensors").rename(model.parent / "weights.safetensors")
+    names = load_file(model.parent / "weights.safetensors")
+    (model / "model.safetensors.index.json").write_text(json.dumps({"weight_map": dict.fromkeys(names, place)}))
+    with pytest.raises(PolicyError, match="must lie in the folder itself"):
+        use(model)
+
+
+SHAPES: dict[str, object] = {
+    **{"text_config": [1], "vision_config": "x", "model_type": "bert", "image_token_index": "x"},
+    **{f"text_config.{key}": value for key in ("vocab_size", "num_attention_heads") for value in (-1, 0, "x", 10**15)},
+    **{f"vision_config.{key}": 0 for key in ("patch_size", "num_attention_heads")},
+    **{"text_config.num_hidden_layers": 10**6, "vision_config.num_hidden_layers": 10**6, "text_config.hidden_act": "x"},
+}
+
+
+@pytest.mark.parametrize("key", SHAPES)
+def test_shapes_that_no_model_has_are_refused_at_once(model: Path, key: str) -> None:
+    values = json.loads((model / "config.json").read_text())
+    section, _, name = key.rpartition(".")
+    (values[section] if section else values)[name] = SHAPES[key]
+    (model / "config.json").write_text(json.dumps(values))
+    for look in (use, lambda folder: shape_of(replace(settings(), model=str(folder)), 96)):
+        with contextlib.suppress(PolicyError):
+            look(model)
+
+
+def test_damaged_configurations_have_no_shape(model: Path) -> None:
+    file, whole = model / "config.json", (model / "config.json").read_bytes()
+    for damage in DAMAGES.values():
+        file.unlink(missing_ok=True)
+        file.write_bytes(whole)
+        damage(file)
+        with contextlib.suppress(PolicyError):
+            shape_of(replace(settings(), model=str(model)), 96)
+        if file.is_dir():
+            shutil.rmtree(file)
 
 
 @pytest.mark.parametrize("damage", ["patches", "numbers", "weights"])
