@@ -221,7 +221,7 @@ def engine() -> Door:
                 for row in filter(None, getattr(found, "prompt_logprobs", ())):
                     for token in row:
                         told = {one: place.logprob for one, place in row.items()}
-                        assert -1e9 < teaching.tempered(told, token, 0.2) < 1e4
+                        assert -1e9 < teaching.tempered(told, 0.2)[token] < 1e4
         asked.models()[0].encode()
 
     return Door("answers of vLLM servers", [json.dumps(one) for one in corpus], answered, (vllm.Failure,))

@@ -39,9 +39,10 @@ from gtr.policy.families import (
     vision_modules,
 )
 from gtr.policy.models import BUILT_IN_MODELS, check_model
-from gtr.policy.network import Network, ValueHead
+from gtr.policy.network import Network
 from gtr.policy.policy import VALUE_HEAD, Policy, pad_id
 from gtr.policy.seeded import seeded
+from gtr.policy.value import ValueHead
 from gtr.report.inside import LARGEST
 
 transformers_logging.disable_progress_bar()

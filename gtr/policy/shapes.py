@@ -15,7 +15,7 @@ from gtr.errors import PolicyError
 from gtr.policy.families import one_tile
 from gtr.policy.loading import BESIDE_LANGUAGE, prepare
 from gtr.policy.models import BUILT_IN_MODELS, check_model
-from gtr.policy.network import ValueHead
+from gtr.policy.value import ValueHead
 
 KNOWN: Mapping[str, tuple[type[Any], Mapping[str, Any]]] = {
     "llava-hf/llava-v1.6-mistral-7b-hf": (
