@@ -32,9 +32,14 @@ COSTS: Mapping[str, tuple[str, ...]] = {
     "turns": ("count/turns", "episode/aborted"),
     "tokens": ("count/tokens",),
     "gradient tokens": ("count/gradient_tokens",),
-    "minutes": tuple(f"seconds/{stage}" for stage in ("generate", "step", "correct", "probe", "learn")),
+    "teacher tokens": ("count/teacher_tokens",),
+    "minutes": tuple(f"seconds/{stage}" for stage in ("generate", "step", "correct", "probe", "teach", "learn")),
+    "dollars": ("corrector/usd",),
 }
-"""What a run took, and the metrics whose sum over its updates that is; minutes are seconds divided by 60."""
+"""What a run took, and the metrics whose sum over its updates that is; minutes are seconds divided by 60, and dollars
+the last value, which is a total."""
+TEACHING = "seconds/teach"
+"""Of those, what runs without a teacher do not measure."""
 THRESHOLDS = tuple(i / 20 for i in range(20))
 """Of success, at which a performance profile is given."""
 
@@ -168,11 +173,15 @@ def _method_row(method: str, results: Sequence[RunResult]) -> Row:
 
 
 def _costs(results: Sequence[RunResult]) -> dict[str, float]:
-    found = {}
-    for name, metrics in COSTS.items():
-        sums = [sum(math.fsum(result.series.get(one, (math.nan,))) for one in metrics) for result in results]
-        found[name] = fmean(sums) / (60 if name == "minutes" else 1) if sums else math.nan
-    return found
+    return {name: fmean(_cost(one, name) for one in results) if results else math.nan for name in COSTS}
+
+
+def _cost(result: RunResult, name: str) -> float:
+    """What a run took of one of `COSTS`; NaN where it did not count it."""
+    series = [result.series.get(one, (0.0 if one == TEACHING else math.nan,)) for one in COSTS[name]]
+    if name == "dollars":
+        return next(reversed(series[0]), math.nan)
+    return sum(map(math.fsum, series)) / (60 if name == "minutes" else 1)
 
 
 def _developed(result: RunResult) -> bool:
