@@ -26,9 +26,9 @@ study: .venv/installed ## a night on 2 cores: every figure of README and docs/RE
 algorithms: .venv/installed ## half a day on 2 cores: every algorithm alone and beside guidance
 	$(MAKE) study ONLY=algorithms
 
-TEACHERS := rl4vlm gtr rejection_sft turbo_sft turbo_kl turbo_kl_unclipped turbo_kl_per_token turbo_kl_base turbo_hybrid opd
-teachers: .venv/installed ## some hours on 2 cores: teachers against a corrector and against nobody, three seeds
-	$(GTR) compare $(TEACHERS) --task ezpoints --out runs/teachers/ezpoints
+TEACHERS := weak teachers $(addprefix teachers_,points24 tokens merge interval likeliest hybrid)
+teachers: .venv/installed ## a day on 2 cores: teachers against a corrector and against nobody (ONLY=teachers: a third)
+	$(MAKE) study ONLY="$(or $(ONLY),$(TEACHERS))"
 
 test: .venv/installed-$(EXTRAS)
 	$(BIN)/ruff check .

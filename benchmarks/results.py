@@ -1,5 +1,6 @@
 """What studies found, as Markdown: docs/RESULTS.md, and the tables of README between their markers."""
 
+import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -13,6 +14,8 @@ from gtr.stats import apart
 
 SHOWN = ("agent", "success by seed", "success", "95 %", "start plan", "right", "follows", "x start", "x rl4vlm")
 TAIL = ("beats rl4vlm", "collapse alarm")
+TAKEN = ("tokens", "teacher tokens", "minutes", "dollars")
+"""What runs took, shown where one of the table's has counted it."""
 MARKED = "<!-- {0}: written by make study -->\n{1}\n<!-- end of {0} -->"
 
 
@@ -130,7 +133,8 @@ def _section(one: Found) -> Iterator[str]:
         return
     commits = ", ".join(_commits(one.study)) or "an unknown commit"
     yield f"{one.finished} of {one.runs} runs have finished; made by {commits}."
-    yield from ("", *_table(one.study.rows, (*SHOWN, *TAIL)))
+    taken = [name for name in TAKEN if any(not math.isnan(row.costs.get(name, math.nan)) for row in one.study.rows)]
+    yield from ("", *_table(one.study.rows, (*SHOWN, *TAIL, *taken)))
     if one.study.panels:
         head, *body = by_panel(one.study.panels)
         yield from ("", "Success on other panels:", "", _line(head), "|" + " --- |" * len(head), *map(_line, body))

@@ -24,7 +24,7 @@ from gtr.config.files import over, read_file
 from gtr.config.io import config_from_dict, config_to_dict
 from gtr.engine import server as vllm
 from gtr.engine import teacher as teaching
-from gtr.engine.request import _Answer
+from gtr.engine.request import _Answer, answered
 from gtr.engine.teacher import _Rendered, _Scored
 from gtr.errors import ConfigError, GtrError, TaskError
 from gtr.guidance.chat.answers import BadAnswer, read_answer
@@ -212,20 +212,20 @@ def engine() -> Door:
         {"prompt_token_ids": [1, 2, 3], "prompt_logprobs": [None, {"2": token}, {"3": token, "4": {"logprob": -3.0}}]},
     ]
 
-    def answered(text: str) -> None:
+    def tried(text: str) -> None:
         asked._call = lambda *given: text.encode(errors="surrogatepass")  # type: ignore[method-assign]
         for kind in (_Answer, _Rendered, _Scored):
             with contextlib.suppress(vllm.Failure):
-                found = teaching._read(kind, asked, asked.complete({}))
+                found = answered(kind, asked, asked.complete({}))
                 for row in filter(None, getattr(found, "prompt_logprobs", ())):
                     for token in row:
                         told = {one: place.logprob for one, place in row.items()}
-                        assert -1e9 < teaching.tempered(told, token, 0.2) < 1e4
+                        assert -1e9 < teaching.tempered(told, 0.2)[token] < 1e4
         with contextlib.suppress(vllm.Failure):
             asked.load(Path("weights"))
         asked.models()[0].encode()
 
-    return Door("answers of vLLM servers", [json.dumps(one) for one in corpus], answered, (vllm.Failure,))
+    return Door("answers of vLLM servers", [json.dumps(one) for one in corpus], tried, (vllm.Failure,))
 
 
 def colour(text: str) -> None:

@@ -9,6 +9,8 @@ from difflib import get_close_matches
 
 DISTRIBUTION = "guided-thought"
 """What the package is called where packages are installed from; ``gtr`` is somebody else's there."""
+LISTED, FEW = 60, 20
+"""Names of more than so many, as of a crowded folder's entries, are not all listed, but so few of the nearest."""
 
 
 def to_install(extra: str) -> str:
@@ -61,8 +63,11 @@ def nearest(value: str, known: Iterable[str]) -> str:
 
     >>> nearest("point24", ["ezpoints", "points24"])
     "did you mean 'points24'? Known: ezpoints, points24"
+    >>> nearest("name7", [f"name{i}" for i in range(100)])[-35:]
+    'name87, name9, name97 and 80 others'
     """
     names = sorted(known)
     close = get_close_matches(value, names, n=1, cutoff=0.5)
-    listed = "Known: " + ", ".join(names)
+    shown = names if len(names) <= LISTED else sorted(get_close_matches(value, names, n=FEW, cutoff=0))
+    listed = "Known: " + ", ".join(shown) + (f" and {len(names) - FEW} others" if len(names) > LISTED else "")
     return f"did you mean '{close[0]}'? {listed}" if close else listed

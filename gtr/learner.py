@@ -28,6 +28,7 @@ from gtr.losses.ppo import explained_variance
 from gtr.policy.network import Scores
 from gtr.policy.policy import Policy
 from gtr.policy.sharding import whole_number
+from gtr.policy.tokens import stacked
 from gtr.types import Sample
 
 Order = NDArray[np.int64]
@@ -185,6 +186,7 @@ class _Learner:
             [sample.temperature for sample in samples],
             self.algorithm.value_gradient,
             any("value" in sample.weights for sample in samples),
+            [sample.likely[0] if sample.likely else None for sample in samples],
         )
         self.tokens += sum(len(sample.tokens) for sample in samples)
         self._note(part, scores)
@@ -273,6 +275,7 @@ def _rows(name: str, samples: Sequence[Sample], seen: Sequence[int], scores: Sco
             return padded([one if isinstance(one, tuple) else (one,) * n for one, n in zip(found, sizes, strict=True)])
         return torch.tensor(found, dtype=torch.float32, device=device)
 
+    teacher = stacked([sample.likely and sample.likely[1] for sample in chosen], length, np.float32)
     return Rows(
         weights=padded([sample.weights.get(name, ()) for sample in chosen]),
         new=scores.logprobs[rows, :length],
@@ -283,6 +286,8 @@ def _rows(name: str, samples: Sequence[Sample], seen: Sequence[int], scores: Sco
         values=scores.token_values[rows, :length] if "value" in chosen[0].weights else scores.values[rows],
         old_values=column("value"),
         targets=column("target") if name == "value" else torch.zeros(len(chosen), device=device),
+        likely=scores.likely[rows, :length],
+        teacher=torch.from_numpy(teacher).to(device),
     )
 
 

@@ -292,6 +292,8 @@ class Sample:
     """What the critic should have said; None: no value loss. Of each token where `weights` names "value"."""
     reference: tuple[float, ...] = ()
     """Log-probability of each token under a teacher or the reference policy; empty where there is none."""
+    likely: tuple[NDArray[np.int64], NDArray[np.float32]] | None = None
+    """(L, k) a teacher's likeliest tokens at each place, and their log-probabilities under it."""
     temperature: float = 1.0
     """Of the distribution that is scored: the sampling one for sampled tokens, 1 for taught ones."""
     place: Place | None = None

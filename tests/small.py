@@ -99,3 +99,12 @@ def wait_for_update(run: Path, process: "subprocess.Popen[Any]", lines: int) -> 
         if file.exists() and len(file.read_text().splitlines()) > lines:
             return
         time.sleep(0.02)
+
+
+def shaken(policy: Policy) -> Policy:
+    """The policy with noise added to all of its model's weights that learn."""
+    with torch.no_grad():
+        for parameter in policy.network.model.parameters():
+            if parameter.requires_grad:
+                parameter.add_(0.05 * torch.randn(parameter.shape))
+    return policy

@@ -73,13 +73,14 @@ def test_two_processes_go_on_exactly(trained: Path, tmp_path: Path) -> None:
         assert all(torch.equal(weights[name], again[name]) for name in weights)
 
 
+@pytest.mark.parametrize("how", ["gtr", "distilled"])
 def test_two_processes_descend_along_the_gradient_of_the_whole(
-    build_model: Callable[..., Path], tmp_path: Path
+    how: str, build_model: Callable[..., Path], tmp_path: Path
 ) -> None:
     """6 turns and lessons each, of unequal lengths, in 3 passes, against one process with all 12."""
     for count in (1, 2):
         (tmp_path / str(count)).mkdir()
-        launch(count, "gradient", str(tmp_path / str(count)), str(build_model()))
+        launch(count, "gradient", str(tmp_path / str(count)), str(build_model()), how)
         assert seen(tmp_path / str(count), 0)["processes"] == count
     whole, *halves = (load_file(tmp_path / file) for file in ("1/0.safetensors", "2/0.safetensors", "2/1.safetensors"))
     moved = seen(tmp_path / "1", 0)["moved"]

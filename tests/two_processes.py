@@ -3,13 +3,15 @@
     two_processes.py train OUT              two small updates
     two_processes.py episodes OUT           one update of GRPO on whole episodes
     two_processes.py taught OUT METHOD      two updates of a method with a teacher; goes on with OUT/run if it is there
-    two_processes.py gradient OUT MODEL     one step of plain descent on this process's share of a fixed rollout
+    two_processes.py gradient OUT MODEL     one step of plain descent on this process's share of a fixed rollout;
+                                            with "distilled", of opd over the teacher's likeliest tokens
 
 Every process writes its weights, and what it saw, to OUT.
 """
 
 import json
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,16 +21,18 @@ import torch
 from accelerate import Accelerator
 from accelerate.utils import gather_object
 from safetensors.torch import save_file
-from small import changed, cut, draw_pictures, opinionated_head
+from small import changed, cut, draw_pictures, opinionated_head, shaken
 from test_learner import WHOLE, Bench, descent
 
 from gtr import train as street
 from gtr.algo.buffer import ThoughtBuffer
+from gtr.algo.opd import OPD
 from gtr.algo.ppo import PPO
 from gtr.config import presets
 from gtr.learner import learn
 from gtr.policy.loading import load_policy
 from gtr.policy.policy import Policy
+from gtr.policy.reference import OtherPolicy
 from gtr.processes import leave
 from gtr.train import DISTRIBUTED, Run
 from gtr.types import Sample
@@ -123,20 +127,26 @@ class Fixed(ThoughtBuffer):
         return self.lessons
 
 
-def gradient(out: Path, model: Path) -> None:
+def gradient(out: Path, model: Path, how: Path = Path("gtr")) -> None:
     chosen = {**WHOLE, "algo.thought_weight": 0.3, "policy.value_hidden": (16,), "train.minibatch": 2}
-    config = changed(presets.build("gtr", "numberline"), **chosen)
+    distilled = {"algo.top_k": 5, "algo.gate": "sigmoid", "algo.tokens": "thought", "report.probe_turns": 0}
+    distilled |= {"algo.outcome_weight": 0.0, "algo.value_weight": 0.0}
+    method, chosen = ("opd", {**chosen, **distilled}) if str(how) == "distilled" else ("gtr", chosen)
+    config = changed(presets.build(method, "numberline"), **chosen)
     policy = opinionated_head(load_policy(model, config.policy, 0))
     bench = Bench(policy, draw_pictures())
     accelerator = Accelerator(kwargs_handlers=[DISTRIBUTED])
-    rows, drawn = [bench.turns[:6], bench.turns[6:]], [bench.buffer.samples[:1] * 6, bench.buffer.samples[1:2] * 6]
+    turns = [replace(turn, env=i) for i, turn in enumerate(bench.turns)]
+    rows, drawn = [turns[:6], turns[6:]], [bench.buffer.samples[:1] * 6, bench.buffer.samples[1:2] * 6]
     if accelerator.num_processes == 2:
         rows, drawn = ([one[accelerator.process_index]] for one in (rows, drawn))
     config = changed(config, **{"train.accumulation": 3 * len(rows)})
     policy.scorer = accelerator.prepare(policy.network)
     lessons = Fixed([lesson for part in drawn for lesson in part])
     rng = np.random.default_rng(0)
-    algorithm = PPO(config, None, policy, gather_object)
+    algorithm = {"gtr": PPO, "opd": OPD}[method](config, None, policy, gather_object)
+    torch.manual_seed(0)
+    algorithm._teacher = OtherPolicy(shaken(load_policy(model, config.policy, 0)))
     algorithm.cloning.buffer = lessons
     samples = algorithm.samples(cut(rows), 0)
     learn(samples, algorithm, policy, descent(policy), config.train, accelerator, rng)

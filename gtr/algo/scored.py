@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +13,9 @@ from gtr.algo.policy_gradient import action_span
 from gtr.algo.teacher import TaughtPPO, TeacherSettings, place_of
 from gtr.config.section import Weight
 from gtr.types import Place, Rollout, Sample, Turn
+
+if TYPE_CHECKING:
+    from gtr.policy.reference import Likely
 
 
 @dataclass(frozen=True)
@@ -33,12 +36,17 @@ class ScoredPPO(TaughtPPO):
 
     said: Mapping[Place, PerRow] = {}
     """By turn, the teacher's log-probability of each token of the agent's reply; empty while it takes no part."""
+    likely: Mapping[Place, "Likely"] = {}
+    """By turn, the tokens that it finds likeliest at each place."""
+    top = 0
+    """How many of those are asked for."""
 
     def listen(self, turns: Sequence[Turn]) -> dict[str, float]:
         temperature = self.config.policy.temperature
         rows = [Sample(self.prompt(turn), turn.reply.tokens, {}, temperature=temperature) for turn in turns]
-        found = self.teacher.logprobs(self.policy, rows)
-        self.said = {place_of(turn): np.array(row) for turn, row in zip(turns, found, strict=True)}
+        found = self.teacher.likeliest(self.policy, rows, self.top)
+        self.said = {place_of(turn): np.array(row) for turn, (row, _) in zip(turns, found, strict=True)}
+        self.likely = {place_of(turn): likely for turn, (_, likely) in zip(turns, found, strict=True)}
         apart = [x for turn in turns for x in self.counted(turn, "k3").tolist()]
         kl = {"teacher/kl": float(np.mean(apart))} if apart else {}
         scored = float(sum(len(turn.reply.tokens) for turn in turns))

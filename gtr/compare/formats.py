@@ -32,8 +32,8 @@ BEATS = (
     "arXiv 2108.13264). ↓: over runs, the 95 % t interval of the mean lies below the start's value."
 )
 TAKEN = (
-    "Turns, tokens (sampled), gradient tokens (reply tokens that gradients went through, all passes) and minutes are "
-    "means over runs."
+    "Turns, tokens (sampled), gradient tokens (reply tokens that gradients went through, all passes), teacher tokens "
+    "(that a teacher scored or wrote), minutes and dollars (a corrector's, where it has a price) are means over runs."
 )
 CHOSEN = "†: settings of the presets were chosen on one of these starting agents, one of these seeds or this panel."
 ONE_RUN = "‡: one run, whose interval speaks for other starts of this very agent, not for other seeds."
@@ -62,10 +62,10 @@ def cells(row: Row) -> list[str]:
 
 
 def _count(value: float, name: str) -> str:
-    """What a run took: minutes with a decimal, counts whole with thousands marked."""
+    """What a run took: minutes with a decimal, dollars with cents, counts whole with thousands marked."""
     if math.isnan(value):
         return "-"
-    return f"{value:.1f}" if name == "minutes" else f"{value:,.0f}"
+    return f"{value:,.{ {'minutes': 1, 'dollars': 2}.get(name, 0) }f}"
 
 
 def _missing(row: Row) -> list[str]:

@@ -40,7 +40,9 @@ COSTS: Mapping[str, Callable[[Series], float]] = {
     "turns": _total("count/turns", "episode/aborted"),
     "tokens": _total("count/tokens"),
     "gradient tokens": _total("count/gradient_tokens"),
+    "teacher tokens": _total("count/teacher_tokens"),
     "minutes": lambda series: math.fsum(durations(series)) / 60 or math.nan,
+    "dollars": lambda series: next(reversed(series.get("corrector/usd", ())), math.nan),
 }
 """What a run took, by the series of its metrics; NaN where that was not measured."""
 THRESHOLDS = tuple(i / 20 for i in range(20))

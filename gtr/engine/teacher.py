@@ -19,7 +19,7 @@ from gtr.engine.request import Question, Requests, answered, otherwise
 from gtr.engine.server import Failure, Server
 from gtr.errors import EngineError
 from gtr.policy.policy import Policy
-from gtr.policy.reference import FrozenPolicy
+from gtr.policy.reference import FrozenPolicy, Likely
 from gtr.types import Prompt, Reply, Sample
 
 TOP = 20
@@ -55,6 +55,8 @@ class _Scored(BaseModel):
 @final
 class ServedTeacher(FrozenPolicy):
     """A model that another process serves, in the teacher's place. Its server may go and come back."""
+
+    most = TOP
 
     def __init__(self, address: str, agent: Policy, config: EngineConfig) -> None:
         """Raises `EngineError` naming algo.teacher: nobody answers, or who answers reads otherwise than the agent."""
@@ -97,11 +99,15 @@ class ServedTeacher(FrozenPolicy):
 
         return self._together(ask, self._requests.drawn(prompts, greedy))
 
-    def logprobs(self, policy: Policy, samples: Sequence[Sample]) -> list[tuple[float, ...]]:
+    def likeliest(
+        self, policy: Policy, samples: Sequence[Sample], count: int
+    ) -> list[tuple[tuple[float, ...], Likely]]:
         """As of any policy; exact at temperature 1, see `tempered` below it."""
 
-        def ask(row: tuple[Question, Sample]) -> tuple[float, ...]:
-            return self._pool.ask(lambda server: self._scores(*row, server))
+        def ask(row: tuple[Question, Sample]) -> tuple[tuple[float, ...], Likely]:
+            told = self._pool.ask(lambda server: self._scores(*row, server))
+            scored = tuple(one[token] for one, token in zip(told, row[1].tokens, strict=True))
+            return scored, _likely(told, count, self._barred)
 
         prompts = [sample.prompt for sample in samples]
         asked = self._requests.questions(prompts, [0] * len(prompts), 1.0, 1)
@@ -117,7 +123,8 @@ class ServedTeacher(FrozenPolicy):
             raise Failure(f"{server.address} {problem}")
         return made
 
-    def _scores(self, asked: Question, sample: Sample, server: Server) -> tuple[float, ...]:
+    def _scores(self, asked: Question, sample: Sample, server: Server) -> list[dict[int, float]]:
+        """At each place of a reply, the log-probabilities of the tokens that the server tells of."""
         made, tokens = self._rendered(asked, server), list(sample.tokens)
         ids = made.token_ids + tokens
         chosen = {"max_tokens": 1, "temperature": 0.0, "prompt_logprobs": TOP}
@@ -128,22 +135,32 @@ class ServedTeacher(FrozenPolicy):
         told = len(rows) == len(tokens) and all(token in row for token, row in zip(tokens, rows, strict=True))
         if answer.prompt_token_ids != ids or not told:
             raise Failure(f"{server.address} scores other tokens than it was given")
-        pairs = zip(tokens, rows, strict=True)
-        return tuple(tempered(row, token, sample.temperature, self._barred) for token, row in pairs)
+        return [tempered(row, sample.temperature, self._barred) for row in rows]
 
 
-def tempered(row: Mapping[int, float], token: int, temperature: float, barred: frozenset[int] = frozenset()) -> float:
-    """A token's log-probability at a temperature of at most 1, by those of the likeliest tokens at temperature 1.
+def tempered(row: Mapping[int, float], temperature: float, barred: frozenset[int] = frozenset()) -> dict[int, float]:
+    """Tokens' log-probabilities at a temperature of at most 1, by those of the likeliest tokens at temperature 1.
 
     What is not told of is taken to be as likely as the least likely of `TOP`, token for token: exact at temperature 1,
     and below it too low by at most what ``rest * least ** (1 / temperature - 1)`` adds to the sum of the others.
     Tokens that are `barred` have none of the probability, as far as they are told of.
 
-    >>> round(tempered({3: np.log(0.8), 5: np.log(0.2)}, 3, 0.5), 6) == round(float(np.log(0.64 / 0.68)), 6)
+    >>> round(tempered({3: np.log(0.8), 5: np.log(0.2)}, 0.5)[3], 6) == round(float(np.log(0.64 / 0.68)), 6)
     True
     """
     likeliest = np.sort(list(row.values()))[::-1][:TOP]
     rest, least = max(0.0, 1.0 - float(np.exp(list(row.values())).sum())), float(likeliest[-1])
     open_to = [value / temperature for one, value in row.items() if one not in barred]
     tail = [np.log(rest) + (1 / temperature - 1) * least] if rest > 0 else []
-    return float(row[token] / temperature - np.logaddexp.reduce([*open_to, *tail]))
+    total = np.logaddexp.reduce([*open_to, *tail])
+    return {one: float(value / temperature - total) for one, value in row.items()}
+
+
+def _likely(told: Sequence[Mapping[int, float]], count: int, barred: frozenset[int]) -> Likely:
+    """The likeliest that may be said of the tokens that are told of; minus infinity where there are fewer."""
+    ids, logprobs = np.zeros((len(told), count), np.int64), np.full((len(told), count), -np.inf, np.float32)
+    for place, row in enumerate(told):
+        best = sorted((one for one in row.items() if one[0] not in barred), key=lambda one: -one[1])[:count]
+        if best:
+            ids[place, : len(best)], logprobs[place, : len(best)] = zip(*best, strict=True)
+    return ids, logprobs

@@ -13,7 +13,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from gtr.losses.cloning import cloning_loss
-from gtr.losses.kl import kl_loss
+from gtr.losses.kl import kl_loss, likeliest_kl_loss
 from gtr.losses.ppo import Ratio, entropy_bonus, policy_normaliser, ppo_loss, value_loss
 
 Result = tuple[Float[Tensor, ""], Mapping[str, Tensor]]
@@ -37,6 +37,10 @@ class Rows:
     """The critic's estimates now: (n,), or (n, L) where tokens have targets of their own."""
     old_values: Tensor
     targets: Tensor
+    likely: Float[Tensor, "row token likely"]
+    """Log-probabilities now of a teacher's likeliest tokens at each place."""
+    teacher: Float[Tensor, "row token likely"]
+    """Their log-probabilities under it; minus infinity where it tells of fewer."""
 
 
 @dataclass(frozen=True)
@@ -78,6 +82,10 @@ def _kl(rows: Rows, normaliser: float) -> Result:
     return kl_loss(rows.new, rows.reference, rows.weights, normaliser=normaliser), {}
 
 
+def _distillation(rows: Rows, normaliser: float) -> Result:
+    return likeliest_kl_loss(rows.likely, rows.teacher, rows.weights, normaliser=normaliser), {}
+
+
 def _count_taught(weights: Tensor) -> float:
     return float((weights > 0).sum())
 
@@ -96,4 +104,5 @@ LOSSES: Mapping[str, Loss] = {
     "entropy": Loss(_entropy, _tokens),
     "cloning": Loss(_cloning, _count_taught),
     "kl": Loss(_kl, _tokens),
+    "distillation": Loss(_distillation, _count_taught),
 }

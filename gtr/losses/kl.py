@@ -8,6 +8,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+LEAST = 1e-7
+"""Probability below which a bucket counts as this: single precision knows no less of 1 minus a sum."""
 MAX_LOG_RATIO = 20.0
 """Log-ratios are kept within this many nats before `exp`, so that no ratio overflows (e**20 is 5e8)."""
 
@@ -40,4 +42,25 @@ def kl_loss(
     """
     zero = torch.zeros_like(new)
     apart = k3(torch.where(weights > 0, new, zero), torch.where(weights > 0, reference, zero))
+    return (weights * apart).sum() / (normaliser or 1.0)
+
+
+def likeliest_kl_loss(
+    new: Float[Tensor, "row token likely"],
+    teacher: Float[Tensor, "row token likely"],
+    weights: Float[Tensor, "row token"],
+    *,
+    normaliser: float,
+) -> Float[Tensor, ""]:
+    """Weighted mean per token of KL(now || teacher) over the teacher's likeliest tokens and one bucket of all others.
+
+    At most the divergence over the whole vocabulary, and that where all of it is told of. The bucket makes it one of
+    distributions: without it the agent's probability of tokens that the teacher does not name may grow unseen
+    (arXiv 2608.14728). `new` and `teacher` are log-probabilities in nats of the same tokens; those of which `teacher`
+    is minus infinity belong to the bucket. `normaliser` counts the tokens of the whole batch whose weight is not 0.
+    """
+    known = teacher.isfinite() & (weights > 0)[..., None]
+    now, then = (torch.where(known, one, -torch.inf).clamp(min=-100.0) for one in (new, teacher))
+    others = [(1 - one.exp().sum(dim=-1)).clamp(min=LEAST) for one in (now, then)]
+    apart = (now.exp() * (now - then)).sum(dim=-1) + others[0] * (others[0] / others[1]).log()
     return (weights * apart).sum() / (normaliser or 1.0)

@@ -153,6 +153,13 @@ METRICS = (
     Metric("loss/entropy", "- entropy per weighted token times its weight", "As above; 0 without a bonus.", "-"),
     Metric("loss/cloning", "- log p of the lessons' tokens times its weight, nats per token", "As above.", "down", GTR),
     Metric("loss/kl", "KL(now || start) of reply tokens times its weight, nats (K3)", "With algo.kl_weight.", "small"),
+    Metric(
+        "loss/distillation",
+        "KL(now || teacher) over its algo.top_k likeliest tokens and the rest as one, times its weight, nats per token",
+        "Of opd with algo.top_k, over the tokens that the teacher scores.",
+        "down",
+        "arXiv 2608.14728",
+    ),
     Metric("update/clip_frac", "ratios outside 1 +- clip / ratios", "How much of the update is cut.", "below .3", PPO),
     Metric(
         "update/kl",

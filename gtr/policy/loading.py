@@ -38,9 +38,10 @@ from gtr.policy.families import (
 )
 from gtr.policy.folder import check_files
 from gtr.policy.models import BUILT_IN_MODELS, check_model
-from gtr.policy.network import Network, ValueHead
+from gtr.policy.network import Network
 from gtr.policy.policy import VALUE_HEAD, Policy, pad_id
 from gtr.policy.seeded import seeded
+from gtr.policy.value import ValueHead
 
 transformers_logging.disable_progress_bar()
 BESIDE_LANGUAGE = r"(?!.*\b(?:language_model|text_model)\.).*"

@@ -16,6 +16,7 @@ from transformers.generation.logits_process import RepetitionPenaltyLogitsProces
 from gtr.errors import DivergenceError
 from gtr.policy import prefix
 from gtr.policy.families import Family, picture_ids
+from gtr.policy.value import ValueHead
 
 
 class Scores(NamedTuple):
@@ -32,6 +33,10 @@ class Scores(NamedTuple):
     """(n,) the critic's estimate for the prompt."""
     token_values: Tensor
     """(n, L) its estimate before each reply token, the first that for the prompt; (n, 0) if not asked for."""
+    likely: Tensor
+    """(n, L, k) log-probabilities of further tokens at each place, k being 0 if not asked for."""
+    likely_ids: Tensor
+    """(n, L, k) those tokens."""
 
 
 @dataclass(frozen=True)
@@ -44,30 +49,6 @@ class Samples:
     """(n, L) log-probability of each sampled token."""
     values: Tensor
     """(n,)"""
-
-
-class ValueHead(nn.Module):
-    """An MLP from the last prompt token's hidden state to one number (reference code: hidden-1024-512-1, with ReLU).
-
-    Its units leak: at the learning rates that returns of 10 call for, plain ReLUs die, the critic predicts a constant,
-    and in states without success every action is pushed down for good.
-    """
-
-    def __init__(self, width: int, hidden: Sequence[int]) -> None:
-        super().__init__()
-        layers: list[nn.Module] = []
-        for size in hidden:
-            layers += [nn.Linear(width, size), nn.LeakyReLU(0.1)]
-            width = size
-        last = nn.Linear(width, 1)
-        nn.init.zeros_(last.weight)
-        nn.init.zeros_(last.bias)
-        self.layers = nn.Sequential(*layers, last)
-
-    def forward(self, hidden: Tensor) -> Tensor:
-        with torch.autocast(hidden.device.type, enabled=False):
-            out: Tensor = self.layers(hidden.float())
-        return out.squeeze(-1)
 
 
 class _Recorder(LogitsProcessor):
@@ -187,6 +168,7 @@ class Network(nn.Module):
         entropy: bool = False,
         value_gradient: bool = True,
         token_values: bool = False,
+        likely: Tensor | int = 0,
     ) -> Scores:
         """Scores given replies under given prompts.
 
@@ -198,6 +180,7 @@ class Network(nn.Module):
             entropy: also compute entropies (zero otherwise).
             value_gradient: let the values' gradient reach the model below the head.
             token_values: also compute the critic's estimate before each reply token.
+            likely: (n, L, k) further tokens to score at each place, or how many of the likeliest.
         """
         length = reply.shape[1]
         inputs, cache = self._opened(prompt)
@@ -220,7 +203,8 @@ class Network(nn.Module):
             terms = logprobs.exp() * logprobs.masked_fill(logprobs == float("-inf"), 0.0)
             entropies = -terms.sum(-1).masked_fill(~keep, 0.0)
         tokens = hidden[:, -(length + 1) : -1] if token_values else hidden[:, :0]
-        return Scores(chosen, entropies, values, self.value_head(tokens))
+        ids = likely if isinstance(likely, Tensor) else _likeliest(logprobs.detach(), likely)
+        return Scores(chosen, entropies, values, self.value_head(tokens), logprobs.gather(2, ids), ids)
 
     def _opened(self, prompt: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], DynamicCache | None]:
         with self._precision():
@@ -284,6 +268,12 @@ class Network(nn.Module):
         tokens = out[:, longest:]
         assert first.value is not None
         return Samples(tokens, torch.stack(recorder.chosen, dim=1), first.value)
+
+
+def _likeliest(logprobs: Tensor, count: int) -> Tensor:
+    """(n, L, k) so many of the likeliest tokens, or all that there are."""
+    found = logprobs[..., :count] if count == 0 else logprobs.topk(min(count, logprobs.shape[-1])).indices
+    return found.long()
 
 
 class _FirstHidden(LogitsProcessor):

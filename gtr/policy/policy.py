@@ -5,7 +5,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
@@ -14,7 +16,7 @@ from gtr.errors import PolicyError
 from gtr.policy import sharding
 from gtr.policy.network import Network, Scores
 from gtr.policy.prompts import PromptEncoder
-from gtr.policy.tokens import offsets
+from gtr.policy.tokens import offsets, stacked
 from gtr.tasks.think import OPEN
 from gtr.types import Prompt, Reply, Span
 
@@ -140,20 +142,26 @@ class Policy:
         temperatures: Sequence[float] | None = None,
         value_gradient: bool = True,
         token_values: bool = False,
+        likely: Sequence[NDArray[np.int64] | None] | int = 0,
     ) -> Scores:
         """Log-probabilities of given reply tokens under the same prompts and distribution as in sampling.
 
         Gradients flow; wrap in ``torch.no_grad()`` where they are not wanted. `temperatures`, one per reply, replace
-        the sampling one: supervised examples are scored at 1.
+        the sampling one: supervised examples are scored at 1. `likely` are further tokens to score at each place,
+        (tokens, k) of each reply, or how many of the likeliest.
         """
         reply, mask = self.pad(replies)
         rows = [self.config.temperature] * len(replies) if temperatures is None else list(temperatures)
         temperature = torch.tensor(rows, device=self.device)
         # Without a gradient there is nothing to exchange, and processes may differ in how many such passes they make.
         scorer = self.scorer if torch.is_grad_enabled() else self.whole
-        scores = scorer(self.inputs(prompts), reply, mask, temperature, entropy, value_gradient, token_values)
+        asked: Tensor | int = likely if isinstance(likely, int) else self._stacked(likely, reply.shape[1])
+        scores = scorer(self.inputs(prompts), reply, mask, temperature, entropy, value_gradient, token_values, asked)
         assert isinstance(scores, Scores)
         return scores
+
+    def _stacked(self, rows: Sequence[NDArray[np.int64] | None], length: int) -> Tensor:
+        return torch.from_numpy(stacked(rows, length, np.int64)).to(self.device)
 
     def pad(self, replies: Sequence[Sequence[int]]) -> tuple[Tensor, Tensor]:
         """Token ids (n, L), padded on the right, and their mask (n, L)."""

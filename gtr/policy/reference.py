@@ -4,15 +4,23 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from gtr.policy.policy import BATCH, Policy
 from gtr.types import Prompt, Reply, Sample
 
+Likely = tuple[NDArray[np.int64], NDArray[np.float32]]
+"""(L, k) the likeliest tokens at each place of a reply, and their log-probabilities (see `gtr.types.Sample.likely`)."""
+
 
 class FrozenPolicy(ABC):
     """A policy that no gradient reaches."""
+
+    most: int | None = None
+    """Likeliest tokens that it can tell of at each place; None: all."""
 
     @abstractmethod
     def swapped(self, policy: Policy) -> AbstractContextManager[Policy]:
@@ -20,7 +28,13 @@ class FrozenPolicy(ABC):
 
     def logprobs(self, policy: Policy, samples: Sequence[Sample]) -> list[tuple[float, ...]]:
         """The log-probability of each token of each sample, in nats."""
-        found: list[tuple[float, ...]] = []
+        return [row for row, _ in self.likeliest(policy, samples, 0)]
+
+    def likeliest(
+        self, policy: Policy, samples: Sequence[Sample], count: int
+    ) -> list[tuple[tuple[float, ...], Likely]]:
+        """As `logprobs`, and so many of the tokens that it finds likeliest at each place, beside what it then holds."""
+        found: list[tuple[tuple[float, ...], Likely]] = []
         with self.swapped(policy) as frozen, torch.no_grad():
             frozen.network.eval()
             for first in range(0, len(samples), BATCH):
@@ -29,9 +43,12 @@ class FrozenPolicy(ABC):
                     [sample.prompt for sample in part],
                     [sample.tokens for sample in part],
                     temperatures=[sample.temperature for sample in part],
+                    likely=count,
                 )
-                rows = zip(scores.logprobs.tolist(), part, strict=True)
-                found += [tuple(row[: len(sample.tokens)]) for row, sample in rows]
+                ids, likely = scores.likely_ids.cpu().numpy(), scores.likely.float().cpu().numpy()
+                for i, (row, sample) in enumerate(zip(scores.logprobs.tolist(), part, strict=True)):
+                    length = len(sample.tokens)
+                    found.append((tuple(row[:length]), (ids[i, :length], likely[i, :length])))
         return found
 
     def replies(self, policy: Policy, prompts: Sequence[Prompt], greedy: bool = False) -> list[Reply]:

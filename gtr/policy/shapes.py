@@ -16,7 +16,7 @@ from gtr.policy.families import one_tile
 from gtr.policy.folder import check_files
 from gtr.policy.loading import BESIDE_LANGUAGE, SAFE, first_line, prepare
 from gtr.policy.models import BUILT_IN_MODELS, check_model
-from gtr.policy.network import ValueHead
+from gtr.policy.value import ValueHead
 
 KNOWN: Mapping[str, tuple[type[Any], Mapping[str, Any]]] = {
     "llava-hf/llava-v1.6-mistral-7b-hf": (

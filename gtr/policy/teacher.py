@@ -8,7 +8,7 @@ import torch
 from gtr.config import PolicyConfig
 from gtr.errors import GtrError, PolicyError
 from gtr.policy.loading import load_policy
-from gtr.policy.models import model_folder
+from gtr.policy.models import check_model, model_folder
 from gtr.policy.policy import Policy
 
 LOOKED_AT = 1024
@@ -24,6 +24,7 @@ def load_teacher(path: str, agent: Policy, config: PolicyConfig) -> Policy:
     chosen = replace(
         config, finetune="full", load_in_4bit=False, freeze_vision=False, dtype="bfloat16" if half else "float32"
     )
+    check_model(path, f"algo.teacher {path}")
     try:
         teacher = load_policy(model_folder(path), chosen, device=agent.device, critic=False)
     except GtrError as error:

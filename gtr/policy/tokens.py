@@ -7,6 +7,10 @@ tokenisers all work (the reference code hard-codes the ids of one tokeniser).
 from collections.abc import Callable, Sequence
 from itertools import accumulate
 from math import inf
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from gtr.types import Span
 
@@ -79,3 +83,12 @@ def touching(spans: Sequence[Span], target: Span | None) -> list[bool]:
     if target is None:
         return [False] * len(spans)
     return [start < target[1] and end > target[0] and end > start for start, end in spans]
+
+
+def stacked(rows: Sequence[NDArray[Any] | None], length: int, dtype: type[np.generic]) -> NDArray[Any]:
+    """(n, length, k) of rows of (tokens, k); 0 after the end of a row, and in one that is None."""
+    found = np.zeros((len(rows), length, max((row.shape[1] for row in rows if row is not None), default=0)), dtype)
+    for i, row in enumerate(rows):
+        if row is not None:
+            found[i, : len(row)] = row
+    return found

@@ -14,10 +14,10 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
-from small import changed, cut, plain_turn, spoken
+from small import changed, cut, plain_turn, shaken, spoken
 from toys import CountTask, Scripted, say
 
-from gtr import cli
+from gtr import cli, learner
 from gtr.algo.cloning import CLONING
 from gtr.algo.credit import gae, normalise
 from gtr.algo.opd import OPD, gated
@@ -28,12 +28,14 @@ from gtr.config import Config
 from gtr.errors import ConfigError, PolicyError, RunError
 from gtr.guidance import make_corrector
 from gtr.guidance.teachers import Pair, tally
+from gtr.losses import LOSSES
 from gtr.policy.models import model_folder
 from gtr.policy.policy import Policy
+from gtr.policy.reference import OtherPolicy
 from gtr.rollout import Collector
 from gtr.tasks.reply import parse
 from gtr.train import train
-from gtr.types import Ending, Judgement, Prompt, Reply, Rollout, Trajectory, Truth, Turn, Verdict
+from gtr.types import Ending, Judgement, Prompt, Reply, Rollout, Sample, Trajectory, Truth, Turn, Verdict
 
 Settings = Callable[..., Config]
 MakePolicy = Callable[..., Policy]
@@ -49,14 +51,6 @@ def sampled(policy: Policy, prompts: Sequence[Prompt]) -> list[Turn]:
         replace(plain_turn(0.0, 0.0), env=i, prompt=prompt, reply=reply, parsed=said, truth=Truth({"count": i}))
         for i, (prompt, reply, said) in enumerate(zip(prompts, replies, read, strict=True))
     ]
-
-
-def shaken(policy: Policy) -> Policy:
-    with torch.no_grad():
-        for parameter in policy.network.model.parameters():
-            if parameter.requires_grad:
-                parameter.add_(0.05 * torch.randn(parameter.shape))
-    return policy
 
 
 class Fixed:
@@ -174,9 +168,9 @@ def test_per_token_it_is_taken_off_the_normalised_advantage(settings: Settings, 
 # -- opd ----------------------------------------------------------------------------------------------------------
 def test_gates_of_the_gap() -> None:
     gaps = np.array([2.0, 0.0, -2.0])
-    assert gated(gaps, "none").tolist() == [2, 0, -2]
-    assert gated(gaps, "positive").tolist() == [2, 0, 0]
-    assert gated(gaps, "sigmoid").tolist() == pytest.approx([2 * 0.880797, 0, -2 * 0.119203], abs=1e-6)
+    assert gated(gaps, gaps, "none").tolist() == [2, 0, -2]
+    assert gated(gaps, gaps, "positive").tolist() == [2, 0, 0]
+    assert gated(gaps, gaps, "sigmoid").tolist() == pytest.approx([2 * 0.880797, 0, -2 * 0.119203], abs=1e-6)
 
 
 @pytest.mark.parametrize(("episodes", "pulls"), [("all", [-0.5, 1.0, 3.0]), ("good", [-0.5, 1.0, 0.0])])
@@ -191,6 +185,102 @@ def test_tokens_are_drawn_to_the_teacher(
     samples = algorithm.made(Rollout([Trajectory(won), Trajectory([lost])]))
     for sample, pull in zip(samples, pulls, strict=True):
         assert sample.advantage == pytest.approx((pull,) * len(sample.tokens), abs=1e-6)
+
+
+def exactly(policy: Policy, turn: Turn) -> np.ndarray:
+    """(L, vocabulary) probabilities at each token of a reply, in double precision, without batch or padding."""
+    inputs, length = policy.inputs([turn.prompt]), len(turn.reply.tokens)
+    reply = torch.tensor([turn.reply.tokens])
+    ids = torch.cat([inputs["input_ids"], reply], dim=1)
+    with torch.no_grad():
+        logits = policy.network.model.eval()(
+            **{**inputs, "input_ids": ids, "attention_mask": torch.ones_like(ids)}
+        ).logits
+    logits = logits[0, -length - 1 : -1].double()
+    logits[:, policy.network.forbidden] = -torch.inf
+    return (logits / policy.config.temperature).softmax(-1).numpy()
+
+
+def apart(p: np.ndarray, q: np.ndarray, count: int) -> float:
+    """KL(p || q) over q's likeliest, and the rest as one."""
+    best = np.argsort(-q)[:count]
+    p, q = (np.append(one[best], np.delete(one, best).sum()) for one in (p, q))
+    return float(sum(a * np.log(a / b) for a, b in zip(p, q, strict=True) if a > 0))
+
+
+@pytest.mark.parametrize(
+    ("count", "chosen"),
+    [(3, {}), (1000, {"algo.tokens": "thought"}), (3, {"algo.episodes": "good"}), (3, {"algo.gate": "sigmoid"})],
+)
+def test_the_divergence_is_over_the_teachers_likeliest_tokens_and_the_rest(
+    count: int, chosen: dict[str, Any], settings: Settings, make_policy: MakePolicy
+) -> None:
+    """The loss against numpy in double precision on each model's plain forward pass."""
+    policy, other = make_policy(), shaken(make_policy())
+    algorithm = OPD(settings("opd", **{"algo.top_k": count, "algo.outcome_weight": 0.0}, **chosen), CountTask(), policy)
+    algorithm._teacher = OtherPolicy(other)
+    won, lost = told(policy)[1:], replace(told(policy)[0], env=1, ending=Ending.TERMINATED, success=False)
+    turns = [*won, lost]
+    algorithm.listen(turns)
+    samples = algorithm.made(Rollout([Trajectory(won), Trajectory([lost])]))
+    assert all(np.all(np.array(sample.advantage) == 0) for sample in samples), "the loss pulls, not the advantage"
+    wanted, weights = [], []
+    for turn in turns:
+        gaps = algorithm.said[place_of(turn)] - turn.reply.logprobs
+        gate = 1 / (1 + np.exp(-gaps)) if algorithm.settings.gate == "sigmoid" else np.ones(len(gaps))
+        counted = algorithm.scored(turn) * (algorithm.settings.episodes == "all" or turn is not lost)
+        wanted += [apart(p, q, count) for p, q in zip(exactly(policy, turn), exactly(other, turn), strict=True)]
+        weights += (gate * counted).tolist()
+    found = descended(policy, algorithm, samples)
+    assert found == pytest.approx(float(np.dot(wanted, weights)) / np.count_nonzero(weights), rel=1e-4)
+    assert found > 1e-4
+    sizes = [float(p.grad.abs().max()) for p in policy.network.model.parameters() if p.grad is not None]
+    assert max(sizes) > 1e-5
+
+
+def descended(policy: Policy, algorithm: OPD, samples: Sequence[Sample]) -> float:
+    """The distillation loss of samples, as the learner computes it; its gradient stays in the policy."""
+    seen = [i for i, sample in enumerate(samples) if "distillation" in sample.weights]
+    policy.network.zero_grad()
+    scores = policy.score(
+        [one.prompt for one in samples],
+        [one.tokens for one in samples],
+        likely=[one.likely[0] if one.likely else None for one in samples],
+    )
+    count = LOSSES["distillation"].count(learner._weights("distillation", samples))
+    rows = learner._rows("distillation", samples, seen, scores)
+    loss, _ = LOSSES["distillation"].loss(rows, count)
+    loss.backward()
+    return float(loss.detach())
+
+
+@pytest.mark.parametrize("finetune", [{}, LORA])
+def test_equal_weights_are_no_distance_apart_at_any_token(
+    finetune: dict[str, Any], settings: Settings, make_policy: MakePolicy, prompts: list[Prompt]
+) -> None:
+    policy = make_policy(**finetune)
+    algorithm = OPD(settings("opd", **{"algo.top_k": 5}, **finetune), CountTask(), policy)
+    turns = sampled(policy, prompts)
+    algorithm.listen(turns)
+    samples = algorithm.made(cut([[turn] for turn in turns]))
+    assert len([one for one in samples if one.likely]) == len(prompts)
+    assert descended(policy, algorithm, samples) == pytest.approx(0, abs=1e-6)
+    assert all(p.grad is None or p.grad.abs().max() < 1e-5 for p in policy.network.parameters())
+
+
+def test_tokens_that_the_agent_does_not_have_belong_to_the_rest(settings: Settings, make_policy: MakePolicy) -> None:
+    """Output layers have more rows than there are words, and not all the same number."""
+    policy = make_policy()
+    algorithm = OPD(settings("opd", **{"algo.top_k": 2}), CountTask(), policy)
+    (turn,) = told(policy)[:1]
+    size = len(turn.reply.tokens)
+    algorithm.said = {place_of(turn): np.array(turn.reply.logprobs)}
+    ids = np.array([[5, policy.network.vocabulary]] * size)
+    algorithm.likely = {place_of(turn): (ids, np.full((size, 2), np.log(0.25), np.float32))}
+    (sample,) = algorithm.made(cut([[replace(turn, ending=Ending.TERMINATED)]]))
+    assert sample.likely[0].tolist() == [[5, 0]] * size
+    assert np.isneginf(sample.likely[1]).tolist() == [[False, True]] * size
+    assert np.isfinite(descended(policy, algorithm, [sample]))
 
 
 def test_a_hint_is_for_the_teacher_alone(settings: Settings, make_policy: MakePolicy, prompts: list[Prompt]) -> None:
@@ -394,7 +484,7 @@ SMALL = {"train.envs": 8, "train.minibatch": 8, "policy.temperature": 1.0, "task
         ("turbo_kl_per_token", {"algo.merge": "mean"}),
         ("turbo_kl_base", {}),
         ("turbo_hybrid", {}),
-        ("opd", {"algo.teacher": "hint"}),
+        ("opd", {"algo.teacher": "hint", "algo.top_k": 4}),
         ("turbo_kl", LORA),
         ("turbo_kl", {"algo.warm_up": 0.9}),
     ],

@@ -483,7 +483,12 @@ def test_a_row_says_what_a_run_took() -> None:
     end = {"successes": 1, "episodes": 4, "panel": "p", "health": {}, "success": 0.25}
     one = RunResult("gtr", 1, State.FINISHED, "run", series=series, start=end, end=end)
     (_, row) = rows_of([one])
-    assert row.costs == {"turns": 12.0, "tokens": 30.0, "gradient tokens": 120.0, "minutes": 5.0}
+    counted = {"turns": 12.0, "tokens": 30.0, "gradient tokens": 120.0, "minutes": 5.0}
+    assert {name: value for name, value in row.costs.items() if not math.isnan(value)} == counted
+    taught = {"count/teacher_tokens": [7.0, 8.0], "seconds/teach": [60.0, 0.0], "corrector/usd": [0.5, 1.25]}
+    (_, row) = rows_of([replace(one, series=series | taught)])
+    assert row.costs == counted | {"teacher tokens": 15.0, "minutes": 6.0, "dollars": 1.25}
+    assert dict(zip(COLUMNS, cells(row), strict=True)).items() >= {"minutes": "6.0", "dollars": "1.25"}.items()
 
 
 def test_what_was_sampled_ahead_takes_no_time_beside_the_waiting_for_it() -> None:

@@ -13,13 +13,16 @@ import pytest
 import torch
 from served import Served
 from small import changed
+from toys import CountTask
 
 from gtr import checkpoint
+from gtr.algo.opd import OPD
 from gtr.config import Config, EngineConfig
 from gtr.engine import served_teacher
 from gtr.engine.teacher import ServedTeacher, tempered
 from gtr.errors import ConfigError, EngineError, GtrError, PolicyError, RunError
 from gtr.policy.policy import Policy
+from gtr.policy.reference import OtherPolicy
 from gtr.train import train
 from gtr.types import Prompt, Sample
 
@@ -41,7 +44,7 @@ def test_a_few_likely_tokens_tell_of_every_temperature(temperature: float) -> No
         row = {int(one): float(likely[one]) for one in {*np.argsort(logits)[-20:].tolist(), token}}
         free = [one for one in range(500) if one not in barred]
         wanted = logits[token] / temperature - np.logaddexp.reduce(logits[free] / temperature)
-        found = tempered(row, token, temperature, barred)
+        found = tempered(row, temperature, barred)[token]
         rest = 1 - sum(np.exp(value) for value in row.values())
         known = np.logaddexp.reduce([value / temperature for one, value in row.items() if one not in barred])
         slack = np.logaddexp(known, np.log(rest) + (1 / temperature - 1) * sorted(row.values())[-20]) - known
@@ -78,6 +81,41 @@ def test_it_scores_the_agents_own_tokens_under_the_picture(
             assert row == pytest.approx(wanted[: len(row)], abs=1e-4)
         turned = [Sample(prompts[i - 1], one.tokens, {}) for i, one in enumerate(samples)]
         assert not np.allclose(found[1], teacher.logprobs(policy, turned)[1], atol=1e-5), "pictures count"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("temperature", "count", "tolerance"), [(1.0, 20, 1e-4), (0.02, 5, 5e-2)])
+def test_it_tells_of_the_likeliest_tokens_as_a_teacher_here_does(
+    temperature: float,
+    count: int,
+    tolerance: float,
+    servers: list[Served],
+    make_policy: MakePolicy,
+    prompts: list[Prompt],
+) -> None:
+    """The same weights there and here; below temperature 1 as far as the 20 that it tells of go."""
+    policy = make_policy()
+    policy.network._forbidden = torch.tensor([], dtype=torch.long)
+    samples = rows(policy, prompts, temperature)
+    here = OtherPolicy(policy).likeliest(policy, samples, count)
+    with teaching(servers[0], policy) as teacher:
+        there = teacher.likeliest(policy, samples, count)
+    for (_, (ids, wanted)), (_, (told, found)) in zip(here, there, strict=True):
+        np.testing.assert_allclose(found, wanted, atol=tolerance)
+        alike = np.diff(wanted, axis=1, prepend=0.0) < -1e-3
+        assert (ids == told)[alike & np.roll(alike, -1, axis=1)].all(), "but for those that are as likely"
+
+
+@pytest.mark.slow
+def test_barred_tokens_are_not_told_of(servers: list[Served], make_policy: MakePolicy, prompts: list[Prompt]) -> None:
+    policy = make_policy()
+    samples = rows(policy, prompts)
+    with teaching(servers[0], policy) as teacher:
+        for _, (ids, logprobs) in teacher.likeliest(policy, samples, 20):
+            named = ids[np.isfinite(logprobs)]
+            assert len(named)
+            assert not set(named.tolist()) & set(policy.network.forbidden)
+            assert (np.exp(logprobs).sum(axis=1) <= 1 + 1e-5).all()
 
 
 @pytest.mark.slow
@@ -141,6 +179,9 @@ def test_who_cannot_teach_is_told(
     for key, value in (("policy.repetition_penalty", 1.2), ("policy.temperature", 1.5)):
         with pytest.raises(EngineError, match=key.replace(".", r"\.")):
             served_teacher(servers[0].address, make_policy(**{key: value}), EngineConfig())
+    config = settings("opd", **{"algo.teacher": servers[0].address, "algo.top_k": 21})
+    with pytest.raises(ConfigError, match=rf"algo\.top_k is 21, and the server at algo\.teacher {servers[0].address}"):
+        OPD(config, CountTask(), policy)
 
 
 @pytest.mark.parametrize("address", ["http://", "ftp://x", "http://u:p@host", "http://x y", "http://x/?a=1", "://"])
@@ -163,12 +204,12 @@ def weights(run: Path) -> dict[str, bytes]:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["opd", "turbo_sft"])
+@pytest.mark.parametrize(("name", "more"), [("opd", {}), ("opd", {"algo.top_k": 4}), ("turbo_sft", {})])
 def test_a_run_whose_teacher_falls_out_ends_and_goes_on_alike(
-    name: str, settings: Settings, servers: list[Served]
+    name: str, more: dict[str, Any], settings: Settings, servers: list[Served]
 ) -> None:
     chosen = {"train.updates": 2, "engine.patience": 0.0, "engine.retries": 1, "policy.temperature": 1.0}
-    config = settings(name, **chosen, **{"algo.teacher": servers[0].address, "train.lr": 1e-3})
+    config = settings(name, **chosen, **more, **{"algo.teacher": servers[0].address, "train.lr": 1e-3})
     before = servers[0].state()["requests"]
     whole = train(changed(config, name="whole"))
     assert [line["update"] for line in curve(whole)] == ["1", "2"]

@@ -18,8 +18,9 @@ from gtr.config import PolicyConfig
 from gtr.errors import PolicyError
 from gtr.policy.families import FAMILIES, check_usable, family_of, vision_modules
 from gtr.policy.loading import prepare
-from gtr.policy.network import Network, ValueHead
+from gtr.policy.network import Network
 from gtr.policy.prefix import KINDS, SHARED
+from gtr.policy.value import ValueHead
 
 FORBIDDEN = (PAD, BOS, IMAGE, 6, 7, 60, 61, 62)
 WALKED = ("llava", "llava_next", "qwen2_5_vl")

@@ -2,7 +2,7 @@
 import { h, plain } from "./text.js";
 
 // Columns of the second table: two that fit a screen are read more easily than one that does not.
-const MEASURED = new Set(["return", "length", "perception", "start plan", "right", "follows", "self-BLEU-2", "turns", "tokens", "gradient tokens", "minutes"]);
+const MEASURED = new Set(["return", "length", "perception", "start plan", "right", "follows", "self-BLEU-2", "turns", "tokens", "gradient tokens", "teacher tokens", "minutes", "dollars"]);
 const TITLES = ["success of agents", "thoughts of agents, and what runs took"];
 
 export async function tableView(app) {
