@@ -3,9 +3,10 @@
 import hashlib
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Future
+from itertools import compress
 from typing import Any, final
 
-from gtr.guidance.corrector import Case, Corrector
+from gtr.guidance.corrector import Case, Corrector, ask
 from gtr.types import Judgement, Verdict
 
 
@@ -23,9 +24,12 @@ class SharedCorrector(Corrector):
         self._corrector, self._share, self._seed, self._rank = corrector, share, seed, rank
 
     def judge(self, cases: Sequence[Case]) -> list["Future[Verdict]"]:
-        asked = [drawn(self._seed, self._rank, case) < self._share for case in cases]
-        answers = iter(self._corrector.judge([case for case, chosen in zip(cases, asked, strict=True) if chosen]))
-        return [next(answers) if chosen else _skipped() for chosen in asked]
+        asks = [drawn(self._seed, self._rank, case) < self._share for case in cases]
+        answers = iter(ask(self._corrector, list(compress(cases, asks))))
+        return [next(answers) if chosen else _skipped() for chosen in asks]
+
+    def __str__(self) -> str:
+        return str(self._corrector)
 
     def metrics(self) -> Mapping[str, float]:
         return self._corrector.metrics()
