@@ -12,6 +12,7 @@ import numpy as np
 from gtr.config import Config
 from gtr.errors import GtrError, TaskError
 from gtr.guidance.corrector import Case
+from gtr.tasks import steps
 from gtr.tasks.task import Task
 from gtr.types import Ending, Exchange, Observation, Parsed, Prompt, Reply, ReplyStatus, Truth, Turn
 
@@ -65,26 +66,18 @@ class VecEnv:
         """Starts an episode, replaying `played` actions if it had gone on already, and the last `replies`, each with
         the number of actions played before it."""
         state.past.clear()
-        try:
-            image, info = state.env.reset(**start)
-            for number, action in enumerate([*played, None]):
-                for said in (text for before, text in replies if before == number):
-                    self._see(state, image, info)
-                    self._remember(state, number, said)
-                if number < len(played):
-                    image, _, _, _, info = state.env.step(action)
-        except GtrError:
-            raise
-        except Exception as error:
-            raise TaskError(
-                f"the environment of task '{self.task.name}' cannot begin an episode: {error!r}. Run it by itself: "
-                f"task.make_env().reset(**{start!r})"
-            ) from error
+        image, info = steps.reset(state.env, start)
+        for number, action in enumerate([*played, None]):
+            for said in (text for before, text in replies if before == number):
+                self._see(state, image, info)
+                self._remember(state, number, said)
+            if number < len(played):
+                image, _, _, _, info = steps.step(state.env, action)
         state.start, state.played, state.episode, state.turn = start, list(played), episode, turn
         self._see(state, image, info)
 
     def _see(self, state: EnvState, image: Any, info: Mapping[str, Any]) -> None:
-        state.observation = self.task.observe(np.asarray(image, dtype=np.uint8), info)
+        state.observation = self.task.observe(steps.picture(image), info)
         state.truth = self.task.truth(info)
         state.progress, state.info = self.task.progress(info), info
         self._ask(state)
@@ -148,27 +141,28 @@ class VecEnv:
 
     def _step(self, state: EnvState, turn: Turn, action: Any) -> Turn:
         try:
-            image, reward, terminated, truncated, info = state.env.step(action)
-        except Exception as error:
+            image, reward, terminated, truncated, info = steps.step(state.env, action)
+        except (steps.Broke, TaskError) as error:
             return self._abort(state, turn, error)
         state.aborts = 0
         state.played.append(action)
         self._see(state, image, info)
         guessed = self.config.task.illegal == "lenient" and not turn.legal and not truncated
-        reward = float(reward) + (self.task.lenient_reward if guessed else 0.0)
+        reward += self.task.lenient_reward if guessed else 0.0
         ending = Ending.TERMINATED if terminated else Ending.TRUNCATED if truncated else Ending.RUNNING
         won = False if ending is Ending.RUNNING else self.task.success(reward, info)
         return replace(turn, reward=reward, ending=ending, success=won)
 
-    def _abort(self, state: EnvState, turn: Turn, error: Exception) -> Turn:
+    def _abort(self, state: EnvState, turn: Turn, error: GtrError) -> Turn:
         """An environment that broke ends its episode; the run goes on unless it does nothing but break."""
         state.aborts += 1
-        log.warning("environment %d broke in episode %d and is restarted: %r", state.index, state.episode, error)
+        cause = error.__cause__ or error
+        log.warning("environment %d broke in episode %d and is restarted: %r", state.index, state.episode, cause)
         if state.aborts >= MAX_ABORTS:
-            raise TaskError(
-                f"the environment of task '{self.task.name}' broke {state.aborts} times in a row; the last error was "
-                f"{error!r}. Run it by itself: task.make_env().reset(seed=0) and step()"
-            ) from error
+            text = f"the environment of task '{self.task.name}' broke {state.aborts} times in a row"
+            stop = TaskError(f"{text}; at last {error}")
+            stop.__notes__ = getattr(error, "__notes__", [])
+            raise stop from cause
         state.env.close()
         state.env = self.task.make_env()
         return replace(turn, reward=0.0, ending=Ending.ABORTED)

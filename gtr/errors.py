@@ -38,6 +38,14 @@ class TaskError(GtrError):
     """A task or its environment cannot be loaded, or breaks the contract of `gtr.tasks.task.Task`."""
 
 
+class ContractError(GtrError):
+    """Code of the user's own raises, or answers outside the contract of its base class."""
+
+    def __init__(self, text: str, remedy: str) -> None:
+        super().__init__(f"{text}: {remedy}")
+        self.text, self.remedy = text, remedy
+
+
 class PolicyError(GtrError):
     """A model cannot be loaded, or does not fit the task, the settings or the checkpoint."""
 

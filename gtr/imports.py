@@ -7,13 +7,15 @@ import importlib
 import importlib.util
 import os
 import sys
+from collections.abc import Callable
 from importlib import metadata
 from pathlib import Path
 from types import ModuleType
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from packaging.requirements import Requirement
 
+from gtr.contract import blamed, watch
 from gtr.errors import DISTRIBUTION, GtrError, nearest
 
 T = TypeVar("T")
@@ -28,7 +30,7 @@ def declared() -> list[Requirement]:
 
 
 def load_class(path: str, base: type[T], what: str, error: type[GtrError]) -> type[T]:
-    """The class at an import path, which must derive from `base`.
+    """The class at an import path, which must derive from `base`; one of the user's own is watched.
 
     Args:
         what: what it is to be, for messages, such as ``task``.
@@ -48,7 +50,24 @@ def load_class(path: str, base: type[T], what: str, error: type[GtrError]) -> ty
     if not (isinstance(found, type) and issubclass(found, base)):
         wanted = f"{base.__module__}.{base.__name__}"
         raise error(f"{path} is no {base.__name__}: derive the class from {wanted}")
+    if missing := sorted(getattr(found, "__abstractmethods__", ())):
+        raise error(f"{path} is no whole {base.__name__}: define {', '.join(missing)} as {base.__module__} says")
+    watch(found)
     return found
+
+
+def built(path: str, kind: Callable[..., T], what: str, *arguments: Any) -> T:
+    """An object of a class that `load_class` found; ContractError where building it raises anything but a `GtrError`.
+
+    Args:
+        what: what it is built from, for the message, such as ``(config, task)``.
+    """
+    try:
+        return kind(*arguments)
+    except GtrError:
+        raise
+    except Exception as error:
+        raise blamed(f"{path} cannot be built: {_why(error)}", f"let __init__ take {what}", error) from error
 
 
 def _from_file(path: Path) -> ModuleType:

@@ -24,6 +24,7 @@ from gtr.config import TrainConfig
 from gtr.engine.correction import corrected
 from gtr.errors import DivergenceError
 from gtr.losses import LOSSES, Rows
+from gtr.losses.fit import check_fit
 from gtr.losses.ppo import explained_variance
 from gtr.policy.network import Scores
 from gtr.policy.policy import Policy
@@ -138,6 +139,7 @@ class _Learner:
     ) -> None:
         self.samples, self.algorithm, self.policy, self.optimizer = samples, algorithm, policy, optimizer
         self.train, self.accelerator, self.terms = train, accelerator, algorithm.losses()
+        check_fit(samples, self.terms, LOSSES)
         self.mismatch = 0.0
         """Largest difference between sampled and scored log-probabilities before the first step, in nats."""
         self.logprobs = [torch.zeros(len(sample.tokens)) for sample in samples]

@@ -18,7 +18,7 @@ from gtr.config import Config
 from gtr.engine import Engine, LocalEngine
 from gtr.envs import EnvState, VecEnv, case_of, numbers
 from gtr.errors import ConfigError
-from gtr.guidance.corrector import Case, Corrector
+from gtr.guidance.corrector import Case, Corrector, answered, ask
 from gtr.guidance.judge import reward_of
 from gtr.tasks.task import Task
 from gtr.types import (
@@ -190,11 +190,12 @@ class Collector:
             return [None] * len(states)
         turns = zip(states, replies, parsed, strict=True)
         cases = [case_of(state, reply.text, read) for state, reply, read in turns]
-        return list(zip(self.corrector.judge(cases), cases, strict=True))
+        return list(zip(ask(self.corrector, cases), cases, strict=True))
 
     def _judged(self, turn: Turn, asked: _Asked) -> Turn:
         future, case = asked
-        verdict = future.result()
+        assert self.corrector is not None
+        verdict = answered(self.corrector, future, case)
         if self.config.guidance.clone == "announced_action" and verdict.thought is not None:
             verdict = replace(verdict, announced=self.task.announced_action(verdict.thought, case.observation))
         return replace(turn, verdict=verdict, judge_reward=reward_of(verdict, self.config.guidance))

@@ -34,6 +34,7 @@ from gtr.engine import make_engine
 from gtr.errors import DivergenceError, EngineError
 from gtr.evaluate import Evaluation, evaluate_policy
 from gtr.guidance import ready
+from gtr.imports import built
 from gtr.learner import Learnt, learn, make_optimizer
 from gtr.metrics import health
 from gtr.metrics.alarm import Alarm
@@ -70,7 +71,8 @@ class Run:
         self.policy = load_policy(model, config.policy, config.seed)
         few = sum(p.numel() for p in self.policy.network.model.parameters() if p.requires_grad) <= COPIED
         rank, ranks = accelerator.process_index, accelerator.num_processes
-        self.algorithm = algo.find(config.algo.name)(config, self.task, self.policy, gather_object)
+        kind, given = algo.find(config.algo.name), (config, self.task, self.policy, gather_object)
+        self.algorithm = built(config.algo.name, kind, "(config, task, policy, everyone)", *given)
         measured = few and config.report.probe_turns
         reference = ReferencePolicy(self.policy) if measured or self.algorithm.needs_reference else None
         self.algorithm.reference = reference

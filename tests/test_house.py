@@ -32,6 +32,7 @@ PACKAGE = Path(gtr.__file__).parent
 ORDER = (
     "__init__",
     "errors",
+    "contract",
     "imports",
     "config",
     "types",
@@ -77,7 +78,7 @@ ORDER = (
 """The rooms: each may import those before it, and itself. A file named with its folder is a room of its own."""
 
 LIGHT = (
-    *("errors", "imports", "config", "config.io", "config.files", "config.checks", "config.scales"),
+    *("errors", "contract", "imports", "config", "config.io", "config.files", "config.checks", "config.scales"),
     *(
         "config.presets",
         "types",

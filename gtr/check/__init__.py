@@ -12,9 +12,10 @@ import numpy as np
 
 from gtr import tasks
 from gtr.check import environment, knowledge, words
-from gtr.check.walk import Walk, Wrong, at_random, by_expert, walk
+from gtr.check.walk import Walk, at_random, by_expert, walk
 from gtr.config import Config
-from gtr.errors import GtrError
+from gtr.contract import unwatched
+from gtr.errors import ContractError, GtrError
 from gtr.tasks.task import Finding, Task
 
 EPISODES = 24
@@ -67,9 +68,10 @@ def findings(config: Config) -> Iterator[Finding]:
     task = tasks.load(config.task)
     task.ready()
     try:
-        played = _played(task, config)
-    except Wrong as wrong:
-        yield Finding(False, str(wrong), wrong.remedy)
+        with unwatched():
+            played = _played(task, config)
+    except ContractError as wrong:
+        yield Finding(False, wrong.text, wrong.remedy)
         return
     except Exception as error:
         yield _crash("an episode", error)
@@ -89,9 +91,10 @@ def _played(task: Task, config: Config) -> Played:
 
 def _checked(title: str, check: Check, played: Played) -> Iterator[Finding]:
     try:
-        found = list(check(played))
-    except Wrong as wrong:
-        found = [Finding(False, str(wrong), wrong.remedy)]
+        with unwatched():
+            found = list(check(played))
+    except ContractError as wrong:
+        found = [Finding(False, wrong.text, wrong.remedy)]
     except Exception as error:
         found = [_crash(title, error)]
     yield from found or [Finding(True, title)]
@@ -99,6 +102,7 @@ def _checked(title: str, check: Check, played: Played) -> Iterator[Finding]:
 
 def _crash(title: str, error: Exception) -> Finding:
     """Code of the task failed: where, and with which words."""
-    last = traceback.extract_tb(error.__traceback__)[-1]
-    told = str(error) if isinstance(error, GtrError) else f"{type(error).__name__}: {error}"
+    cause = error.__cause__ if isinstance(error, ContractError) and error.__cause__ else error
+    last = traceback.extract_tb(cause.__traceback__)[-1]
+    told = getattr(error, "text", str(error)) if isinstance(error, GtrError) else f"{type(error).__name__}: {error}"
     return Finding(False, f"{title}: {told}", f"line {last.lineno} of {last.filename}, in {last.name}: {last.line}")

@@ -9,12 +9,11 @@ import numpy as np
 from gtr import tasks
 from gtr.check.walk import State, Walk, walk
 from gtr.errors import EmptySplitError
+from gtr.tasks.steps import RGB, shapeless
 from gtr.tasks.task import Finding, Task
 
 if TYPE_CHECKING:
     from gtr.check import Played
-
-RGB = "give an RGB picture: an array (height, width, 3) of uint8, 0 to 255"
 
 
 def pictures(played: "Played") -> Iterator[Finding]:
@@ -34,20 +33,8 @@ def pictures(played: "Played") -> Iterator[Finding]:
 
 def _no_picture(image: Any) -> tuple[str, str] | None:
     """What is wrong with a picture, and what would be right."""
-    if not isinstance(image, np.ndarray):
-        return f"is a {type(image).__name__}", RGB
-    if image.ndim == 1:
-        return f"has the shape {image.shape}: numbers, no picture", (
-            f"{RGB}; gymnasium.wrappers.AddRenderObservation makes one of what an environment renders"
-        )
-    if image.ndim == 2 or (image.ndim == 3 and image.shape[2] == 1):
-        return f"has one channel, shape {image.shape}", f"{RGB}, such as np.stack([grey] * 3, axis=-1)"
-    if image.ndim == 3 and image.shape[2] == 4:
-        return f"has four channels, shape {image.shape}", f"{RGB}: leave out the last channel, image[..., :3]"
-    if image.ndim == 3 and image.shape[0] == 3 and image.shape[2] != 3:
-        return f"has its channels first, shape {image.shape}", f"{RGB}, such as image.transpose(1, 2, 0)"
-    if image.ndim != 3 or image.shape[2] != 3 or 0 in image.shape:
-        return f"has the shape {image.shape}", RGB
+    if problem := shapeless(image):
+        return problem
     if image.dtype != np.uint8:
         return f"is of {image.dtype}", f"{RGB}, such as (image * 255).astype(np.uint8) of fractions"
     return None

@@ -3,23 +3,15 @@
 import copy
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from math import isfinite
-from numbers import Real
 from typing import Any
 
 import gymnasium
 import numpy as np
 
+from gtr.errors import ContractError
+from gtr.tasks.steps import kind, reset, step
 from gtr.tasks.task import Task
 from gtr.types import Expert, Observation, Truth
-
-
-class Wrong(Exception):
-    """What breaks the contract, and what would be right: later checks make no sense without it."""
-
-    def __init__(self, text: str, remedy: str) -> None:
-        super().__init__(text)
-        self.remedy = remedy
 
 
 @dataclass(frozen=True)
@@ -65,11 +57,11 @@ Chooses = Callable[[State, Walk], str | None]
 
 
 def walk(task: Task, start: dict[str, Any], choose: Chooses) -> Walk:
-    """An episode from a start; raises `Wrong` for what no episode can go on with."""
+    """An episode from a start; raises `ContractError` for what no episode can go on with."""
     env, found = task.make_env(), Walk(start)
     if not isinstance(env, gymnasium.Env):
-        raise Wrong(f"make_env returns {_kind(env)}", "return a gymnasium.Env")
-    image, info = _reset(env, start)
+        raise ContractError(f"make_env returns {kind(env)}", "return a gymnasium.Env")
+    image, info = reset(env, start)
     found.states.append(_state(task, image, info))
     while len(found.actions) < task.max_turns and not found.ended:
         words = choose(found.states[-1], found)
@@ -78,14 +70,14 @@ def walk(task: Task, start: dict[str, Any], choose: Chooses) -> Walk:
             break
         action = task.to_env(words, found.states[-1].observation)
         if action is None:
-            raise Wrong(
+            raise ContractError(
                 f"{words!r} is to be played, and to_env refuses it", "let to_env take whatever actions() allows here"
             )
-        image, reward, ended, info = _step(env, action)
+        image, reward, terminated, truncated, info = step(env, action)
         found.actions.append(action)
         found.rewards.append(reward)
         found.states.append(_state(task, image, info))
-        found.ended = ended
+        found.ended = terminated or truncated
     env.close()
     return found
 
@@ -96,7 +88,9 @@ def at_random(task: Task, rng: np.random.Generator) -> Chooses:
     def choose(state: State, so_far: Walk) -> str:
         allowed = list(task.actions(state.observation))
         if not allowed:
-            raise Wrong("actions() is empty in a game that goes on", "name every action that the game allows there")
+            raise ContractError(
+                "actions() is empty in a game that goes on", "name every action that the game allows there"
+            )
         return allowed[int(rng.integers(len(allowed)))]
 
     return choose
@@ -109,40 +103,15 @@ def by_expert(task: Task) -> Chooses:
         target = so_far.experts[-1].target if so_far.experts else None
         expert = task.expert(state.truth, target)
         if expert is not None and not isinstance(expert, Expert):
-            raise Wrong(f"expert returns {_kind(expert)}", "return gtr.types.Expert(thought, action), or None")
+            raise ContractError(f"expert returns {kind(expert)}", "return gtr.types.Expert(thought, action), or None")
         so_far.experts += [expert] if expert else []
         return expert.action if expert else None
 
     return choose
 
 
-def _reset(env: gymnasium.Env[Any, Any], start: dict[str, Any]) -> tuple[Any, Mapping[str, Any]]:
-    found = env.reset(**start)
-    if not (isinstance(found, tuple) and len(found) == 2 and isinstance(found[1], Mapping)):
-        raise Wrong(f"reset returns {_kind(found)}", "return (picture, info), info a dict, as gymnasium has it")
-    return found
-
-
-def _step(env: gymnasium.Env[Any, Any], action: Any) -> tuple[Any, float, bool, Mapping[str, Any]]:
-    found = env.step(action)
-    if not (isinstance(found, tuple) and len(found) == 5 and isinstance(found[4], Mapping)):
-        raise Wrong(f"step returns {_kind(found)}", "return (picture, reward, terminated, truncated, info)")
-    image, reward, terminated, truncated, info = found
-    if not isinstance(reward, Real | np.generic) or not isfinite(float(reward)):
-        raise Wrong(f"step gives the reward {reward!r}", "give a finite number")
-    for name, value in (("terminated", terminated), ("truncated", truncated)):
-        if not isinstance(value, bool | np.bool_):
-            raise Wrong(f"step gives {name} = {value!r}", "give True or False")
-    return image, float(reward), bool(terminated or truncated), info
-
-
 def _state(task: Task, image: Any, info: Mapping[str, Any]) -> State:
     observation, truth = task.observe(image, info), task.truth(info)
     if not isinstance(observation, Observation):
-        raise Wrong(f"observe returns {_kind(observation)}", "return gtr.types.Observation(picture, words)")
+        raise ContractError(f"observe returns {kind(observation)}", "return gtr.types.Observation(picture, words)")
     return State(image, observation, truth, info, (copy.deepcopy(image), task.state_key(truth)))
-
-
-def _kind(value: object) -> str:
-    size = f" of {len(value)}" if isinstance(value, tuple | list | dict) else ""
-    return f"a {type(value).__name__}{size}"

@@ -10,6 +10,7 @@ import numpy as np
 
 from gtr import tasks
 from gtr.config import TaskConfig
+from gtr.tasks.steps import reset
 
 Split = str
 """One of the task's own (`Task.splits`)."""
@@ -46,7 +47,7 @@ def make_panel(task_config: TaskConfig, split: Split, episodes: int, seed: int) 
     digest = hashlib.sha256(json.dumps(task.rules(), sort_keys=True, default=str).encode())
     env = task.make_env()
     for start in starts:
-        image, info = env.reset(**start)
+        image, info = reset(env, start)
         digest.update(np.asarray(image).tobytes() + task.state_key(task.truth(info)).encode())
     env.close()
     return Panel(f"{task.name}-{split}-{episodes}-{digest.hexdigest()[:6]}", config, split, starts)

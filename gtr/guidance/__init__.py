@@ -1,18 +1,18 @@
 """Guidance: who judges thoughts, and what is learnt from the verdicts."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from gtr.config import Config, CorrectorConfig
 from gtr.config.section import is_path
-from gtr.errors import CorrectorError, GtrError, to_install
+from gtr.errors import CorrectorError, to_install
 from gtr.guidance.corrector import Corrector
 from gtr.guidance.judge import OracleJudge
 from gtr.guidance.noise import Noise
 from gtr.guidance.oracle import OracleCorrector
 from gtr.guidance.sharing import SharedCorrector
-from gtr.imports import load_class
+from gtr.imports import built, load_class
 from gtr.policy.models import check_model
 from gtr.tasks.task import Task
 
@@ -67,7 +67,8 @@ def make_corrector(
 
     Raises:
         CorrectorError: its libraries are not installed, what it should replay does not exist, or a class of the user's
-            own cannot be imported or built.
+            own cannot be imported.
+        ContractError: it cannot be built.
     """
     guidance, share = config.guidance, config.corrector.ask_share
     if guidance.corrector == "none":
@@ -90,10 +91,4 @@ def _oracle(config: Config, task: Task) -> Corrector:
 
 
 def _own(path: str, config: Config, task: Task) -> Corrector:
-    build: Callable[[Config, Task], Corrector] = corrector_class(path)
-    try:
-        return build(config, task)
-    except GtrError:
-        raise
-    except Exception as error:
-        raise CorrectorError(f"{path} cannot be built from (config, task): {type(error).__name__}: {error}") from error
+    return built(path, corrector_class(path), "(config, task)", config, task)

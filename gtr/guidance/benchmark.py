@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from gtr.errors import ConfigError
-from gtr.guidance.corrector import Case, Corrector
+from gtr.guidance.corrector import Case, Corrector, answered, ask
 from gtr.guidance.mistakes import QUESTION, ErrorKind, checks, expert_states, mistaken
 from gtr.stats import Interval, wilson
 from gtr.tasks.expert import ExpertState
@@ -82,8 +82,8 @@ Judged = Sequence[tuple[BenchmarkCase, Verdict]]
 
 def judged(corrector: Corrector, put: Sequence[BenchmarkCase]) -> Judged:
     """Every thought and the corrector's verdict on it."""
-    futures = corrector.judge([one.case for one in put])
-    return [(one, future.result()) for one, future in zip(put, futures, strict=True)]
+    futures = ask(corrector, [one.case for one in put])
+    return [(one, answered(corrector, future, one.case)) for one, future in zip(put, futures, strict=True)]
 
 
 def benchmark(corrector: Corrector, task: Task, put: Sequence[BenchmarkCase]) -> list[Score]:

@@ -3,9 +3,10 @@
 import hashlib
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Future
+from itertools import compress
 from typing import Any, final
 
-from gtr.guidance.corrector import Case, Corrector
+from gtr.guidance.corrector import Case, Corrector, ask
 from gtr.types import Judgement, Verdict
 
 
@@ -24,8 +25,11 @@ class SharedCorrector(Corrector):
 
     def judge(self, cases: Sequence[Case]) -> list["Future[Verdict]"]:
         asked = [asks(self._share, self._seed, self._rank, case) for case in cases]
-        answers = iter(self._corrector.judge([case for case, chosen in zip(cases, asked, strict=True) if chosen]))
+        answers = iter(ask(self._corrector, list(compress(cases, asked))))
         return [next(answers) if chosen else _skipped() for chosen in asked]
+
+    def __str__(self) -> str:
+        return str(self._corrector)
 
     def metrics(self) -> Mapping[str, float]:
         return self._corrector.metrics()

@@ -15,6 +15,7 @@ import numpy as np
 import gtr
 from gtr.config import Config
 from gtr.errors import DISTRIBUTION
+from gtr.tasks.steps import reset
 from gtr.tasks.task import Task
 
 PACKAGES = ("torch", "transformers", "peft", "accelerate", "tokenizers", "gymnasium", "numpy", "pillow", "safetensors")
@@ -56,7 +57,7 @@ def start_states(task: Task, count: int = START_STATES) -> str:
     env = task.make_env()
     try:
         for _ in range(count):
-            image, _ = env.reset(**task.reset_arguments(rng))
+            image, _ = reset(env, task.reset_arguments(rng))
             digest.update(repr(np.asarray(image).shape).encode() + np.asarray(image).tobytes())
     finally:
         env.close()

@@ -25,6 +25,7 @@ from gtr.report.owner import beside
 from gtr.sft import competence
 from gtr.sft.experts import expert_examples
 from gtr.sft.stages import teach_reading, teach_replies, warm_up
+from gtr.tasks.steps import reset
 
 SHAPING = ("model", "finetune", "value_hidden", "temperature", "max_new_tokens")
 """Those settings of the policy that shape the starting agent."""
@@ -146,7 +147,7 @@ def _make_random(config: Config, folder: Path) -> dict[str, Any]:
     rng = np.random.default_rng(config.sft.seed)
     texts: list[str] = []
     for _ in range(SAMPLES):
-        image, info = env.reset(**task.reset_arguments(rng))
+        image, info = reset(env, task.reset_arguments(rng))
         observation = task.observe(image, info)
         texts += [task.prompt(observation), *(task.blank(action) for action in task.actions(observation))]
     env.close()

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from gtr.errors import TaskError
 from gtr.tasks.expert import ExpertState, expert_episode
+from gtr.tasks.steps import reset
 from gtr.tasks.task import Task
 from gtr.types import Exchange, Prompt, Truth
 
@@ -61,7 +62,7 @@ def readings(task: Task, count: int, rng: np.random.Generator) -> tuple[list[Pro
     env = task.make_env()
     prompts, labels = [], []
     for _ in range(count):
-        image, info = env.reset(**task.reset_arguments(rng))
+        image, info = reset(env, task.reset_arguments(rng))
         prompts.append(Prompt(np.asarray(image), ""))
         labels.append(task.visual_labels(task.truth(info)))
         if len(labels) == ALIKE and len(set(labels)) == 1:

@@ -12,8 +12,8 @@ import gymnasium
 from gtr.config import TaskConfig
 from gtr.config.reading import read
 from gtr.config.section import Kept, is_path
-from gtr.errors import GtrError, TaskError, nearest
-from gtr.imports import load_class
+from gtr.errors import TaskError, nearest
+from gtr.imports import built, load_class
 from gtr.tasks.task import Task
 
 
@@ -78,16 +78,12 @@ def load(config: TaskConfig, code: Collection[str] = ()) -> Task:
     A run folder is data: settings that come from one run code of the user's own only where `code` names it.
 
     Raises:
-        TaskError: as `find`, code that nobody named, or a class that cannot be built from its settings.
+        TaskError: as `find`, or code that nobody named.
+        ContractError: a class that cannot be built from its settings.
         ConfigError: settings that the task does not have, or that cannot work.
     """
     if isinstance(config, Kept) and is_path(config.name) and config.name not in code:
         raise TaskError(f"the game {config.name} is code of its own, run only where you name it: --task {config.name}")
     kind = find(config.name)
     own = config if isinstance(config, kind.Settings) else read(kind.Settings, asdict(config), "task.")
-    try:
-        return kind(own)
-    except GtrError:
-        raise
-    except Exception as error:
-        raise TaskError(f"{config.name} cannot be built from its settings: {type(error).__name__}: {error}") from error
+    return built(config.name, kind, "its settings", own)

@@ -7,6 +7,7 @@ from typing import Any
 import gymnasium
 import numpy as np
 
+from gtr.tasks.steps import picture, reset, step
 from gtr.tasks.task import Task
 from gtr.types import Expert, Observation, Truth
 
@@ -25,15 +26,15 @@ def expert_episode(task: Task, env: gymnasium.Env[Any, Any], rng: np.random.Gene
 
     `rng` draws the start state, and nothing else. Empty where the task has no expert, or the start is unsolvable.
     """
-    image, info = env.reset(**task.reset_arguments(rng))
+    image, info = reset(env, task.reset_arguments(rng))
     target: str | None = None
     for _ in range(task.max_turns):
-        observation, truth = task.observe(np.asarray(image, dtype=np.uint8), info), task.truth(info)
+        observation, truth = task.observe(picture(image), info), task.truth(info)
         expert = task.expert(truth, target)
         if expert is None:
             return
         yield ExpertState(observation, truth, expert)
         target = expert.target
-        image, _, terminated, truncated, info = env.step(task.to_env(expert.action, observation))
+        image, _, terminated, truncated, info = step(env, task.to_env(expert.action, observation))
         if terminated or truncated:
             return

@@ -48,7 +48,7 @@ def test_the_example_examines_itself(tmp_path: Path) -> None:
     [
         ("class Mine: ...", "is no Corrector: derive the class from gtr.guidance.corrector.Corrector"),
         ("", "has no 'Mine': it defines no Corrector"),
-        ("from gtr.guidance.corrector import Corrector\nclass Mine(Corrector): ...", "cannot be built from"),
+        ("from gtr.guidance.corrector import Corrector\nclass Mine(Corrector): ...", "is no whole Corrector: def"),
         ("1 / 0", "fails when imported: ZeroDivisionError"),
     ],
 )

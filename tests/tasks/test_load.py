@@ -70,7 +70,7 @@ def test_a_task_in_a_module_of_the_current_folder(tmp_path, monkeypatch):
         (f"{EXAMPLE}:DotTask", ["did you mean 'DotsTask'?"]),
         (f"{EXAMPLE}:DotsEnv", ["is no Task", "gtr.tasks.task.Task"]),
         (f"{EXAMPLE}:ANSWERS", ["is no Task"]),
-        ("gtr.tasks.task:Task", ["cannot be built", "abstract"]),
+        ("gtr.tasks.task:Task", ["is no whole Task", "define actions, make_env"]),
         (":", ["unknown task"]),
     ],
 )
