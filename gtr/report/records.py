@@ -65,6 +65,13 @@ def answers(value: Any) -> dict[str, bool] | None:
     return value if good else None
 
 
+def wholes(value: Any) -> list[int] | None:
+    """A list of whole numbers that are not negative."""
+    if not isinstance(value, list) or not set(map(type, value)) <= {int}:
+        return None
+    return value if not value or (min(value) >= 0 and max(value) <= LARGEST_WHOLE) else None
+
+
 def several(kind: Kind) -> Kind:
     """A list whose items are all of a kind."""
 
@@ -77,6 +84,8 @@ def several(kind: Kind) -> Kind:
 
 def numbers(value: Any) -> list[float | None] | None:
     """A list of numbers; None for those that are not finite."""
+    if isinstance(value, list) and set(map(type, value)) == {float} and sum(map(abs, value)) <= LARGEST:
+        return value  # By far the most, and a transcript has millions.
     good = isinstance(value, list) and all(one in NOT_FINITE or number(one) is not None for one in value)
     return [number(one) for one in value] if good else None
 
@@ -121,7 +130,7 @@ def outcomes(value: Any) -> list[bool | None] | None:
     return value if isinstance(value, list) and all(one is None or isinstance(one, bool) for one in value) else None
 
 
-LESSON = each({"text": text, "ends": several(whole), "weights": spread})
+LESSON = each({"text": text, "ends": wholes, "weights": spread})
 TURN: Mapping[str, tuple[Kind, Any]] = {
     **dict.fromkeys(("env", "episode", "turn", "tokens"), (whole, 0)),
     **dict.fromkeys(("prompt", "reply", "status"), (text, "")),
@@ -133,7 +142,7 @@ TURN: Mapping[str, tuple[Kind, Any]] = {
     **{"success": (truth, False), "checks": (answers, None), "expert": (table, None), "lesson": (LESSON, None)},
     "verdict": (each({"judgement": text, "thought": table, "answers": answers, "target": text, "score": number}), None),
     "per_token": (
-        each({"ends": several(whole), "logprobs": numbers, "ratios": numbers, "weights": spread}),
+        each({"ends": wholes, "logprobs": numbers, "ratios": numbers, "weights": spread}),
         None,
     ),
 }
@@ -149,7 +158,7 @@ START: Mapping[str, tuple[Kind, Any]] = {
 }
 """Of an entry of ``fingerprint.json``."""
 PROBE: Mapping[str, tuple[Kind, Any]] = {
-    **{"states": (several(text), []), "turns": (several(several(whole)), [])},
+    **{"states": (several(text), []), "turns": (several(wholes), [])},
     "scores": (several(numbers), []),
 }
 

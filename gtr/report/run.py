@@ -29,12 +29,15 @@ from gtr.report.settings import all_settings
 from gtr.tasks.task import Task
 
 KEPT_BYTES, TURN_BYTES = 512 << 20, 4 << 10
-KEPT = 24
-"""Transcripts held in memory, of so many bytes at most; one of 400 turns has four million, some with every turn."""
+KEPT = 64
+"""Transcripts held in memory, of all runs together, of so many bytes at most; one of 400 turns has four million, some
+with every turn."""
 MOST_PIXELS = 1 << 24
 """Of a picture: what a viewer or a model shows has less than a hundredth of it."""
 GOING_SECONDS = 900.0
 """A run that has not reached its last update counts as going on for so long after it last wrote something."""
+_HELD: "OrderedDict[tuple[Run, str], tuple[float, int, list[Record]]]" = OrderedDict()
+"""Transcripts by their runs and files: when each was written, its size and its turns; the latest used last."""
 
 
 class Run:
@@ -45,7 +48,6 @@ class Run:
         self.files = Files(self.path)
         self.config = self.files.record("config.json", "the run is read without its settings", needed=True)
         self._own_task = own_task
-        self._transcripts: OrderedDict[str, tuple[float, int, list[Record]]] = OrderedDict()
 
     # -- its settings ---------------------------------------------------------------------------------------------
     def setting(self, key: str, otherwise: Any = None) -> Any:
@@ -195,15 +197,12 @@ class Run:
 
     def _transcript(self, name: str) -> list[Record]:
         stamp = self.files.changed(name)
-        held = self._transcripts.get(name)
+        held = _HELD.pop((self, name), None)
         if held is None or held[0] != stamp:
             held = (stamp, *self._read_turns(name))
-            self._transcripts[name] = held
-        self._transcripts.move_to_end(name)
-        while len(self._transcripts) > 1 and (
-            len(self._transcripts) > KEPT or sum(size for _, size, _ in self._transcripts.values()) > KEPT_BYTES
-        ):
-            self._transcripts.popitem(last=False)
+        _HELD[self, name] = held
+        while len(_HELD) > 1 and (len(_HELD) > KEPT or sum(size for _, size, _ in _HELD.values()) > KEPT_BYTES):
+            _HELD.popitem(last=False)
         return held[2]
 
     def _read_turns(self, name: str) -> tuple[int, list[Record]]:
