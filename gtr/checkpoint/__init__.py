@@ -25,7 +25,7 @@ from gtr.errors import RunError
 from gtr.policy.models import checkpoints_in as found
 from gtr.policy.policy import Policy
 from gtr.report.files import UNUSABLE, encode, make_folder, move_whole, write_whole
-from gtr.report.inside import LARGEST, Unreadable, parsed, read_inside
+from gtr.report.inside import LARGEST, Unreadable, parsed, read_inside, refuse_links
 from gtr.report.run import Run
 
 __all__ = (
@@ -93,6 +93,7 @@ def read_state(checkpoint: Path) -> dict[str, Any]:
     """What `save` was given as `state`, and the update."""
     file = checkpoint / "state.json"
     try:
+        refuse_links(checkpoint)
         state: dict[str, Any] = parsed(read_inside(checkpoint, file.name, LARGEST), exact=True)
         if not isinstance(state["ranks"], list) or not isinstance(state["alarm"], dict):
             raise TypeError("it is not what a checkpoint holds")

@@ -12,12 +12,12 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 from torch import distributed as dist
-from torch.distributed.checkpoint.filesystem import FileSystemReader
 from torch.distributed.checkpoint.metadata import TensorStorageMetadata
 from torch.distributed.checkpoint.state_dict_loader import load
 from torch.distributed.checkpoint.state_dict_saver import save
 from torch.distributed.tensor import DTensor
 
+from gtr.checkpoint.shards import Reader
 from gtr.errors import RunError
 from gtr.policy.sharding import as_sharded
 
@@ -79,7 +79,7 @@ def the_one_before(checkpoint: Path) -> str:
 def _shards(folder: Path, parameters: list[Tensor]) -> dict[str, Tensor]:
     """This process's shares of what was written, whatever shares those were."""
     with _readable(folder):
-        written = FileSystemReader(folder).read_metadata().state_dict_metadata
+        written = Reader(folder).read_metadata().state_dict_metadata
     sizes = {name: one.size for name, one in written.items() if isinstance(one, TensorStorageMetadata)}
     _check(folder, sizes, parameters)
     state = {
@@ -87,7 +87,7 @@ def _shards(folder: Path, parameters: list[Tensor]) -> dict[str, Tensor]:
         for name, size in sizes.items()
     }
     with _readable(folder):
-        load(state, checkpoint_id=folder, no_dist=not dist.is_initialized())
+        load(state, storage_reader=Reader(folder), no_dist=not dist.is_initialized())
     return state
 
 

@@ -90,6 +90,10 @@ def run(arguments: Sequence[str]) -> int:
         except Exception as error:
             if disk_is_full(error):
                 return _fail("The disk is full; free some space. ", error, EXIT_FAILED)
+            if disk_failed(error):
+                return _fail(
+                    "A file cannot be read or written; look after the disk and its limits. ", error, EXIT_FAILED
+                )
             if is_forbidden(error):
                 return _fail("Error: choose another place with --runs or --out. ", error, EXIT_MISTAKE)
             raise
@@ -142,11 +146,21 @@ def _fail(title: str, error: BaseException, code: int) -> int:
 
 
 def disk_is_full(error: BaseException) -> bool:
-    """Whether this error, or one behind it, is a full disk; libraries written in Rust say so only in words."""
-    numbers = (errno.ENOSPC, errno.EDQUOT)
-    full = (isinstance(error, OSError) and error.errno in numbers) or "No space left on device" in str(error)
+    """Whether this error, or one behind it, is a full disk."""
+    return _is_one_of(error, (errno.ENOSPC, errno.EDQUOT))
+
+
+def disk_failed(error: BaseException) -> bool:
+    """Whether this error, or one behind it, is a disk's that breaks or is gone, or a limit on files (``ulimit``)."""
+    return _is_one_of(error, (errno.EIO, errno.EFBIG, errno.ESTALE, errno.ENODEV, errno.EMFILE, errno.ENFILE))
+
+
+def _is_one_of(error: BaseException, numbers: Sequence[int]) -> bool:
+    """Whether an error is one of the system's of these numbers; libraries in other languages say so only in words."""
+    told = isinstance(error, OSError) and error.errno in numbers
+    found = told or any(os.strerror(number) in str(error) for number in numbers)
     behind = error.__cause__ or error.__context__
-    return full or (behind is not None and disk_is_full(behind))
+    return found or (behind is not None and _is_one_of(behind, numbers))
 
 
 def is_forbidden(error: BaseException) -> bool:

@@ -10,6 +10,7 @@ from gtr.checkpoint import latest
 from gtr.errors import RunError
 from gtr.export.card import OWN_LICENCE, card
 from gtr.export.forms import export
+from gtr.policy.folder import check_files
 from gtr.policy.models import BUILT_IN_MODELS
 from gtr.report.found import is_run
 from gtr.report.run import Run
@@ -38,12 +39,14 @@ def push(folder: Path, repo: str, private: bool = False, turns: bool = True) -> 
 
     Raises:
         RunError: there is no run, no checkpoint, or the hub refused.
+        PolicyError: the checkpoint's model holds links, or what is no file of a model.
         ConfigError: turns are asked for, and pyarrow is not installed.
     """
     found = latest(folder / "checkpoints") if is_run(folder) else None
     if found is None:
         raise RunError(f"{folder} is no run folder with a finished checkpoint: give one that gtr train made")
     run, model = Run(folder), found / "model"
+    check_files(model)
     if problem := run.problems:
         raise RunError(f"{folder} cannot be described: {problem[0]}")
     licence = licence_of(run.text("policy.model"))

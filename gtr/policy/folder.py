@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from gtr.errors import PolicyError
-from gtr.report.inside import LARGEST, Unreadable, parsed
+from gtr.report.inside import LARGEST, Unreadable, parsed, refuse_links
 
 WEIGHTS = re.compile(r"\.(safetensors|bin|pt|pth|ckpt|gguf|h5|msgpack|onnx)$")
 INDEX = re.compile(r"[\w.-]+\.index\.json")
@@ -18,6 +18,11 @@ MOST = {"num_hidden_layers": 2000, "depth": 2000, "num_layers": 2000, "height": 
 def check_files(folder: Path) -> None:
     """PolicyError where a model's folder holds what a library would read without end, or from elsewhere: a pipe, a
     device, gigabytes of settings, a million layers, weights that lie outside. Weights may be large."""
+    if (folder.parent / "state.json").exists():  # A checkpoint in a run; the folders of a hub's cache hold links alone.
+        try:
+            refuse_links(folder.parent)
+        except Unreadable as error:
+            raise PolicyError(f"{folder.parent} {error}: put what it names there") from error
     for file in sorted(folder.iterdir()) if folder.is_dir() else ():
         try:
             found = file.stat()

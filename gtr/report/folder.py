@@ -211,6 +211,8 @@ class RunFolder:
         if not self.main:
             return
         kept = [line for line in self._lines() if line["update"] <= update]
+        if (lost := update - len({line["update"] for line in kept} - {0})) > 0:
+            log.warning("%s has no line for %d of %d updates, which stay missing", self._metrics, lost, update)
         write_whole(self._metrics, b"".join(encode(line) for line in kept))
         for folder in UPDATE_FOLDERS:
             for name in names_inside(self.path, folder):

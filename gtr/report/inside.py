@@ -70,6 +70,14 @@ def names_inside(root: Path, name: str) -> list[str]:
         os.close(handle)
 
 
+def refuse_links(root: Path) -> None:
+    """Raises `Unreadable` where anything below `root` is a link: for folders that libraries read."""
+    for place, folders, names in os.walk(root):
+        for one in (Path(place, name) for name in (*folders, *names)):
+            if one.is_symlink():
+                raise Unreadable(f"holds {one.relative_to(root)}, which is a link, and links are not followed")
+
+
 def changed_inside(root: Path, name: str) -> float:
     """When a file or folder in `root` last changed, in seconds since 1970; 0 where there is none."""
     try:

@@ -466,6 +466,11 @@ def test_whatever_ends_a_run_is_told_with_the_way_to_go_on(
         (full, 1, "The disk is full; free some space."),
         (PermissionError(errno.EACCES, "Permission denied", "/forbidden"), 2, "choose another place with --runs"),
         (RuntimeError("I/O error: No space left on device (os error 28)"), 1, "The disk is full"),
+        *(
+            (OSError(number, os.strerror(number), "runs/x/config.json"), 1, "look after the disk and its limits")
+            for number in (errno.EIO, errno.EFBIG, errno.ESTALE, errno.ENODEV, errno.EMFILE, errno.ENFILE)
+        ),
+        (RuntimeError("I/O error: File too large (os error 27)"), 1, "look after the disk and its limits"),
     ]:
         found, text = outcome(error, monkeypatch, capsys)
         assert found == code

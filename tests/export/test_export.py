@@ -4,6 +4,7 @@ import base64
 import io
 import json
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -177,6 +178,13 @@ def test_what_the_hub_refuses_is_told(trained: Path, tmp_path: Path) -> None:
     assert command(["push", str(trained), "walker"]) == command(["push", str(trained)]) == 2
     assert command(["push", str(tmp_path), "me/walker"]) == 2
     hub.shutdown()
+
+
+def test_nothing_from_elsewhere_is_uploaded(trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run = shutil.copytree(trained, tmp_path / "run")
+    (run / "checkpoints" / "update_00002" / "model" / "notes.txt").symlink_to("/etc/passwd")
+    assert command(["push", str(run), "me/walker", "--turns", "False"]) == 2
+    assert "notes.txt, which is a link" in capsys.readouterr().err
 
 
 def _has_pyarrow() -> bool:

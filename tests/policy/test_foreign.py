@@ -15,8 +15,12 @@ import torch
 from foreign import DAMAGES
 from safetensors.torch import load_file, save_file
 from small import changed
+from torch.distributed.checkpoint.filesystem import FileSystemReader
+from torch.distributed.checkpoint.state_dict_loader import load
+from torch.distributed.checkpoint.state_dict_saver import save
 
 from gtr import checkpoint
+from gtr.checkpoint.shards import Reader
 from gtr.config import PolicyConfig, presets
 from gtr.errors import GtrError, PolicyError, RunError
 from gtr.policy import templates
@@ -300,3 +304,61 @@ def test_damaged_checkpoints_are_refused_in_words(tmp_path: Path, name: str, dam
     with pytest.raises(RunError, match=r"remove .* and resume again"):
         read_back(tmp_path, name, optimizer)
     assert not (tmp_path / "ran").exists()
+
+
+# -- what else lies in a checkpoint -------------------------------------------------------------------------------
+@pytest.fixture
+def shares(tmp_path: Path) -> Path:
+    """A folder as sharded training writes it."""
+    state = {
+        "0.exp_avg": torch.ones(4, 3),
+        "0.step": torch.tensor(3.0),
+        "1.exp_avg": torch.ones(2, dtype=torch.bfloat16),
+    }
+    save(state, checkpoint_id=tmp_path / "optimizer", no_dist=True)
+    return tmp_path / "optimizer"
+
+
+def test_notes_on_shares_are_read_as_torch_reads_them(shares: Path) -> None:
+    ours, theirs = Reader(shares).read_metadata(), FileSystemReader(shares).read_metadata()
+    assert ours.state_dict_metadata == theirs.state_dict_metadata
+    found = {"0.exp_avg": torch.zeros(4, 3), "1.exp_avg": torch.zeros(2, dtype=torch.bfloat16)}
+    load(found, storage_reader=Reader(shares), no_dist=True)
+    assert all((one == 1).all() for one in found.values())
+
+
+def test_notes_on_shares_run_nothing(shares: Path, tmp_path: Path) -> None:
+    outside = FileSystemReader(shares).read_metadata()
+    for one in outside.storage_data.values():
+        one.relative_path = "../model.safetensors"
+    calls = (
+        f"cos\nsystem\n(S'touch {tmp_path / 'ran'}'\ntR.",
+        "cbuiltins\ngetattr\n(ctorch\nSize\nS'mro'\ntR.",
+        "I1\n.",
+    )
+    beyond = b"\x80\x04\x8c\x26torch.distributed.checkpoint.metadata\x8c\x10Metadata.__dict__\x93."
+    whole = (shares / ".metadata").read_bytes()
+    for notes in (pickled(tmp_path / "ran"), pickle.dumps(outside), beyond, b"", whole[:-9], *map(str.encode, calls)):
+        (shares / ".metadata").write_bytes(notes)
+        with pytest.raises(RunError, match="optimizer cannot be read"):
+            checkpoint.restore_optimizer(tmp_path, torch.optim.Adam([torch.nn.Parameter(torch.zeros(4, 3))]))
+    assert not (tmp_path / "ran").exists()
+
+
+@pytest.mark.parametrize(
+    "name", ["model", "model/config.json", "model/model.safetensors", "optimizer.safetensors", "new"]
+)
+def test_links_in_a_checkpoint_are_not_followed(model: Path, tmp_path: Path, name: str) -> None:
+    saved = tmp_path / "update_00001"
+    shutil.copytree(model, saved / "model")
+    (saved / "optimizer.safetensors").touch()
+    (saved / "state.json").write_text('{"ranks": [], "alarm": {}, "update": 1}')
+    checkpoint.read_state(saved)
+    use(saved / "model")
+    if (saved / name).exists():
+        (saved / name).rename(tmp_path / "elsewhere")
+    (saved / name).symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(RunError, match="links are not followed"):
+        checkpoint.read_state(saved)
+    with pytest.raises(PolicyError, match="links are not followed"):
+        use(saved / "model")

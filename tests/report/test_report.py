@@ -183,6 +183,16 @@ def test_metrics_come_back_and_are_truncated(tmp_path: Path) -> None:
         assert (run.turns(4), run.problems) == ([], [])
 
 
+def test_lines_that_are_gone_are_told_when_a_run_goes_on(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    with RunFolder.create(config_in(tmp_path)) as folder:
+        for update in (1, 2, 3):
+            folder.write_metrics(update, {"loss": 1.0})
+        folder.truncate_to(3)
+        assert not caplog.records
+        folder.truncate_to(5)
+    assert "has no line for 2 of 5 updates" in caplog.text
+
+
 def test_truncating_and_writing_anew_gives_the_same_bytes(tmp_path: Path) -> None:
     with RunFolder.create(config_in(tmp_path)) as folder:
         for update in (1, 2, 3):
