@@ -82,7 +82,7 @@ def kept(answer: Any, promise: Any, where: str) -> None:
                 kept(getattr(answer, name), kind, f"{where}: {name} of what it")
     except TypeCheckError as problem:
         text = f"{where} returned {type(answer).__name__}: {' '.join(str(problem).split())}"
-        raise ContractError(text, f"return {_told(promise)}") from None
+        raise ContractError(text, f"it must return {_told(promise)}") from None
 
 
 def _ours(kind: type) -> bool:
@@ -113,7 +113,7 @@ def _watched(method: Callable[..., Any], where: str, promise: Any) -> Callable[.
             raise
         except Exception as error:
             text = f"{where} ({at}) raised {type(error).__name__}: {error}"
-            raise blamed(text, f"return {_told(promise)}", error) from error
+            raise blamed(text, f"it must return {_told(promise)}", error) from error
         if promise is not NoneType:
             kept(answer, promise, f"{where} ({at})")
         return answer

@@ -81,8 +81,8 @@ def play(path: str) -> None:
 @pytest.mark.parametrize(
     ("env", "task", "words"),
     [
-        ("", "def prompt(self, observation): return 1 / 0", ["Mine.prompt (line 8", "ZeroDivisionError", "return str"]),
-        ("", "def prompt(self, observation): return 3", ["Mine.prompt", "returned int", "return str"]),
+        ("", "def prompt(self, observation): return 1 / 0", ["(line 8", "ZeroDivisionError", "must return str"]),
+        ("", "def prompt(self, observation): return 3", ["Mine.prompt", "returned int", "must return str"]),
         ("", "def observe(self, image, info): return image", ["Mine.observe", "ndarray", "gtr.types.Observation"]),
         ("", "def truth(self, info): return info", ["Mine.truth", "returned dict", "gtr.types.Truth"]),
         ("", "def actions(self, observation): return [0, 1]", ["Mine.actions", "item 0", "Sequence[str]"]),
@@ -92,7 +92,7 @@ def play(path: str) -> None:
         ("", "def success(self, reward, info): return 'yes'", ["Mine.success", "returned str", "bool | None"]),
         ("", "def to_env(self, action, observation): raise KeyError(action)", ["Mine.to_env", "KeyError"]),
         ("", "def reset_arguments(self, rng): return 5", ["Mine.reset_arguments", "dict[str, Any]"]),
-        ("", "def make_env(self): return 'an environment'", ["Mine.make_env", "returned str", "return Env"]),
+        ("", "def make_env(self): return 'an environment'", ["Mine.make_env", "returned str", "must return Env"]),
         ("def reset(self, **start): return self._picture()", "", ["reset returns a ndarray", "(picture, info)"]),
         ("def reset(self, **start): raise OSError('no display')", "", ["reset raised OSError: no display", "own.py"]),
         ("def step(self, action): return 1, 2, 3", "", ["step returns a tuple of 3", "terminated, truncated"]),
@@ -140,7 +140,7 @@ SPOT = "Mine's answer about turn 0 of episode 4 in environment 0"
         ("return [Verdict(Judgement.CORRECT)]", ["Mine.judge", "item 0", "Future"]),
         ("return []", ["Mine.judge returned 0 futures for 1 cases"]),
         ("return [done(OSError('gone'))]", [f"{SPOT} raised OSError: gone", "Judgement.ABSENT"]),
-        ("return [done('correct')]", [f"{SPOT} returned str", "return gtr.types.Verdict"]),
+        ("return [done('correct')]", [f"{SPOT} returned str", "must return gtr.types.Verdict"]),
         ("return [done(Verdict('correct'))]", [f"{SPOT}: judgement of what it returned str", "gtr.types.Judgement"]),
         ("return [done(Verdict(Judgement.INCORRECT, 'up'))]", [f"{SPOT}: thought of what it returned str"]),
     ],
@@ -256,7 +256,7 @@ def test_a_run_stops_where_it_stands_and_goes_on(flag: str, text: str, broken: s
     run = tmp_path / "runs" / "own"
     assert stopped.returncode == 2, stopped.stderr
     assert words in said
-    assert f"stands after update 1 of 2; go on with: gtr train --resume {run}" in said
+    assert f"stands after update 1 of 2; go on with: gtr train --resume {run} {flag} {path}" in said
     assert f"{ROOT}/gtr" not in said
     file = Path(path.removesuffix(":Mine"))
     file.write_text(file.read_text().replace("self.asked < 4", "self.asked").replace("[: 9 // (1 - update)]", ""))

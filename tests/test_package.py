@@ -83,3 +83,16 @@ def test_the_version_is_the_installed_ones() -> None:
     assert gtr.__version__
     done = subprocess.run([sys.executable, "-m", "gtr", "--version"], capture_output=True, text=True, check=True)
     assert done.stdout == f"gtr {gtr.__version__}\n"
+
+
+def test_all_files_name_one_repository() -> None:
+    """That of pyproject.toml, wherever a file of the project links to itself."""
+    about = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    home = about["urls"]["Repository"]
+    host, owner, name = home.removeprefix("https://").split("/")
+    listed = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True).stdout.split()
+    texts = [ROOT / one for one in listed if one.endswith((".md", ".toml", ".yml", ".cff", ".ipynb"))]
+    own = re.compile(rf"https://(?:{re.escape(host)}|raw\.githubusercontent\.com)/([\w.-]+)/{name}\b")
+    found = {(one.name, owned) for one in texts for owned in own.findall(one.read_text())}
+    assert {owned for _, owned in found} == {owner}
+    assert {"pyproject.toml", "mkdocs.yml"} <= {file for file, _ in found}

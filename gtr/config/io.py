@@ -107,6 +107,12 @@ def own_code(config: Config) -> list[str]:
     return [named[key] for key in CODE if is_path(named[key])]
 
 
+def code_flags(config: Config) -> str:
+    """The words that name the user's own classes on a command line, a blank before each; empty where there are none."""
+    named = settings_of(config)
+    return "".join(f" {flag} {named[key]}" for key, flag in CODE.items() if is_path(named[key]))
+
+
 def check_code(values: Mapping[str, Any], named: Collection[str], where: object) -> None:
     """Raises `ConfigError` where a file or folder names code of somebody's own that the user did not name.
 

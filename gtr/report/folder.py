@@ -23,7 +23,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from gtr.config import Config
-from gtr.config.io import config_from_dict, config_to_dict
+from gtr.config.io import code_flags, config_from_dict, config_to_dict
 from gtr.errors import ConfigError, GtrError, RunError, nearest
 from gtr.report.files import append_line, drop_torn_line, encode, read_lines, remove_parts, write_whole
 from gtr.report.fingerprint import differences, fingerprint
@@ -133,7 +133,8 @@ class RunFolder:
         done, total = (lines[-1]["update"] if lines else 0), self.config.train.updates
         saved = numbers_of(names_inside(self.path, "checkpoints"), CHECKPOINT)
         done = min(done, max(saved, default=done))
-        return f"{self.path} stands after update {done} of {total}; go on with: gtr train --resume {self.path}"
+        again = f"gtr train --resume {self.path}{code_flags(self.config)}"
+        return f"{self.path} stands after update {done} of {total}; go on with: {again}"
 
     def _lines(self) -> list[dict[str, Any]]:
         """What was measured so far. Raises `RunError` for a line that no update can be told of."""

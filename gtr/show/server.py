@@ -26,6 +26,8 @@ from gtr.show.source import Source
 
 NUMBER = re.compile(r"[0-9]{1,9}")
 LONGEST_SEARCH = 200
+FEW = 4
+"""Runs that are named where it is said what is served."""
 KINDS = {".js": "text/javascript; charset=utf-8", ".css": "text/css; charset=utf-8"}
 
 
@@ -116,7 +118,8 @@ def serve(
     """
     with _listening(host, port) as listener:
         address = f"http://{_shown(host)}:{listener.getsockname()[1]}/"
-        names = ", ".join(run.path.name for run in runs) or "the runs as they begin"
+        names = ", ".join(run.path.name for run in runs[:FEW]) or "the runs as they begin"
+        names += f" and {len(runs) - FEW} more runs" if len(runs) > FEW else ""
         print(f"{address}  shows {names}; Ctrl-C ends it", flush=True)
         if browser:
             webbrowser.open(address)

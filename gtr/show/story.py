@@ -43,7 +43,7 @@ class Method:
 
     name: str
     guided: bool
-    seeds: int
+    runs: int
     updates: int
     """Of the run that came least far."""
     goes_on: bool
@@ -71,7 +71,7 @@ class Method:
         fell = any(one.fell for one in self.known)
         sound = bool(thoughts) and not fell and all(one.end.low > MOST for one in self.known)
         if self.rang:
-            return "rang" if sound else "collapsed" if len(self.rang) == self.seeds else "partly"
+            return "rang" if sound else "collapsed" if len(self.rang) == self.runs else "partly"
         if not self.known or (not thoughts and not fell and not self.low):
             return "unknown"
         if self.updates < ENOUGH:
@@ -88,9 +88,9 @@ class Method:
         """What its thoughts did: ``stayed sound``."""
         low = " and ".join(self.low)
         return {
-            "collapsed": "collapsed" if self.seeds == 1 else f"collapsed in all {self.seeds} runs",
-            "partly": f"collapsed in {len(self.rang)} of {self.seeds} runs",
-            "rang": f"set off the collapse alarm in {len(self.rang)} of {self.seeds} runs, but are sound at the end",
+            "collapsed": "collapsed" if self.runs == 1 else f"collapsed in all {self.runs} runs",
+            "partly": f"collapsed in {len(self.rang)} of {self.runs} runs",
+            "rang": f"set off the collapse alarm in {len(self.rang)} of {self.runs} runs, but are sound at the end",
             "decayed": "decayed, short of the collapse alarm",
             "sound": "stayed sound",
             "became sound": "became sound",
@@ -186,19 +186,19 @@ def _clause(methods: Sequence[Method]) -> str:
 
 def _sentence(method: Method) -> str:
     how = "Guided" if method.guided else "Trained on outcomes alone"
-    seeds = f", {method.seeds} seeds" if method.seeds > 1 else ""
+    runs = f", {method.runs} runs" if method.runs > 1 else ""
     where = "on the fixed panel, played greedily" if method.panel else "in training, sampled"
     told = {NOTIONS[name][0]: one for name, one in method.health.items() if name != READING or one.end.low <= MOST}
     told["games won"] = method.success
     parts = [f"{notion} {change.words()}" for notion, change in told.items() if change.known]
     text = "; ".join(parts) if parts else "nothing was measured at both ends"
-    return f"{how} ({method.name}{seeds}), {where}: {text}. {_alarm(method)}"
+    return f"{how} ({method.name}{runs}), {where}: {text}. {_alarm(method)}"
 
 
 def _alarm(method: Method) -> str:
     if not method.rang:
         silent = f" ({method.updates} of the {ENOUGH} updates it needs)" if method.updates < ENOUGH else ""
         return f"The collapse alarm did not ring{silent}."
-    when = ", ".join(map(str, sorted(method.rang)))
-    which = "" if method.seeds == 1 else f" in {len(method.rang)} of {method.seeds} runs"
+    when = ", ".join(map(str, sorted(set(method.rang))))
+    which = "" if method.runs == 1 else f" in {len(method.rang)} of {method.runs} runs"
     return f"The collapse alarm rang{which} (update {when})."

@@ -23,7 +23,7 @@ from show_cases import gtr, served, write_run
 from gtr.cli.show import parse_show
 from gtr.errors import ConfigError, RunError
 from gtr.metrics.table import describe
-from gtr.report import RunFolder
+from gtr.report import Run, RunFolder
 from gtr.report.found import find_runs
 from gtr.report.history import read_history
 from gtr.report.records import TURN, fitted
@@ -443,3 +443,12 @@ def test_colours_can_be_told_apart_by_everybody(dark: bool) -> None:
             assert contrast(colours[f"method-{slot}"], colours[back]) >= 3, (slot, back)
     for front, back in (("good", "good-back"), ("bad", "bad-back"), ("ink", "warn-back"), ("page", "accent")):
         assert contrast(colours[front], colours[back]) >= 4.5, (front, back)
+
+
+def test_transcripts_of_one_run_at_a_time_are_held(tmp_path: Path) -> None:
+    source = Source([Run(write_run(tmp_path, name)) for name in ("a", "b")])
+    for run in (0, 1):
+        source.parts(run, -1)
+    held = [bool(vars(run)["_transcripts"]) for run in source.runs]
+    assert held == [False, True]
+    assert source.parts(0, -1) == Source([Run(tmp_path / "a")]).parts(0, -1)

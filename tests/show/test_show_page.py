@@ -115,6 +115,15 @@ def test_a_real_run_is_opened_walked_and_exported(
             page.locator(".matrix td.own").first.wait_for()
 
 
+def test_the_head_stays_in_one_row_whatever_it_tells(page: Page, tmp_path: Path) -> None:
+    for method in ("rl4vlm", "gtr", "announced_actions", "clone_actions", "annealed_cloning", "turbo_kl_per_token"):
+        write_run(tmp_path, f"{method}-seed1", method)
+    with served(tmp_path) as found:
+        visit(page, found)
+        assert page.locator("header").bounding_box()["height"] < 60
+        assert page.evaluate("document.documentElement.scrollWidth") <= 1280
+
+
 # -- the overview -------------------------------------------------------------------------------------------------
 def test_the_overview_tells_the_story_and_draws_the_curves(page: Page, address: str) -> None:
     visit(page, address)

@@ -76,9 +76,9 @@ def sound_at(one: Method, end: str) -> bool:
 
 
 HOLDS = {
-    r"^collapsed(?! in)": lambda m: m.seeds == len(m.rang) == 1,
-    r"^collapsed in all (\d+) runs": lambda m: m.seeds == len(m.rang) > 1,
-    r"^collapsed in (\d+) of (\d+) runs": lambda m: 0 < len(m.rang) < m.seeds,
+    r"^collapsed(?! in)": lambda m: m.runs == len(m.rang) == 1,
+    r"^collapsed in all (\d+) runs": lambda m: m.runs == len(m.rang) > 1,
+    r"^collapsed in (\d+) of (\d+) runs": lambda m: 0 < len(m.rang) < m.runs,
     r"^set off the collapse alarm in (\d+) of (\d+) runs, but are sound": lambda m: m.rang and sound_at(m, "end"),
     r"^decayed": lambda m: not m.rang and any(map(fell, measured(m).values())),
     r"^stayed sound": lambda m: not m.rang and sound_at(m, "start") and sound_at(m, "end"),
@@ -98,7 +98,7 @@ def check(clause: str, methods: Sequence[Method]) -> None:
     for one in methods:
         assert matching[0](one), (clause, one)
         counts = [int(text) for text in re.findall(r"\d+", re.split(r" runs", clause)[0])] if "runs" in clause else []
-        assert counts in ([], [one.seeds], [len(one.rang), one.seeds]), clause
+        assert counts in ([], [one.runs], [len(one.rang), one.runs]), clause
         for words, name in LOW.items():
             assert words not in clause or few(one.health[name].end), (clause, one)
         assert "not clearly sound" not in clause or not sound_at(one, "end")

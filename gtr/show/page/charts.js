@@ -1,4 +1,4 @@
-// Curves over training: one line per method, its mean over seeds, with the band from the worst seed to the best.
+// Curves over training: one line per method, its mean over runs, with the band from the worst run to the best.
 import { addressOf, choose } from "./address.js";
 import { axisFor, placed, smoothed, zoomTo } from "./axis.js";
 import { unpacked } from "./data.js";
@@ -31,7 +31,7 @@ export function methodColour(slot) {
   return colour(`method-${slot % SYMBOLS.length}`);
 }
 
-/** Mean, lowest and highest value over seeds at every update at which any was measured, and where it lies on the axis. */
+/** Mean, lowest and highest value over runs at every update at which any was measured, and where it lies on the axis. */
 export function overSeeds(curves) {
   const at = new Map();
   for (const curve of curves) {
@@ -68,8 +68,8 @@ function tracesOf(metric, methods, look) {
     const { updates, x, mean, low, high } = overSeeds(method.runs.map((run) => drawnCurve(run, metric, look)));
     if (!x.length) continue;
     const line = methodColour(method.slot);
-    const seeds = method.runs.length > 1;
-    if (seeds) {
+    const several = method.runs.length > 1;
+    if (several) {
       const edge = { x, mode: "lines", line: { width: 0 }, hoverinfo: "skip" };
       traces.push({ ...edge, y: low }, { ...edge, y: high, fill: "tonexty", fillcolor: faded(line) });
     }
@@ -83,7 +83,7 @@ function tracesOf(metric, methods, look) {
       marker: { symbol: SYMBOLS[method.slot % SYMBOLS.length], size: 7 },
       cliponaxis: false,
       error_y: sureness(metric, method),
-      text: x.map((_, i) => (seeds ? ` (${short(low[i])} to ${short(high[i])}, ${method.runs.length} seeds)` : "")),
+      text: x.map((_, i) => (several ? ` (${short(low[i])} to ${short(high[i])}, ${method.runs.length} runs)` : "")),
       hovertemplate: `%{y:.3~g}%{text}<extra>${chartText(method.name)}</extra>`,
     });
     traces.push(...rings(metric, method, line, look));

@@ -158,7 +158,7 @@ const app = {
     document.title = `${plain(title)} – gtr`;
     const going = runs.filter((run) => run.goes_on);
     const words = going.map((run) => `${run.name}: update ${run.done} of ${run.total}`).join("; ");
-    document.getElementById("status").textContent = app.data.exported ? `an exported file with ${app.overview.taken.toLocaleString("en")} of ${counted(app.overview.all, "training turn")}` : going.length ? `following ${plain(words)}` : `${counted(runs.length, "run")}, none of them training`;
+    document.getElementById("status").textContent = app.data.exported ? `an exported file with ${app.overview.taken.toLocaleString("en")} of ${counted(app.overview.all, "training turn")}` : going.length ? `following ${going.length > 2 ? counted(going.length, "run") : plain(words)}` : runs.every((run) => run.only_played) && runs.length ? counted(runs.length, "evaluation") : `${counted(runs.length, "run")}, none of them training`;
     troubles(runs);
   },
 };

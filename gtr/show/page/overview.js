@@ -89,6 +89,7 @@ export function missingPicture() {
 }
 
 function noPair(runs) {
+  if (runs.every((run) => run.only_played)) return null;
   const evaluated = runs.some((run) => run.panel.length);
   return h("p", { class: "quiet note" }, evaluated ? "A thought before and after training appears here once the panel has been played twice: at the start, and after the last update or every train.eval_every updates." : "No evaluation yet: the panel is first played when a run starts.");
 }
@@ -97,13 +98,14 @@ function noPair(runs) {
 
 function legend(app) {
   const chips = methodsOf(app.runs()).map((method) => {
-    const seeds = method.runs.map((run) => run.seed).join(", ");
+    const seeds = [...new Set(method.runs.map((run) => run.seed))].join(", ");
+    const count = method.runs.length > 1 ? ` ${method.runs.length} runs,` : "";
     const box = h("input", { type: "checkbox", checked: !app.hidden.has(method.name), change: () => app.toggle(method.name) });
     const alarm = method.runs.filter((run) => run.alarm).length;
-    return h("label", { class: "chip" }, box, h("span", { class: "swatch", style: `background:${methodColour(method.slot)}` }), h("strong", {}, plain(method.name)), h("small", {}, ` seed ${seeds}`), alarm ? h("small", { class: "rang" }, ` ✕ alarm rang in ${alarm} of ${method.runs.length}`) : null);
+    return h("label", { class: "chip" }, box, h("span", { class: "swatch", style: `background:${methodColour(method.slot)}` }), h("strong", {}, plain(method.name)), method.runs[0].only_played ? null : h("small", {}, `${count} seed ${seeds}`), alarm ? h("small", { class: "rang" }, ` ✕ alarm rang in ${alarm} of ${method.runs.length}`) : null);
   });
   const many = app.runs().length > methodsOf(app.runs()).length;
-  const words = `${many ? "Lines: mean over seeds; bands: worst to best seed. " : ""}✕ marks where the collapse alarm rang. Hover for values; click for the episodes.`;
+  const words = `${many ? "Lines: mean over runs; bands: worst to best run. " : ""}${app.runs().some((run) => run.alarm) ? "✕ marks where the collapse alarm rang. " : ""}Hover for values; click for the episodes.`;
   return h("fieldset", { class: "legend" }, h("legend", {}, "Runs"), chips, h("p", { class: "quiet" }, words));
 }
 

@@ -116,7 +116,7 @@ function strength(value, shade) {
 }
 
 function key(turn, shade, values) {
-  const none = { logprob: "This run was made before token log-probabilities were kept.", ratio: "No ratios are kept for this turn: it was not learnt from, or the run is of an older version.", weight: "No weights are kept for this turn: it was not learnt from, or the run is of an older version.", cloning: turn.lesson === null || turn.lesson === undefined ? "This turn gave no lesson." : "" };
+  const none = { logprob: turn.logprob ? "This run was made before token log-probabilities were kept." : "No token was sampled for this reply.", ratio: "No ratios are kept for this turn: it was not learnt from, or the run is of an older version.", weight: "No weights are kept for this turn: it was not learnt from, or the run is of an older version.", cloning: turn.lesson === null || turn.lesson === undefined ? "This turn gave no lesson." : "" };
   if (shade !== "none" && !values?.length) return h("p", { class: "quiet" }, none[shade] ?? "");
   const words = { logprob: "The deeper the colour, the less likely the token was (full at -3 nats).", ratio: "Blue: the update has made the token likelier; orange: less likely (full at half a nat).", weight: "How much PPO counts each token: 1 on the action, lambda on the thought.", cloning: "1: cloned; no colour: masked, which is the agent's own action.", none: "" };
   return h("p", { class: "quiet" }, words[shade]);
@@ -183,7 +183,7 @@ function numbers(app, turn, row) {
     ["advantage", short(turn.advantage), "GAE: how much better than expected this went"],
     ["return", known ? short(turn.advantage + turn.value) : "–", "value + advantage: what the critic is taught"],
     ["PPO ratio", short(turn.ratio), clip ? `of the turn, in the update's last pass; clipped outside 1 ± ${clip}` : "of the turn, in the update's last pass"],
-    ["surprise", tokens ? short(-turn.logprob / tokens) : short(-turn.logprob), tokens ? "nats a token, when sampled" : "nats in all, when sampled"],
+    ["surprise", tokens ? short(-turn.logprob / tokens) : turn.logprob ? short(-turn.logprob) : "–", tokens ? "nats a token, when sampled" : "nats in all, when sampled"],
     ["ending", OUTCOMES[turn.ending] ?? turn.ending, "how the turn left the episode"],
   ];
   return h("section", {}, h("h3", {}, "Numbers"), h("dl", { class: "numbers" }, cells.map(([name, value, meaning]) => h("div", { title: meaning }, h("dt", {}, name), h("dd", {}, plain(value ?? "–")), h("dd", { class: "quiet" }, meaning)))));
