@@ -205,10 +205,6 @@ class Run:
             _HELD.popitem(last=False)
         return held[2]
 
-    def forget_turns(self) -> None:
-        """Gives back the memory of transcripts that were read; they are read again when they are asked for."""
-        self._transcripts.clear()
-
     def _read_turns(self, name: str) -> tuple[int, list[Record]]:
         """A transcript as far as it can be unpacked, and its size."""
         self.files.note(name, "")

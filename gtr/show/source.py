@@ -34,7 +34,6 @@ class Source:
         self._lock = threading.RLock()
         self._overview: tuple[str, dict[str, Any]] | None = None
         self._parts: dict[tuple[int, int], tuple[float, dict[str, Any]]] = {}
-        self._reading = 0
         """The run whose episodes were read last: the transcripts of all runs together would fill the memory."""
         self._missing: dict[int, set[str]] = {}
 
@@ -82,9 +81,6 @@ class Source:
         stamp = folder.written(update)
         held = self._parts.get((run, update))
         if held is None or held[0] != stamp:
-            if self._reading != run:
-                self.runs[self._reading].forget_turns()
-                self._reading = run
             turns = folder.turns(update)
             part = {"update": update, "columns": parts(turns), "thoughts": common_thoughts(turns)}
             held = (stamp, part)

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import urllib.error
 import urllib.request
+from collections import OrderedDict
 from collections.abc import Iterator
 from pathlib import Path
 from random import Random
@@ -445,10 +446,12 @@ def test_colours_can_be_told_apart_by_everybody(dark: bool) -> None:
         assert contrast(colours[front], colours[back]) >= 4.5, (front, back)
 
 
-def test_transcripts_of_one_run_at_a_time_are_held(tmp_path: Path) -> None:
+def test_the_transcripts_held_are_bounded_over_all_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    held: Any = OrderedDict()
+    monkeypatch.setattr("gtr.report.run._HELD", held)
+    monkeypatch.setattr("gtr.report.run.KEPT", 1)
     source = Source([Run(write_run(tmp_path, name)) for name in ("a", "b")])
     for run in (0, 1):
         source.parts(run, -1)
-    held = [bool(vars(run)["_transcripts"]) for run in source.runs]
-    assert held == [False, True]
+    assert [run.path.name for run, _ in held] == ["b"]
     assert source.parts(0, -1) == Source([Run(tmp_path / "a")]).parts(0, -1)
