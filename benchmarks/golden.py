@@ -98,6 +98,8 @@ def main() -> None:
         train(config_of("two processes", str(given.file)))
         return
     kept = json.loads(given.file.read_text()) if given.file.exists() else {}
+    if given.what == "compare" and (lacking := sorted({*given.cases} - {*kept})):
+        sys.exit(f"{given.file} has no series of {', '.join(lacking)}: record them from the commit to compare with")
     wrong = 0
     for case in given.cases or (CASES if given.what == "record" else kept):
         found = json.loads(json.dumps(series(case)))

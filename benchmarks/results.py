@@ -162,11 +162,19 @@ def readme(text: str, found: Sequence[Found], signs: Sequence[Sign]) -> str:
     """README with its tables written anew between their markers, where a run of them has finished."""
     shown = [one for one in found if one.readme and one.finished and one.study is not None]
     parts = [line for one in shown for line in _readme_part(one)]
-    tables = {"results": "\n".join(parts[:-1]), "signs": "\n".join(signs_table(found, signs)) if parts else ""}
+    tables = {"results": "\n".join(parts[:-1]), "signs": "\n".join(_readme_signs(found, signs)) if parts else ""}
     for name, body in tables.items():
         if body:
             text = put(text, MARKED, name, body)
     return text
+
+
+def _readme_signs(found: Sequence[Found], signs: Sequence[Sign]) -> list[str]:
+    """The signs that runs speak for, and how many others there are."""
+    known = {one.name: one for one in found}
+    told = [one for one in signs if all(known[study].row(agent) for study, agent in (one.left, one.right))]
+    table, others = signs_table(found, told), len(signs) - len(told)
+    return [*table, "", f"{others} more wait for their studies (docs/RESULTS.md)."] if others else table
 
 
 def put(text: str, marked: str, name: str, body: str) -> str:
