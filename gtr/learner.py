@@ -125,24 +125,23 @@ def _chunks(order: Order, size: int) -> Iterator[Order]:
         yield order[start : start + size]
 
 
+@dataclass
 class _Learner:
     """What one update's optimiser steps share."""
 
-    def __init__(
-        self,
-        samples: Sequence[Sample],
-        algorithm: Algorithm,
-        policy: Policy,
-        optimizer: torch.optim.Optimizer,
-        train: TrainConfig,
-        accelerator: Accelerator,
-    ) -> None:
-        self.samples, self.algorithm, self.policy, self.optimizer = samples, algorithm, policy, optimizer
-        self.train, self.accelerator, self.terms = train, accelerator, algorithm.losses()
-        check_fit(samples, self.terms, LOSSES)
+    samples: Sequence[Sample]
+    algorithm: Algorithm
+    policy: Policy
+    optimizer: torch.optim.Optimizer
+    train: TrainConfig
+    accelerator: Accelerator
+
+    def __post_init__(self) -> None:
+        self.terms = self.algorithm.losses()
+        check_fit(self.samples, self.terms, LOSSES)
         self.mismatch = 0.0
         """Largest difference between sampled and scored log-probabilities before the first step, in nats."""
-        self.logprobs = [torch.zeros(len(sample.tokens)) for sample in samples]
+        self.logprobs = [torch.zeros(len(sample.tokens)) for sample in self.samples]
         self.tokens = 0
         """Reply tokens that a gradient has gone through, in all passes."""
         self._steps, self._sums = 0, dict.fromkeys((f"loss/{name}" for name in self.terms), 0.0)
@@ -170,8 +169,7 @@ class _Learner:
 
     def _sync(self, last: bool) -> AbstractContextManager[None]:
         """Processes exchange gradients once per optimiser step, in its last backward pass."""
-        context: AbstractContextManager[None] = nullcontext() if last else self.accelerator.no_sync(self.policy.scorer)
-        return context
+        return nullcontext() if last else self.accelerator.no_sync(self.policy.scorer)
 
     def _normalisers(self, samples: Sequence[Sample]) -> Mapping[str, float]:
         """Counts over the whole step, averaged over processes because their gradients are averaged too."""
