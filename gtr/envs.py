@@ -72,7 +72,11 @@ class VecEnv:
                 self._see(state, image, info)
                 self._remember(state, number, said)
             if number < len(played):
-                image, _, _, _, info = steps.step(state.env, action)
+                try:
+                    image, _, _, _, info = steps.step(state.env, action)
+                except steps.Broke as error:
+                    text = "the environment cannot begin an episode where it had stopped"
+                    raise steps.Broke(text, str(error)) from error
         state.start, state.played, state.episode, state.turn = start, list(played), episode, turn
         self._see(state, image, info)
 
