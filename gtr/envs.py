@@ -72,13 +72,18 @@ class VecEnv:
                 self._see(state, image, info)
                 self._remember(state, number, said)
             if number < len(played):
-                try:
-                    image, _, _, _, info = steps.step(state.env, action)
-                except steps.Broke as error:
-                    text = "the environment cannot begin an episode where it had stopped"
-                    raise steps.Broke(text, str(error)) from error
+                image, info = self._again(state, action)
         state.start, state.played, state.episode, state.turn = start, list(played), episode, turn
         self._see(state, image, info)
+
+    def _again(self, state: EnvState, action: Any) -> tuple[Any, Mapping[str, Any]]:
+        """What an action that was played before leads to."""
+        try:
+            image, _, _, _, info = steps.step(state.env, action)
+        except steps.Broke as error:
+            text = "the environment cannot begin an episode where it had stopped"
+            raise steps.Broke(text, str(error)) from error
+        return image, info
 
     def _see(self, state: EnvState, image: Any, info: Mapping[str, Any]) -> None:
         state.observation = self.task.observe(steps.picture(image), info)

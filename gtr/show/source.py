@@ -34,7 +34,6 @@ class Source:
         self._lock = threading.RLock()
         self._overview: tuple[str, dict[str, Any]] | None = None
         self._parts: dict[tuple[int, int], tuple[float, dict[str, Any]]] = {}
-        """The run whose episodes were read last: the transcripts of all runs together would fill the memory."""
         self._missing: dict[int, set[str]] = {}
 
     def version(self) -> str:

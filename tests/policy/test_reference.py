@@ -4,21 +4,13 @@ from collections.abc import Callable
 
 import pytest
 import torch
+from small import shaken
 
 from gtr.policy.policy import Policy
 from gtr.policy.reference import ReferencePolicy
 from gtr.types import Prompt
 
 MakePolicy = Callable[..., Policy]
-
-
-def shaken(policy: Policy) -> Policy:
-    """The policy after some learning."""
-    with torch.no_grad():
-        for parameter in policy.network.model.parameters():
-            if parameter.requires_grad:
-                parameter.add_(0.05 * torch.randn(parameter.shape))
-    return policy
 
 
 @pytest.mark.parametrize("finetune", ["full", "lora"])
